@@ -1,4 +1,5 @@
-//! Compiles `swfn/v1/*.proto` with protox, so that no `protoc` is needed, and keeps the descriptor set for gRPC reflection.
+//! Compiles `swfn/v1/*.proto` with protox, which needs no `protoc`, and keeps the descriptor set for
+//! gRPC reflection.
 
 use std::{env, error::Error, fs, path::PathBuf};
 

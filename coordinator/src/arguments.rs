@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
-use swfn_access::{AccessArguments, place::discreet};
+use swfn_access::{AccessArguments, listen::discreet};
 use swfn_dashboard::HttpArguments;
 use swfn_report::Extent;
 use swfn_shared::{
@@ -13,10 +13,10 @@ use swfn_shared::{
 /// The options of a sweep.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
-    /// Grid file [default: the one that the run directory was last run with]
+    /// Run this grid file [default: the one that the run directory was last run with]
     #[arg(long, value_name = "FILE", help_heading = "Sweep")]
     pub(crate) grid: Option<PathBuf>,
-    /// Run directory: results, and the state from which the sweep resumes [default: runs/NAME]
+    /// Keep results, and the state from which the sweep resumes, in this folder [default: runs/NAME]
     #[arg(long, value_name = "DIR", help_heading = "Sweep")]
     pub(crate) run_dir: Option<PathBuf>,
     /// Print what would run, its cost and the comparisons, and exit
@@ -45,14 +45,15 @@ pub(crate) struct SweepArguments {
     /// core [default: none]
     #[arg(long, value_name = "N|auto", help_heading = "Local workers")]
     pub(crate) local_workers: Option<LocalWorkers>,
-    /// Trials of one shape that each local worker trains side by side, 1 to 1024 [default: one on a
-    /// CPU; on a GPU, as many as a short measurement finds best]
+    /// Train so many trials of one shape side by side on each local worker, 1 to 1024 [default: one
+    /// on a CPU; on a GPU, as many as a short measurement finds best]
     #[arg(
         long, value_name = "N", requires = "local_workers", help_heading = "Local workers",
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     pub(crate) lanes: Option<u16>,
-    /// Folder with the data set's files [default: the user's cache folder, downloaded when missing]
+    /// Read the data set's files from this folder [default: the user's cache folder, downloaded when
+    /// missing]
     #[arg(long, value_name = "DIR", help_heading = "Local workers")]
     pub(crate) data_dir: Option<PathBuf>,
     /// A name that people expect; the error names the right one
@@ -64,8 +65,8 @@ pub(crate) struct SweepArguments {
         value_parser = no_option("did you mean `--local-workers {}`? It takes GPUs first")
     )]
     gpus: Option<String>,
-    /// Address for workers; `:PORT` means all addresses of this machine [default: 127.0.0.1:7077,
-    /// or any free port with --local-workers]
+    /// Listen for workers at this address; `:PORT` means all addresses of this machine [default:
+    /// 127.0.0.1:7077, or any free port with --local-workers]
     #[arg(
         long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
         help_heading = "Network"
@@ -84,7 +85,7 @@ pub(crate) struct SweepArguments {
     pub(crate) access: AccessArguments,
     #[command(flatten, next_help_heading = "Page")]
     pub(crate) http: HttpArguments,
-    /// What to write when the sweep ends; `swfn-coordinator report` writes all of it at any time
+    /// Write this much when the sweep ends; `swfn-coordinator report` writes all of it at any time
     #[arg(long, value_name = "EXTENT", value_enum, default_value_t, help_heading = "Output")]
     pub(crate) report: Extent,
     /// Write event files for TensorBoard into the run directory while the sweep runs.
@@ -92,7 +93,7 @@ pub(crate) struct SweepArguments {
     /// `swfn-coordinator export` can write them later, too
     #[arg(long, help_heading = "Output")]
     pub(crate) tensorboard: bool,
-    /// Format of the log: text or json; the environment variable RUST_LOG filters it
+    /// Log in this format, text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) log_format: LogFormat,
 }

@@ -37,7 +37,7 @@ use crate::{
 struct Arguments {
     #[command(subcommand)]
     command: Option<CommandLine>,
-    /// Grid file
+    /// Run this grid file
     #[arg(value_name = "GRID", conflicts_with = "grid")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -154,7 +154,7 @@ fn print(text: anyhow::Result<String>) -> ExitCode {
 }
 
 fn print_error(error: anyhow::Error) -> ExitCode {
-    output::say(&format!("error: {}", output::told(error.as_ref())));
+    output::say(&format!("error: {}", output::describe_error(error.as_ref())));
     ExitCode::FAILURE
 }
 

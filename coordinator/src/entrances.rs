@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use swfn_access::{Access, place};
+use swfn_access::{Access, listen};
 use swfn_shared::address::Address;
 use swfn_store::run_dir::RunDir;
 
@@ -36,17 +36,18 @@ impl Entrances {
         let local_workers = arguments.local_workers.is_some();
         let default_port = if local_workers { 0 } else { DEFAULT_PORT };
         let default = || Address::new(Ipv4Addr::LOCALHOST.into(), default_port);
-        let listen = arguments.listen.clone().unwrap_or_else(default);
-        let address = place::resolve(&listen, "--listen")?;
+        let workers = arguments.listen.clone().unwrap_or_else(default);
+        let address = listen::resolve(&workers, "--listen")?;
         let mut access = arguments.access.read()?;
         arguments.access.door.check(address, &access)?;
         let max_connections = grpc::raise_file_limit(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
-        let url = access.url(listener.address, listen.host());
+        let url = access.url(listener.address, &workers.host);
         let mut health = None;
         if let Some(address) = &arguments.health {
-            let listener = Listener::bind(place::resolve(address, "--health")?, "--health").await?;
-            let url = Access::default().url(listener.address, address.host());
+            let listener =
+                Listener::bind(listen::resolve(address, "--health")?, "--health").await?;
+            let url = Access::default().url(listener.address, &address.host);
             health = Some((listener, url.trim_start_matches("http://").to_owned()));
         }
         let mut page_access = access.clone();

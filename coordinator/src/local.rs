@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use swfn_access::{Access, place};
+use swfn_access::{Access, listen};
 use swfn_scheduler::turn::Holder;
 use swfn_shared::{
     access::{TOKEN_VARIABLE, Token},
@@ -101,7 +101,7 @@ pub(crate) async fn doors(
     has_local_workers: bool,
 ) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
     let local_access = |listener: &Listener, access: &Access| LocalAccess {
-        url: format!("http://{}", place::from_here(listener.address)),
+        url: format!("http://{}", listen::local_address(listener.address)),
         token: access.token.clone(),
     };
     let mut local = local_access(&listener, &access);

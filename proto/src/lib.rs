@@ -1,9 +1,8 @@
-//! The wire: messages and service stubs generated from `swfn/v1/*.proto`.
+//! Messages and service stubs, generated from `swfn/v1/*.proto`.
 //!
-//! No logic lives here. Domain types and the conversions between both stand in `swfn-shared`; generated types travel no further
-//! than that.
+//! No logic lives here. `swfn-shared` converts the messages to domain types.
 
-/// Messages as bytes, for whoever has no stream: fuzzing.
+/// Messages as bytes, for fuzzing.
 pub use prost::Message;
 
 /// Version 1 of the protocol.

@@ -1,6 +1,6 @@
-//! Addresses as people write them: where to listen, and where a coordinator is.
+//! Addresses as people write them: of listeners and of coordinators.
 //!
-//! What is before an `@` may be a password, so no error repeats it.
+//! The part before an `@` may be a password, so no error repeats it.
 
 use std::{
     fmt,
@@ -12,18 +12,19 @@ use rustls::pki_types::ServerName;
 
 use crate::{problem, problem::Problem, quote::quote};
 
-/// A host and a port: `head.example:7077`, `10.0.0.1:7077`, `[::1]:7077`, or `:7077`, which names no host.
+/// A host and a port: `head.example:7077`, `10.0.0.1:7077`, `[::1]:7077`, or `:7077` without host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    host: Host,
-    /// The port; listeners take 0 for any free one.
+    /// The host.
+    pub host: Host,
+    /// The port; a listener with port 0 takes any free one.
     pub port: u16,
 }
 
 /// The host of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// None is named: all addresses of this machine for a listener, and this machine for who connects.
+    /// No host: all addresses of this machine for a listener, this machine for a client.
     Any,
     /// An IP address.
     Ip(IpAddr),
@@ -31,30 +32,23 @@ pub enum Host {
     Name(String),
 }
 
-/// How addresses are written.
+/// The hint for all wrong addresses.
 const FORM: &str = "write HOST:PORT, as in `head.example:7077` or `[::1]:7077`";
 
-/// That a text is no address. It begins with the text, so that whoever tells it can say whose it is.
+/// A problem that begins with the wrong address, so that a caller can put its origin before it.
 fn wrong(text: &str, why: &str) -> Problem {
     Problem::new(format!("{} {why}", quote(text)), FORM)
 }
 
 fn wrong_port(address: &str, port: &str, least: u16) -> Problem {
-    wrong(
-        address,
-        &format!("has port {}, which is not a number from {least} to 65535", quote(port)),
-    )
+    let why = format!("has port {}, which is not a number from {least} to 65535", quote(port));
+    wrong(address, &why)
 }
 
 impl Address {
-    /// An address of an IP address.
+    /// The address of an IP address and a port.
     pub fn new(ip: IpAddr, port: u16) -> Self {
         Self { host: Host::Ip(ip), port }
-    }
-
-    /// The host, if one is named.
-    pub fn host(&self) -> &Host {
-        &self.host
     }
 }
 
@@ -86,7 +80,7 @@ impl FromStr for Address {
             .rsplit_once(':')
             .filter(|_| !in_brackets)
             .ok_or_else(|| wrong(text, "has no port"))?;
-        // `+1` is a number for the parser.
+        // The parser of numbers takes `+1`.
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|_| digits).ok_or_else(|| wrong_port(text, port, 0))?;
         Ok(Self { host: Host::parse(host).ok_or_else(|| no_host(host))?, port })
@@ -116,7 +110,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// As it stands in a URL, so that an IPv6 address has brackets.
+/// The host as in a URL, where an IPv6 address has brackets.
 impl fmt::Display for Host {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,7 +122,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// How a coordinator is reached.
+/// The protocol to a coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// Without TLS.
@@ -137,12 +131,12 @@ pub enum Scheme {
     Https,
 }
 
-/// Where workers find a coordinator: an [`Address`], which may stand behind `http://` or `https://`.
+/// The URL of a coordinator: an [`Address`], with or without `http://` or `https://` before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoordinatorUrl {
-    /// Whether with TLS, if the text says so.
+    /// The scheme, if the text has one.
     pub scheme: Option<Scheme>,
-    /// Where: never port 0.
+    /// The address, which has no port 0.
     pub address: Address,
 }
 
@@ -151,21 +145,20 @@ impl FromStr for CoordinatorUrl {
 
     fn from_str(text: &str) -> Result<Self, Problem> {
         let (scheme, rest) = match text.split_once("://") {
-            // What stands there may be a part of a password.
+            // This may be a part of a password.
             Some((scheme, _)) if scheme.contains('@') => (None, text),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
-                (Some(Scheme::Http), rest)
-            }
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => {
-                (Some(Scheme::Https), rest)
-            }
-            Some((_, rest)) if !rest.contains('@') => {
-                return Err(problem!(
-                    "{} is neither an http:// nor an https:// address", quote(text);
-                    "it looks like http://host:7077 or https://host:7077"
-                ));
-            }
-            _ => (None, text),
+            Some((scheme, rest)) => match &*scheme.to_ascii_lowercase() {
+                "http" => (Some(Scheme::Http), rest),
+                "https" => (Some(Scheme::Https), rest),
+                _ if rest.contains('@') => (None, text),
+                _ => {
+                    return Err(problem!(
+                        "{} is neither an http:// nor an https:// address", quote(text);
+                        "write http://host:7077 or https://host:7077"
+                    ));
+                }
+            },
+            None => (None, text),
         };
         let address: Address = rest.strip_suffix('/').unwrap_or(rest).parse()?;
         if address.port == 0 {

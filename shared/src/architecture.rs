@@ -1,5 +1,6 @@
-//! The classifiers that a grid can name: one table of networks as lists of layers (Rannen Triki et
-//! al. 2019, section 4).
+//! The classifiers that a grid can name, as lists of layers.
+//!
+//! Source: Rannen Triki, Berman, Blaschko 2017, arXiv 1710.06703.
 
 use std::{
     cmp::Ordering,
@@ -10,9 +11,13 @@ use std::{
 use serde::{Serialize, Serializer};
 
 use crate::{
-    choice::choice,
+    choice::{choice, field},
     image::ImageShape,
-    layers::{self, Kernel, LayerSpec, Placed, Unfit},
+    layers::{
+        self, Kernel,
+        LayerSpec::{self, BatchNorm, Dropout, Logits, Pool, Relu},
+        Placed, Unfit,
+    },
 };
 
 choice! {
@@ -28,19 +33,19 @@ choice! {
 /// A row of the table.
 #[derive(Debug)]
 pub struct Design {
-    /// Its name in grid files.
+    /// Name in grid files.
     pub name: &'static str,
     /// Name of the architecture without its switch.
     pub network: &'static str,
-    /// The regulariser that it has beyond that.
+    /// The regulariser that it has beyond the network.
     pub switch: Option<Switch>,
-    /// What it is, in one sentence.
+    /// Description in one sentence.
     pub about: &'static str,
-    /// Its layers, from the image to the logits.
+    /// Layers from the image to the logits.
     pub layers: &'static [LayerSpec],
 }
 
-/// A classifier: a handle of its row. Architectures of one name are the same.
+/// A classifier: a row of the table. Architectures of one name are equal.
 #[derive(Clone, Copy)]
 pub struct Architecture(&'static Design);
 
@@ -48,89 +53,60 @@ const fn conv5(out: u32) -> LayerSpec {
     LayerSpec::Conv { out, kernel: Kernel::Side(5) }
 }
 
-/// The third convolution of `lenet` covers all that it gets.
-const CONV_WHOLE: LayerSpec = LayerSpec::Conv { out: 500, kernel: Kernel::Whole };
+const CONV10: LayerSpec = conv5(10);
+const CONV20: LayerSpec = conv5(20);
+const CONV50: LayerSpec = conv5(50);
+const DENSE50: LayerSpec = LayerSpec::Dense { out: 50 };
+/// The third convolution of `lenet`, which covers its whole input.
+const WHOLE: LayerSpec = LayerSpec::Conv { out: 500, kernel: Kernel::Whole };
 
 impl Architecture {
-    /// The first row of the table.
-    pub const NET: Self = Self::ALL[0];
-    /// The second one.
-    pub const NET_DROPOUT: Self = Self::ALL[1];
-    /// The third one.
-    pub const LENET: Self = Self::ALL[2];
-    /// The fourth one.
-    pub const LENET_BN: Self = Self::ALL[3];
-
     /// The table, in the order in which messages list architectures.
     ///
-    /// Dropout of channels stands behind pooling and ReLU, not before them as published: factors that
-    /// are not negative commute with both, and here they meet a quarter of the values.
+    /// Dropout of channels stands behind pooling and ReLU, not before them as published: factors
+    /// that are not negative commute with both, and here they meet a quarter of the values.
     pub const ALL: &[Self] = &[
         Self(&Design {
             name: "net",
             network: "net",
             switch: None,
             about: "Two convolutions and two fully connected layers with ReLU.",
-            layers: &{
-                use LayerSpec::{Dense, Logits, Pool, Relu};
-                [conv5(10), Pool, Relu, conv5(20), Pool, Relu, Dense { out: 50 }, Relu, Logits]
-            },
+            layers: &[CONV10, Pool, Relu, CONV20, Pool, Relu, DENSE50, Relu, Logits],
         }),
         Self(&Design {
             name: "net+dropout",
             network: "net",
             switch: Some(Switch::Dropout),
             about: "`net` with dropout after its second convolution and its first fully connected layer.",
-            layers: &{
-                use LayerSpec::{Dense, Dropout, Logits, Pool, Relu};
-                [
-                    conv5(10),
-                    Pool,
-                    Relu,
-                    conv5(20),
-                    Pool,
-                    Relu,
-                    Dropout,
-                    Dense { out: 50 },
-                    Relu,
-                    Dropout,
-                    Logits,
-                ]
-            },
+            layers: &[
+                CONV10, Pool, Relu, CONV20, Pool, Relu, Dropout, DENSE50, Relu, Dropout, Logits,
+            ],
         }),
         Self(&Design {
             name: "lenet",
             network: "lenet",
             switch: None,
             about: "Three convolutions and one fully connected layer, linear but for max-pooling.",
-            layers: &{
-                use LayerSpec::{Logits, Pool};
-                [conv5(20), Pool, conv5(50), Pool, CONV_WHOLE, Logits]
-            },
+            layers: &[CONV20, Pool, CONV50, Pool, WHOLE, Logits],
         }),
         Self(&Design {
             name: "lenet+bn",
             network: "lenet",
             switch: Some(Switch::BatchNorm),
             about: "`lenet` with batch norm after each convolution.",
-            layers: &{
-                use LayerSpec::{BatchNorm, Logits, Pool};
-                [
-                    conv5(20),
-                    Pool,
-                    BatchNorm,
-                    conv5(50),
-                    Pool,
-                    BatchNorm,
-                    CONV_WHOLE,
-                    BatchNorm,
-                    Logits,
-                ]
-            },
+            layers: &[CONV20, Pool, BatchNorm, CONV50, Pool, BatchNorm, WHOLE, BatchNorm, Logits],
         }),
     ];
+    /// Row `net`.
+    pub const NET: Self = Self::ALL[0];
+    /// Row `net+dropout`.
+    pub const NET_DROPOUT: Self = Self::ALL[1];
+    /// Row `lenet`.
+    pub const LENET: Self = Self::ALL[2];
+    /// Row `lenet+bn`.
+    pub const LENET_BN: Self = Self::ALL[3];
 
-    /// Their names, in the same order.
+    /// All names, in the same order.
     pub const NAMES: &[&'static str] = &{
         let mut names = [""; Self::ALL.len()];
         let mut row = 0;
@@ -141,32 +117,32 @@ impl Architecture {
         names
     };
 
-    /// The handle of a row that is none of the table, for tests.
+    /// An architecture that is not in the table, for tests.
     pub const fn of(design: &'static Design) -> Self {
         Self(design)
     }
 
-    /// The one of that name.
+    /// The architecture with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|architecture| architecture.name() == name)
     }
 
-    /// The name in grid files.
+    /// Name in grid files.
     pub fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// What it is, in one sentence.
+    /// Description in one sentence.
     pub fn about(self) -> &'static str {
         self.0.about
     }
 
-    /// Its layers, from the image to the logits.
+    /// Layers from the image to the logits.
     pub fn layers(self) -> &'static [LayerSpec] {
         self.0.layers
     }
 
-    /// Its place in the table; behind all of them for one that is not there.
+    /// Position in the table; one that is not in the table comes after all.
     pub fn index(self) -> usize {
         Self::ALL.iter().position(|known| *known == self).unwrap_or(Self::ALL.len())
     }
@@ -176,29 +152,31 @@ impl Architecture {
         Self::by_name(self.0.network).unwrap_or(self)
     }
 
-    /// What it has beyond that.
+    /// The regulariser that it has beyond the network.
     pub fn switch(self) -> Option<Switch> {
         self.0.switch
     }
 
     /// Whether it has batch norm.
     pub fn has_batch_norm(self) -> bool {
-        self.layers().contains(&LayerSpec::BatchNorm)
+        self.layers().contains(&BatchNorm)
     }
 
     /// Whether it has dropout.
     pub fn has_dropout(self) -> bool {
-        self.layers().contains(&LayerSpec::Dropout)
+        self.layers().contains(&Dropout)
     }
 
-    /// Its layers in their places, for images of that shape and so many classes.
+    /// The layers with their sizes, for images of this shape and so many classes.
     ///
     /// # Errors
-    /// The first layer that does not fit what comes before it.
+    /// A layer does not fit what comes before it.
     pub fn placed(self, image: ImageShape, classes: u32) -> Result<Vec<Placed>, Unfit> {
         layers::place(self.layers(), image, classes)
     }
 }
+
+field!(Architecture);
 
 impl PartialEq for Architecture {
     fn eq(&self, other: &Self) -> bool {
@@ -220,8 +198,8 @@ impl PartialOrd for Architecture {
     }
 }
 
+/// The order of the table.
 impl Ord for Architecture {
-    /// As in the table.
     fn cmp(&self, other: &Self) -> Ordering {
         self.index().cmp(&other.index()).then_with(|| self.name().cmp(other.name()))
     }

@@ -1,39 +1,39 @@
-//! The files that a trial leaves behind beside its numbers, on request: `[artifacts]` of a grid file. Nothing here
-//! changes a result, so none of it is part of a trial's identity.
+//! The files that a trial leaves behind if `[artifacts]` of the grid file asks for them. They change
+//! no result, so they are not part of a trial's identity.
 
-/// Final parameters and running statistics of the classifier, under the names and in the shapes that PyTorch's modules
-/// of the same layers have: `load_state_dict` takes them.
+/// Final parameters and running statistics of the classifier. Names and shapes are those of PyTorch's
+/// modules of the same layers, so that `load_state_dict` takes them.
 pub const WEIGHTS: &str = "weights.safetensors";
-/// Images of the subset, what the VAE makes of them, and samples of the VAE.
+/// Images of the subset, their reconstructions by the VAE, and samples of the VAE.
 pub const VAE_SHEET: &str = "vae.png";
 /// The confusion matrix on the test images after the last iteration, and the accuracy of each class.
 pub const CONFUSION: &str = "confusion.csv";
 
-/// All names, in the order in which files are made.
+/// All names, in the order in which the files are written.
 pub const NAMES: [&str; 3] = [WEIGHTS, VAE_SHEET, CONFUSION];
 
-/// The largest file, in bytes. The weights of the largest network on images of 64 x 64 pixels take 18 MB.
+/// The largest file in bytes. Weights of the largest network, for 64 x 64 pixels, take 18 MB.
 pub const MAX_BYTES: u64 = 64 << 20;
 
-/// The largest part of a file in one message, in bytes.
+/// The largest part of a file in one message in bytes.
 pub const MAX_PART_BYTES: usize = 64 << 10;
 
-/// Which files a trial leaves behind.
+/// The files that a trial leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Artifacts {
     /// [`WEIGHTS`].
     pub weights: bool,
-    /// [`VAE_SHEET`], of a trial that has a VAE.
+    /// [`VAE_SHEET`], if the trial has a VAE.
     pub vae_sheet: bool,
     /// [`CONFUSION`].
     pub confusion: bool,
 }
 
 impl Artifacts {
-    /// Everything.
+    /// All files.
     pub const ALL: Self = Self { weights: true, vae_sheet: true, confusion: true };
 
-    /// Whether the file of that name is among them.
+    /// Whether the file with this name is among them.
     pub fn want(&self, name: &str) -> bool {
         match name {
             WEIGHTS => self.weights,
@@ -49,7 +49,7 @@ impl Artifacts {
 pub struct Artifact {
     /// One of [`NAMES`].
     pub name: &'static str,
-    /// Its bytes.
+    /// Content.
     pub content: Vec<u8>,
 }
 
@@ -58,16 +58,16 @@ pub struct Artifact {
 pub struct ArtifactPart {
     /// One of [`NAMES`].
     pub name: &'static str,
-    /// Where in the file it begins, in bytes.
+    /// Position in the file, in bytes.
     pub offset: u64,
     /// 1 to [`MAX_PART_BYTES`] bytes.
     pub content: Vec<u8>,
-    /// Bytes of the whole file, at most [`MAX_BYTES`].
+    /// Size of the whole file in bytes, at most [`MAX_BYTES`].
     pub size: u64,
 }
 
 impl ArtifactPart {
-    /// Whether the file ends with it.
+    /// Whether it is the last part.
     pub fn is_last(&self) -> bool {
         self.offset + self.content.len() as u64 == self.size
     }

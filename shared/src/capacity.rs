@@ -1,4 +1,4 @@
-//! Room for trials: what a worker asks for, from its trainer to the scheduler.
+//! The room for trials that a worker has, from its trainer to the scheduler.
 
 use swfn_proto::v1;
 
@@ -6,25 +6,25 @@ use crate::ids::{IdError, ShapeId, VaeId};
 
 /// Room for trials.
 ///
-/// A trainer counts lanes beyond the trials that it was given. A worker that asks counts all its lanes, those that hold
-/// trials included, so that asks and grants that cross do no harm.
+/// A trainer counts its free lanes. A worker counts all its lanes, since a request and a grant may
+/// cross on their way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capacity {
-    /// For how many trials; 0: for none.
+    /// Number of trials that have room.
     pub lanes: u32,
-    /// Of which shape; `None`: of any one shape.
+    /// The shape of the trials; `None` for any one shape.
     pub shape: Option<ShapeId>,
-    /// The VAEs at hand, the one used last first.
+    /// The VAEs at hand, the most recently used first.
     pub vaes: Vec<VaeId>,
 }
 
 impl Capacity {
-    /// Whether somebody who was told `self` need not be told `other`: without room, nothing else matters.
+    /// Whether both ask for the same trials: without room, nothing else matters.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self == other || (self.lanes == 0 && other.lanes == 0)
     }
 
-    /// The same room, counted with trials that are held already.
+    /// The same room, with the lanes of trials that are held already.
     pub fn with_held(self, trials: usize) -> Self {
         let trials = u32::try_from(trials).unwrap_or(u32::MAX);
         Self { lanes: self.lanes.saturating_add(trials), ..self }
@@ -43,11 +43,8 @@ impl TryFrom<v1::Ask> for Capacity {
 
     fn try_from(v1::Ask { lanes, shape, vaes }: v1::Ask) -> Result<Self, IdError> {
         let shape = shape.map(|shape| shape.parse()).transpose()?;
-        Ok(Self {
-            lanes,
-            shape,
-            vaes: vaes.iter().map(|vae| vae.parse()).collect::<Result<_, _>>()?,
-        })
+        let vaes = vaes.iter().map(|vae| vae.parse()).collect::<Result<_, _>>()?;
+        Ok(Self { lanes, shape, vaes })
     }
 }
 

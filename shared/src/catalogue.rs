@@ -1,5 +1,5 @@
-//! The data sets that have a name: one row of [`CATALOGUE`] for each. Another one is a row, and a
-//! decoder in the worker where its files have a format of their own.
+//! The data sets that have a name. Another one is a row of [`CATALOGUE`], and a decoder in the
+//! worker if its files have a format of their own.
 
 use std::hash;
 
@@ -9,20 +9,20 @@ use crate::{
     image::ImageShape,
 };
 
-/// What is known of a data set by its name alone.
+/// A data set that its name alone identifies.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its name in grid files, on the command line and on disk.
+    /// Name in grid files, on the command line and on disk.
     pub name: &'static str,
-    /// Its content, for people.
+    /// Content, for people.
     pub title: &'static str,
-    /// Its origin and its licence, in a sentence.
+    /// Source and licence, in a sentence.
     pub source: &'static str,
-    /// Sizes of its images and of its parts.
+    /// Sizes of the images and of the parts.
     pub sizes: Sizes,
-    /// The units in which networks see its images.
+    /// The units in which networks see the images.
     pub units: Units,
-    /// Where its images come from.
+    /// Where the images come from.
     pub origin: Origin,
 }
 
@@ -31,51 +31,50 @@ pub struct Entry {
 pub enum Origin {
     /// The program draws them from a seed.
     Generated {
-        /// Raised when the generator draws other images for the same seed.
+        /// Version of the generator, [`SYNTHETIC_VERSION`].
         version: u32,
     },
-    /// Files that others have published.
+    /// Others have published them as files.
     Published(Published),
 }
 
 /// Published files.
 #[derive(Debug)]
 pub struct Published {
-    /// What the files hold.
+    /// Format of the files.
     pub format: Format,
     /// The files, in the order of their format.
     pub files: &'static [PublishedFile],
-    /// What their digests cover.
+    /// Content that the digests cover.
     pub digest_of: DigestOf,
     /// Folders from which the files can be downloaded under their names with `.gz`, each ending in `/`.
     pub mirrors: &'static [&'static str],
-    /// Folders in which other programs keep them, below a folder of the user's.
+    /// Folders in which other programs keep the files, below the user's data folder.
     pub folders: &'static [&'static str],
 }
 
 /// A published file.
 #[derive(Debug)]
 pub struct PublishedFile {
-    /// Its name, without `.gz`.
+    /// Name without `.gz`.
     pub name: &'static str,
-    /// Its SHA-256, in hexadecimal.
+    /// SHA-256 in hexadecimal.
     pub sha256: &'static str,
 }
 
 /// A format of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// That of MNIST: [`IDX_FILES`], each one array.
+    /// The format of MNIST: [`IDX_FILES`], each one array.
     Idx,
 }
 
-/// What a digest covers.
+/// The bytes that a digest covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigestOf {
     /// The uncompressed file, however it is compressed.
     Content,
-    /// The `.gz` file as published. Uncompressed or recompressed copies cannot be checked and are not
-    /// accepted.
+    /// The `.gz` file as published. Other copies cannot be checked, so they are refused.
     Gzip,
 }
 
@@ -87,15 +86,22 @@ pub const IDX_FILES: [&str; 4] = [
     "t10k-labels-idx1-ubyte",
 ];
 
-/// Raised when the generator draws other images for the same seed.
+/// Version of the generator. It is raised when the same seed gives other images.
 pub const SYNTHETIC_VERSION: u32 = 1;
 
-/// MNIST and all that were made to take its place.
-const LIKE_MNIST: Sizes = Sizes {
-    image: ImageShape::grey(28, 28),
-    classes: 10,
-    train_images: 60_000,
-    test_images: 10_000,
+/// What MNIST has in common with all data sets that were made to take its place.
+const LIKE_MNIST: Entry = Entry {
+    name: "",
+    title: "",
+    source: "",
+    sizes: Sizes {
+        image: ImageShape::grey(28, 28),
+        classes: 10,
+        train_images: 60_000,
+        test_images: 10_000,
+    },
+    units: Units::OF_MNIST,
+    origin: Origin::Generated { version: SYNTHETIC_VERSION },
 };
 
 /// Digits drawn by swfn's own generator.
@@ -103,9 +109,7 @@ pub static SYNTHETIC: Entry = Entry {
     name: "synthetic",
     title: "synthetic digits",
     source: "Drawn by swfn itself, from a seed; nothing is downloaded.",
-    sizes: LIKE_MNIST,
-    units: Units::OF_MNIST,
-    origin: Origin::Generated { version: SYNTHETIC_VERSION },
+    ..LIKE_MNIST
 };
 
 /// Handwritten digits.
@@ -113,8 +117,6 @@ pub static MNIST: Entry = Entry {
     name: "mnist",
     title: "handwritten digits",
     source: "LeCun, Cortes and Burges 1998, from NIST's Special Databases 1 and 3; CC BY-SA 3.0.",
-    sizes: LIKE_MNIST,
-    units: Units::OF_MNIST,
     origin: Origin::Published(Published {
         format: Format::Idx,
         files: &idx_files([
@@ -130,6 +132,7 @@ pub static MNIST: Entry = Entry {
         ],
         folders: &["MNIST/raw"],
     }),
+    ..LIKE_MNIST
 };
 
 /// Articles of clothing.
@@ -137,8 +140,6 @@ pub static FASHION_MNIST: Entry = Entry {
     name: "fashion-mnist",
     title: "articles of clothing",
     source: "Xiao, Rasul and Vollgraf 2017, arXiv 1708.07747; MIT licence.",
-    sizes: LIKE_MNIST,
-    units: Units::OF_MNIST,
     origin: Origin::Published(Published {
         format: Format::Idx,
         files: &idx_files([
@@ -154,6 +155,7 @@ pub static FASHION_MNIST: Entry = Entry {
         ],
         folders: &["FashionMNIST/raw"],
     }),
+    ..LIKE_MNIST
 };
 
 /// Cursive Japanese characters.
@@ -161,8 +163,6 @@ pub static KMNIST: Entry = Entry {
     name: "kmnist",
     title: "cursive Japanese characters (Kuzushiji-MNIST)",
     source: "Clanuwat et al. 2018, arXiv 1812.01718, from the Kuzushiji Dataset of CODH; CC BY-SA 4.0.",
-    sizes: LIKE_MNIST,
-    units: Units::OF_MNIST,
     origin: Origin::Published(Published {
         format: Format::Idx,
         files: &idx_files([
@@ -178,23 +178,24 @@ pub static KMNIST: Entry = Entry {
         ],
         folders: &["KMNIST/raw"],
     }),
+    ..LIKE_MNIST
 };
 
-/// All of them, in the order in which messages list them.
+/// All rows, in the order in which messages list them.
 pub static CATALOGUE: [&Entry; 4] = [&SYNTHETIC, &MNIST, &FASHION_MNIST, &KMNIST];
 
-const fn idx_files([a, b, c, d]: [&'static str; 4]) -> [PublishedFile; 4] {
+const fn idx_files(digests: [&'static str; 4]) -> [PublishedFile; 4] {
+    let [a, b, c, d] = digests;
     let [e, f, g, h] = IDX_FILES;
-    [
-        PublishedFile { name: e, sha256: a },
-        PublishedFile { name: f, sha256: b },
-        PublishedFile { name: g, sha256: c },
-        PublishedFile { name: h, sha256: d },
-    ]
+    [file(e, a), file(f, b), file(g, c), file(h, d)]
+}
+
+const fn file(name: &'static str, sha256: &'static str) -> PublishedFile {
+    PublishedFile { name, sha256 }
 }
 
 impl Origin {
-    /// Identifies the content, of images that are drawn that of this seed.
+    /// The digest of the content; generated images depend on the seed.
     pub fn digest(&self, seed: u64) -> DataDigest {
         match self {
             Self::Published(published) => {
@@ -207,7 +208,7 @@ impl Origin {
     }
 }
 
-/// Rows are told apart by their names.
+/// Rows of one name are equal.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

@@ -1,6 +1,6 @@
 //! Enums whose values have names in grid files.
 
-/// Settings with a few named values: the enum, its names in grid files and on the wire, and the way back.
+/// A setting with a few named values: the enum, its names in grid files and JSON, and its parser.
 macro_rules! choice {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
         $(#[$doc])*
@@ -10,10 +10,10 @@ macro_rules! choice {
         }
 
         impl $type {
-            /// All of them, the published one first, in the order in which messages list them.
+            /// All values, the published one first, in the order in which messages list them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// Their names, in the same order.
+            /// The names of all values, in the same order.
             pub const NAMES: &[&'static str] = &[$($name),+];
 
             /// The name in grid files.
@@ -23,12 +23,29 @@ macro_rules! choice {
                 }
             }
 
-            /// The one of that name.
+            /// The value with this name.
             pub fn by_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|choice| choice.name() == name)
+            }
+        }
+
+        $crate::choice::field!($type);
+    };
+}
+
+/// Lets an axis be a field of a type whose values have names.
+macro_rules! field {
+    ($type:ident) => {
+        impl $crate::axes::Field for $type {
+            fn value(&self) -> $crate::axes::Value {
+                $crate::axes::Value::Name(self.name())
+            }
+
+            fn assign(&mut self, value: $crate::axes::Value) {
+                *self = Self::by_name(value.name()).unwrap_or(*self);
             }
         }
     };
 }
 
-pub(crate) use choice;
+pub(crate) use {choice, field};

@@ -1,4 +1,4 @@
-//! How both programs read their command lines and what stands for options in the environment.
+//! The command line of both programs, and the environment variables that stand for options.
 
 use std::{
     env,
@@ -10,12 +10,17 @@ use clap::{Arg, Command, Parser, builder::Resettable, error::ErrorKind};
 
 use crate::quote::printable;
 
-/// Parses the command line. A variable that is set but empty counts as unset, and those that stand for options beside the subcommands
-/// concern no subcommand. Ends the process where the command line is wrong or asks for help.
+/// Parses the command line. Ends the process if it is wrong or asks for help.
+///
+/// A variable that is set but empty counts as unset. Variables for options beside the subcommands do
+/// not concern the subcommands.
 pub fn parse<P: Parser>() -> P {
-    let arguments = forgiving(env::args_os().collect());
-    let command =
-        heeding(P::command(), arguments.get(1).map(OsString::as_os_str), |name| env::var_os(name));
+    let arguments = without_doubled_help(env::args_os().collect());
+    let command = without_ignored_variables(
+        P::command(),
+        arguments.get(1).map(OsString::as_os_str),
+        |name| env::var_os(name),
+    );
     if let Some(problem) = arguments.get(1).and_then(|first| misspelt(&command, first)) {
         command.clone().error(ErrorKind::InvalidSubcommand, problem).exit();
     }
@@ -23,7 +28,7 @@ pub fn parse<P: Parser>() -> P {
     P::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
 }
 
-/// What is wrong with a first argument that is no file, and almost the name of a command.
+/// The error for a first argument that is not a file, and almost the name of a command.
 fn misspelt(command: &Command, first: &OsStr) -> Option<String> {
     let written =
         first.to_str().filter(|text| !text.starts_with('-') && !Path::new(text).exists())?;
@@ -39,8 +44,8 @@ fn misspelt(command: &Command, first: &OsStr) -> Option<String> {
     })
 }
 
-/// `help --help` asks for help, too.
-fn forgiving(mut arguments: Vec<OsString>) -> Vec<OsString> {
+/// Turns `help --help` into a request for help.
+fn without_doubled_help(mut arguments: Vec<OsString>) -> Vec<OsString> {
     if arguments.get(1).is_some_and(|first| first == "help")
         && arguments[2..].iter().any(|other| other == "--help")
     {
@@ -49,42 +54,36 @@ fn forgiving(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// A parser for an option that is not there, though others have one of that name: it tells which is meant. `{}`: the value.
+/// A parser for an option that other programs have. Its error names the option that is meant; `{}`
+/// in the text stands for the value.
 pub fn no_option(
     meant: &'static str,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
     move |value| Err(meant.replace("{}", value))
 }
 
-/// The command without the variables that do not count where `first` is the first argument.
-fn heeding(
+/// Removes the variables from the command that do not count, given its first argument.
+fn without_ignored_variables(
     command: Command,
     first: Option<&OsStr>,
     variable: impl Fn(&OsStr) -> Option<OsString>,
 ) -> Command {
     let is_empty =
         |arg: &Arg| arg.get_env().and_then(&variable).is_some_and(|value| value.is_empty());
-    let without = |arg: Arg, drops: bool| {
-        if drops { arg.env(Resettable::<clap::builder::OsStr>::Reset) } else { arg }
+    let without = |arg: Arg, is_ignored: bool| match is_ignored || is_empty(&arg) {
+        true => arg.env(Resettable::<clap::builder::OsStr>::Reset),
+        false => arg,
     };
     let names: Vec<String> =
         command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let chosen = first.is_some_and(|first| names.iter().any(|name| first == OsStr::new(name)));
-    let command = command.mut_args(|arg| {
-        let drops = chosen || is_empty(&arg);
-        without(arg, drops)
-    });
+    let command = command.mut_args(|arg| without(arg, chosen));
     names.iter().fold(command, |command, name| {
-        command.mut_subcommand(name, |subcommand| {
-            subcommand.mut_args(|arg| {
-                let drops = is_empty(&arg);
-                without(arg, drops)
-            })
-        })
+        command.mut_subcommand(name, |subcommand| subcommand.mut_args(|arg| without(arg, false)))
     })
 }
 
-/// A variable of the environment that is set, and not empty.
+/// An environment variable that is set and not empty.
 pub fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -114,9 +113,11 @@ mod tests {
         },
     }
 
-    /// What a command comes to when those variables hold that; clap reads the true ones, so only what is dropped can be seen.
+    /// Which of the two options keep their variables, if all variables have this value.
     fn variables(first: Option<&str>, value: &str) -> [bool; 2] {
-        let command = heeding(Program::command(), first.map(OsStr::new), |_| Some(value.into()));
+        let command = without_ignored_variables(Program::command(), first.map(OsStr::new), |_| {
+            Some(value.into())
+        });
         let look = command.find_subcommand("look").unwrap();
         [&command, look].map(|command| {
             command.get_arguments().find(|arg| arg.get_id() == "file").unwrap().get_env().is_some()
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_misspelt_is_no_file() {
+    fn a_misspelt_command_is_not_a_file() {
         let of = |first: &str| misspelt(&Program::command(), OsStr::new(first));
         let said = of("lok").unwrap();
         assert!(
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn help_may_be_asked_for_twice() {
-        let of = |words: &[&str]| forgiving(words.iter().map(OsString::from).collect());
+        let of = |words: &[&str]| without_doubled_help(words.iter().map(OsString::from).collect());
         assert_eq!(of(&["p", "help", "--help"]), ["p", "--help"]);
         assert_eq!(of(&["p", "help", "look", "--help"]), ["p", "look", "--help"]);
         assert_eq!(of(&["p", "help", "look"]), ["p", "help", "look"]);

@@ -1,41 +1,40 @@
-//! The data sets that a grid can name. Reading them is the worker's work.
+//! The data sets that a grid can name. The worker reads them.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::Value;
 
 use crate::{
     catalogue::{CATALOGUE, Entry, Origin, SYNTHETIC},
-    ids::{DataDigest, DataDigestError},
+    ids::{DataDigest, IdError},
     image::ImageShape,
     quote::quote,
 };
 
-/// A data set, known by content: a worker checks the files of a published one against pinned SHA-256
-/// digests before it uses them, those of the user's own against the digest in the grid, and the
-/// synthetic digits are a pure function of their generator's version and seed. So this value can stand
-/// for the content in ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(into = "Written")]
+/// A data set, known by content, so that this value can stand for the content in ids.
+///
+/// A worker checks published files against pinned SHA-256 digests, and the user's own against the
+/// digest in the grid. The synthetic digits follow from the version and the seed of their generator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dataset {
     /// A row of the catalogue.
     Named {
         /// The row.
         entry: &'static Entry,
-        /// Seed of its generator: another seed gives other images of the same distribution. Zero where
-        /// the images are published.
+        /// Seed of the generator; zero for published images. Another seed gives other images of the
+        /// same distribution.
         seed: u64,
     },
     /// The user's own images, as four IDX files.
     Idx(IdxDataset),
 }
 
-/// What is known of a data set of the user's own without its files: what they must be, and what a
-/// coordinator, which has none of them, needs to check a grid and to estimate its work.
+/// The description of a user's own data set. A coordinator, which has none of the files, checks a
+/// grid and estimates its work with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdxDataset {
-    /// Of the content of the files.
+    /// Digest of the content of the files.
     pub digest: DataDigest,
     /// Sizes of the images and of the parts.
     pub sizes: Sizes,
@@ -44,7 +43,7 @@ pub struct IdxDataset {
 /// Sizes of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sizes {
-    /// Of each image.
+    /// Shape of each image.
     pub image: ImageShape,
     /// Number of classes; labels are below it.
     pub classes: u32,
@@ -59,12 +58,12 @@ pub struct Sizes {
 pub struct Units {
     /// Mean of all values of the training images.
     pub mean: f32,
-    /// Their standard deviation.
+    /// Standard deviation of the same values.
     pub deviation: f32,
 }
 
 impl Units {
-    /// Those of MNIST, as published; data sets of the user's own have them, too.
+    /// The published units of MNIST; users' own data sets have them, too.
     pub const OF_MNIST: Self = Self { mean: 0.1307, deviation: 0.3081 };
 
     /// A byte of an image in these units.
@@ -73,88 +72,77 @@ impl Units {
     }
 }
 
-/// Heights and widths that the networks take: two 5x5 convolutions, each with max-pooling, leave one pixel of 16.
+/// Heights and widths that the networks take: two 5x5 convolutions, each with max-pooling, leave
+/// one pixel of 16.
 pub const SIDES: RangeInclusive<u32> = 16..=64;
 
-/// Numbers of channels: grey, and red, green and blue.
+/// Numbers of channels: grey, or red, green and blue.
 pub const CHANNELS: [u32; 2] = [1, 3];
 
 /// Numbers of classes: labels are bytes.
 pub const CLASSES: RangeInclusive<u32> = 2..=256;
 
-/// The name of all data sets of users' own.
+/// The name of every user's own data set.
 pub const IDX: &str = "idx";
 
-/// The names, in the order in which messages list them.
+/// All names, in the order in which messages list them.
 pub fn names() -> Vec<&'static str> {
     CATALOGUE.iter().map(|entry| entry.name).chain([IDX]).collect()
 }
 
-/// A name that is none of [`names`], or [`IDX`], which alone says nothing of the content.
+/// A name that is not in the catalogue. [`IDX`] is one, too: it alone does not identify the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("dataset {} is unknown; hint: one of {names}", quote(.0), names = names().join(", "))]
 pub struct UnknownDataset(pub String);
 
 impl Dataset {
-    /// That row of the catalogue, with the first seed of its generator if it has one.
+    /// A row of the catalogue, with the first seed of its generator if it has one.
     pub const fn of(entry: &'static Entry) -> Self {
         Self::Named { entry, seed: 0 }
     }
 
-    /// The synthetic digits of that seed.
+    /// The synthetic digits of a seed.
     pub const fn synthetic(seed: u64) -> Self {
         Self::Named { entry: &SYNTHETIC, seed }
     }
 
-    /// Reads what it is serialised to.
+    /// Reads the JSON that a data set is serialised to.
     ///
     /// # Errors
-    /// The key that is wrong, such as `.height`, and what is wrong with it.
+    /// A key is wrong, such as `.height`; the text says why.
     pub(crate) fn from_json(json: &Value) -> Result<Self, (&'static str, String)> {
-        let number = |key: &'static str, range: RangeInclusive<u64>| {
-            let value =
-                json.get(&key[1..]).and_then(Value::as_u64).filter(|value| range.contains(value));
-            value.ok_or_else(|| {
-                (key, format!("it is no whole number from {} to {}", range.start(), range.end()))
+        let get = |key: &'static str| json.get(&key[1..]);
+        let count = |key, range: &RangeInclusive<u32>| {
+            let value = get(key).and_then(Value::as_u64).and_then(|value| value.try_into().ok());
+            value.filter(|value| range.contains(value)).ok_or_else(|| {
+                (key, format!("it is not a whole number from {} to {}", range.start(), range.end()))
             })
         };
-        let count = |key, range: &RangeInclusive<u32>| {
-            number(key, (*range.start()).into()..=(*range.end()).into()).map(|value| value as u32)
-        };
-        let text = |key: &'static str| {
-            json.get(&key[1..])
-                .and_then(Value::as_str)
-                .ok_or_else(|| (key, "it is no text".to_owned()))
-        };
+        let text = |key| get(key).and_then(Value::as_str).ok_or((key, "it is not text".to_owned()));
         let name = text(".name")?;
         if name == IDX {
-            let images = 1..=u32::MAX;
-            let digest = text(".digest")?
-                .parse()
-                .map_err(|error: DataDigestError| (".digest", error.to_string()))?;
-            let channels =
-                match json.get("channels").map(|channels| u32::try_from(channels.as_u64()?).ok()) {
-                    None => 1,
-                    Some(Some(channels)) if CHANNELS.contains(&channels) => channels,
-                    Some(_) => return Err((".channels", "it is neither 1 nor 3".to_owned())),
-                };
+            let digest = text(".digest")?;
+            let digest = digest.parse().map_err(|error: IdError| (".digest", error.to_string()))?;
+            let channels = get(".channels").map_or(Some(1), Value::as_u64);
+            let channels = CHANNELS.into_iter().find(|known| Some(u64::from(*known)) == channels);
             let image = ImageShape {
                 height: count(".height", &SIDES)?,
                 width: count(".width", &SIDES)?,
-                channels,
+                channels: channels.ok_or((".channels", "it is neither 1 nor 3".to_owned()))?,
             };
             let sizes = Sizes {
                 image,
                 classes: count(".classes", &CLASSES)?,
-                train_images: count(".train_images", &images)?,
-                test_images: count(".test_images", &images)?,
+                train_images: count(".train_images", &(1..=u32::MAX))?,
+                test_images: count(".test_images", &(1..=u32::MAX))?,
             };
             return Ok(Self::Idx(IdxDataset { digest, sizes }));
         }
         match name.parse().map_err(|error: UnknownDataset| (".name", error.to_string()))? {
             Self::Named { entry, .. } if matches!(entry.origin, Origin::Generated { .. }) => {
-                let seed = number(".generator_seed", 0..=u64::MAX)?;
-                Ok(Self::Named { entry, seed })
+                let seed = get(".generator_seed").and_then(Value::as_u64);
+                let problem = || (".generator_seed", "it is not a whole number".to_owned());
+                Ok(Self::Named { entry, seed: seed.ok_or_else(problem)? })
             }
             named => Ok(named),
         }
@@ -168,8 +156,7 @@ impl Dataset {
         }
     }
 
-    /// Identifies the content: data sets of equal digests have equal images and labels. It is known
-    /// without them, and a worker checks the files.
+    /// The digest of the content: data sets of equal digests have equal images and labels.
     pub fn digest(&self) -> DataDigest {
         match self {
             Self::Named { entry, seed } => entry.origin.digest(*seed),
@@ -177,7 +164,7 @@ impl Dataset {
         }
     }
 
-    /// Sizes of its images and of its parts.
+    /// Sizes of the images and of the parts.
     pub fn sizes(&self) -> Sizes {
         match self {
             Self::Named { entry, .. } => entry.sizes,
@@ -185,7 +172,7 @@ impl Dataset {
         }
     }
 
-    /// The units in which networks see its images.
+    /// The units in which networks see the images.
     pub fn units(&self) -> Units {
         match self {
             Self::Named { entry, .. } => entry.units,
@@ -211,60 +198,33 @@ impl fmt::Display for Dataset {
     }
 }
 
-/// A data set as it is written down. What does not go with it is left out, and so is a single channel,
-/// since there were none to choose from when the first ids were made.
-#[derive(Default, Serialize)]
-struct Written {
-    name: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    generator_seed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    generator_version: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<DataDigest>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    height: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    width: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channels: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    classes: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    train_images: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_images: Option<u32>,
-}
-
-impl From<Dataset> for Written {
-    fn from(dataset: Dataset) -> Self {
-        let written = Self { name: dataset.name(), ..Self::default() };
-        match dataset {
-            Dataset::Named { entry, seed } => match entry.origin {
-                Origin::Published(_) => written,
-                Origin::Generated { version } => {
-                    Self { generator_seed: Some(seed), generator_version: Some(version), ..written }
-                }
-            },
-            Dataset::Idx(IdxDataset { digest, sizes }) => {
-                let Sizes {
-                    image: ImageShape { height, width, channels },
-                    classes,
-                    train_images,
-                    test_images,
-                } = sizes;
-                Self {
-                    digest: Some(digest),
-                    height: Some(height),
-                    width: Some(width),
-                    channels: (channels != 1).then_some(channels),
-                    classes: Some(classes),
-                    train_images: Some(train_images),
-                    test_images: Some(test_images),
-                    ..written
+/// Serialises name and description. A single channel is left out, since there was no choice when
+/// the first ids were made.
+impl Serialize for Dataset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name())?;
+        match self {
+            Self::Named { entry, seed } => {
+                if let Origin::Generated { version } = entry.origin {
+                    map.serialize_entry("generator_seed", seed)?;
+                    map.serialize_entry("generator_version", &version)?;
                 }
             }
+            Self::Idx(IdxDataset { digest, sizes }) => {
+                let Sizes { image, classes, train_images, test_images } = sizes;
+                map.serialize_entry("digest", digest)?;
+                map.serialize_entry("height", &image.height)?;
+                map.serialize_entry("width", &image.width)?;
+                if image.channels != 1 {
+                    map.serialize_entry("channels", &image.channels)?;
+                }
+                map.serialize_entry("classes", classes)?;
+                map.serialize_entry("train_images", train_images)?;
+                map.serialize_entry("test_images", test_images)?;
+            }
         }
+        map.end()
     }
 }
 

@@ -1,24 +1,25 @@
-//! What happens to the trials of a sweep: the events that the scheduler decides, the store keeps, and reports count.
+//! The events of a sweep, which the scheduler decides, the store keeps, and reports count.
 
 use crate::{
     ids::{LeaseId, WorkerId},
     state::TrialState,
 };
 
-/// What the loss of a lease says of its trial.
+/// The suspicion that the loss of a lease casts on its trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// Nothing else was at work: it counts towards the trial's limit.
+    /// The worker ran nothing else: the loss counts towards the trial's limit.
     Alone,
-    /// Other leases were lost with it because their worker fell silent, as it does when its machine is switched off. It counts nothing,
-    /// but once is enough.
+    /// Other leases were lost with it, because their worker fell silent. The machine may have been
+    /// switched off, so the loss does not count, but the trial runs alone after a second one.
     Among,
-    /// Other leases were lost with it, and the worker's machine is still there: one of them ended the process, or hung it.
+    /// Other leases were lost with it, and the worker's machine is still there: one of the trials
+    /// ended the process, or hung it.
     Suspected,
 }
 
 impl Blame {
-    /// Weight of the suspicion that falls on the trial; at 2 it is given to a worker alone.
+    /// Weight of the suspicion; a trial with 2 runs alone on its worker.
     pub fn suspicion(self) -> u32 {
         match self {
             Self::Alone => 0,
@@ -28,18 +29,18 @@ impl Blame {
     }
 }
 
-/// What a person does to a trial.
+/// An action of the user on a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// A trial that was given up is put back; its attempts go on being counted, its failures and losses begin anew.
+    /// A failed trial waits again. Its attempts go on being counted; failures and losses start at 0.
     Retried,
 }
 
 impl Act {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 1] = [Self::Retried];
 
-    /// Its name in the journal, and the state that it leads to.
+    /// The name in the journal, and the state of the trial afterwards.
     pub fn in_journal(self) -> (&'static str, TrialState) {
         match self {
             Self::Retried => ("retried", TrialState::Pending),
@@ -47,40 +48,40 @@ impl Act {
     }
 }
 
-/// An event of a sweep. Durable events are the journal of a run; the others only concern the present.
+/// An event of a sweep. Durable events are the journal of a run; the others concern the present.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A worker opened a stream.
     WorkerJoined {
         /// The worker.
         worker: WorkerId,
-        /// Nobody knew it, and it follows no process that ended.
+        /// Whether it was unknown, and replaces no process that ended.
         anew: bool,
     },
-    /// A worker gave a sign of life.
+    /// A message of a worker arrived.
     WorkerHeard {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker said how many trials it can hold.
+    /// A worker asked for trials.
     WorkerAsked {
         /// The worker.
         worker: WorkerId,
-        /// How many trials it can hold at a time.
+        /// Number of trials that it can hold at a time.
         lanes: usize,
     },
-    /// A worker is gone.
+    /// A worker left.
     WorkerLeft {
         /// The worker.
         worker: WorkerId,
     },
-    /// A trial under way was heard of.
+    /// A running trial made progress.
     Progressed {
         /// Its lease.
         lease: LeaseId,
         /// Iterations done.
         step: u64,
-        /// Its step may stand still, since reports wait to be heard.
+        /// Whether its step may stand still, because its reports are on their way.
         waits: bool,
     },
     /// A worker got a lease.
@@ -99,42 +100,42 @@ pub enum Event {
     Failed {
         /// Its lease.
         lease: LeaseId,
-        /// What went wrong.
+        /// The error.
         error: String,
-        /// The end of its process's log, perhaps nothing.
+        /// End of the process's log; may be empty.
         log: String,
-        /// The trial is given up.
+        /// Whether the trial may not be tried again.
         quarantine: bool,
     },
-    /// A lease ended without a word of its trial: its worker fell silent, stood still or died.
+    /// A lease ended without a report: its worker fell silent, stood still or died.
     Lost {
         /// The lease.
         lease: LeaseId,
-        /// How it was lost.
+        /// The reason of the loss.
         error: String,
-        /// The end of its process's log, perhaps nothing.
+        /// End of the process's log; may be empty.
         log: String,
-        /// What the loss says of the trial.
+        /// The suspicion on the trial.
         blame: Blame,
-        /// The trial is given up.
+        /// Whether the trial may not be tried again.
         quarantine: bool,
     },
-    /// A worker gave a lease back.
+    /// A worker returned a lease.
     Released {
         /// The lease.
         lease: LeaseId,
     },
-    /// A person did something to a trial.
+    /// The user acted on a trial.
     ByPerson {
         /// The newest lease of the trial.
         lease: LeaseId,
-        /// What.
+        /// The action.
         act: Act,
     },
 }
 
 impl Event {
-    /// The lease that a durable event is about; `None` for what concerns the present only.
+    /// The lease of a durable event; `None` for events of the present.
     pub fn durable(&self) -> Option<LeaseId> {
         match self {
             Self::WorkerJoined { .. }

@@ -1,11 +1,11 @@
-//! Faults on purpose, for the tests of what must survive them. Builds with debug assertions contain them, and they do nothing
-//! without their environment variable. A release contains none of them.
+//! Faults that tests inject. Builds with debug assertions contain them, and an environment variable
+//! switches them on. A release contains none.
 //!
-//! `FAILPOINTS` says what happens at which point, in the words of the crate `fail`: `store/rows=3*off->return` kills the
-//! process when it comes there for the fourth time, `store/rows=sleep(20)` holds it up each time. `SWFN_BUG` switches one
-//! planted bug on.
+//! `FAILPOINTS` has the syntax of the crate `fail`. `store/rows=3*off->return` kills the process when
+//! it reaches that point for the fourth time; `store/rows=sleep(20)` delays it each time. `SWFN_BUG`
+//! switches one planted bug on.
 
-/// A named place where a test may kill the process or hold it up.
+/// A named point where a test may kill or delay the process.
 #[inline]
 pub fn point(name: &str) {
     #[cfg(debug_assertions)]
@@ -13,7 +13,7 @@ pub fn point(name: &str) {
     let _ = name;
 }
 
-/// Whether the process is to have this bug: the tests must notice each.
+/// Whether this planted bug is on. The tests must notice each one.
 #[inline]
 pub fn bug(name: &str) -> bool {
     #[cfg(debug_assertions)]
@@ -25,10 +25,10 @@ pub fn bug(name: &str) -> bool {
     }
 }
 
-/// Reads `FAILPOINTS`. Called once, by a program that begins.
+/// Reads `FAILPOINTS`; called once when a program starts.
 pub fn start() {
     #[cfg(debug_assertions)]
-    // Its end would switch all points off.
+    // Dropping the scenario would switch all points off.
     std::mem::forget(fail::FailScenario::setup());
 }
 
@@ -43,9 +43,11 @@ mod on_purpose {
         BUG.get_or_init(|| env::var("SWFN_BUG").ok()).as_deref()
     }
 
-    /// Kills the process like `kill -9`. If `SWFN_FAULT_TOKENS` names a folder, a death at `store/rows` costs a file there whose
-    /// name begins with `store.rows`, and without one the process lives: so a test limits and counts the deaths of processes
-    /// that are started again and again.
+    /// Kills the process like `kill -9`.
+    ///
+    /// If `SWFN_FAULT_TOKENS` names a folder, a kill at `store/rows` removes a file there whose name
+    /// begins with `store.rows`. Without such a file the process lives. So a test limits and counts
+    /// the kills of processes that restart.
     pub(super) fn die(point: &str) {
         if let Some(folder) = env::var_os("SWFN_FAULT_TOKENS") {
             let name = point.replace('/', ".");

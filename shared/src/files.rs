@@ -1,4 +1,5 @@
-//! Files in folders that others may write to: planted links are not followed, and secrets are read without waiting for anybody.
+//! Files in folders that others may write to. Planted links are not followed, and reading a secret
+//! never waits for another process.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,22 +10,22 @@ use std::{
 
 use nix::{libc, unistd::Uid};
 
-/// Options for a file that is kept open or grows under a name that others can foresee: a link of that name is refused.
+/// Options that refuse a link, for a file that stays open under a name that others can foresee.
 pub fn options() -> OpenOptions {
     let mut options = File::options();
     options.custom_flags(libc::O_NOFOLLOW);
     options
 }
 
-/// Makes a new file; whatever had its name is removed first, a link and not what it names.
+/// Creates a new file. An old one is removed first; of a link, the link and not its target.
 ///
 /// # Errors
-/// The folder cannot be written, or somebody else makes the same file just now.
+/// The folder cannot be written, or another process creates the same file at the same time.
 pub fn create(path: &Path) -> io::Result<File> {
     create_with(path, 0o666)
 }
 
-/// [`create`] with these permissions, or fewer where the umask says so.
+/// [`create`] with these permissions, which the umask may reduce.
 ///
 /// # Errors
 /// As [`create`].
@@ -36,28 +37,26 @@ pub fn create_with(path: &Path, mode: u32) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Reads a secret or a certificate: a regular file of at most so many bytes.
+/// Reads a secret or a certificate: a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// It is missing, is larger, is a pipe or a device, which might be waited for, or holds no text.
+/// The file is missing, is larger, is not text, or is a pipe or device that might block.
 pub fn read_small(path: &Path, most: u64) -> io::Result<String> {
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut text = String::new();
-    // A file may grow, and those of /proc tell no size.
+    // A file may grow, and files of /proc have no size.
     file.take(most + 1).read_to_string(&mut text)?;
     if text.len() as u64 > most {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {most} bytes"),
-        ));
+        let problem = format!("it has more than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(text)
 }
 
-/// Why others might change what is in a folder, if they might.
+/// The reason why others can change the content of a folder, if they can.
 pub fn open_to_others(folder: &Path) -> Option<String> {
     let metadata = fs::metadata(folder).ok()?;
     let (owner, mode, me) = (metadata.uid(), metadata.mode() & 0o7777, Uid::effective().as_raw());
@@ -95,11 +94,11 @@ mod tests {
         assert_eq!(read_small(&path, 5).unwrap_err().to_string(), "it has more than 5 bytes");
         assert_eq!(
             read_small(Path::new("/dev/zero"), 5).unwrap_err().to_string(),
-            "it is no regular file"
+            "it is not a regular file"
         );
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
-        assert_eq!(read_small(&pipe, 5).unwrap_err().to_string(), "it is no regular file");
+        assert_eq!(read_small(&pipe, 5).unwrap_err().to_string(), "it is not a regular file");
     }
 
     #[test]

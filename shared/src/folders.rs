@@ -1,4 +1,4 @@
-//! Folders of the user's that both programs know.
+//! Folders of the user that both programs know.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,9 @@ use etcetera::BaseStrategy as _;
 
 use crate::command_line::variable;
 
-/// The folder for all that may be made again: downloads, trained VAEs, checkpoints, measured speeds.
+/// The folder for replaceable files: downloads, trained VAEs, checkpoints, measured speeds.
 ///
-/// The environment variable `SWFN_CACHE` moves it. Nothing where the user has no home.
+/// The environment variable `SWFN_CACHE` moves it. `None` if the user has no home.
 #[must_use]
 pub fn cache() -> Option<PathBuf> {
     let usual = || Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("swfn"));

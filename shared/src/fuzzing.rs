@@ -1,4 +1,4 @@
-//! Fuzz targets: grid files and specifications of trials, as bytes of whoever wrote them. Each panics when a promise is broken.
+//! Fuzz targets: grid files and trials as arbitrary bytes. Each panics when a promise is broken.
 
 use std::collections::HashSet;
 
@@ -8,20 +8,20 @@ use crate::{
     work::{classifier_flop, vae_flop},
 };
 
-/// The name of a target, which is that of its corpus, and what it does.
+/// The name of a target, which is also that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[("grid", grid), ("specification", specification)];
 
-/// Trials beyond which grids are refused here, so that listing them takes no time.
+/// Largest number of trials of a grid here, so that listing them takes no time.
 const MOST: u64 = 500;
 
-/// The longest message that a person or a log gets to see, in bytes.
+/// The longest error message in bytes.
 const LONGEST: usize = 6_000;
 
-/// A grid file: refused with a place and a hint, or expanded into trials that are distinct, no more than allowed, the same each
-/// time, and that survive the wire.
+/// A grid file is refused with a place and a hint, or expanded. Its trials are distinct, no more than
+/// allowed, the same each time, and survive the wire.
 pub fn grid(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let parse = |most| Grid::parse("grid.toml", text, most);
@@ -38,7 +38,7 @@ pub fn grid(data: &[u8]) {
     trials.iter().for_each(survives);
 }
 
-/// The specification of a trial as a coordinator sends it.
+/// The canonical JSON of a trial, as a coordinator sends it.
 pub fn specification(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match TrialSpec::parse(text) {
@@ -47,7 +47,7 @@ pub fn specification(data: &[u8]) {
     }
 }
 
-/// What is accepted has the same identity on the other side of the wire, and its work can be counted.
+/// An accepted trial has the same ids on the other side of the wire, and its work can be counted.
 fn survives(spec: &TrialSpec) {
     let back = TrialSpec::parse(&spec.to_json())
         .unwrap_or_else(|error| panic!("{error}: {}", spec.to_json()));
@@ -75,7 +75,7 @@ fn explained(error: &GridError, text: &str) {
     readable(&error.to_string());
 }
 
-/// Other people's text in a message is short and printable.
+/// Foreign text in a message is short and printable.
 fn readable(message: &str) {
     assert!(message.len() <= LONGEST, "{} bytes: {message}", message.len());
     assert!(message.chars().all(|c| c == '\n' || !c.is_control()), "{message:?}");

@@ -1,4 +1,5 @@
-//! Identities. A trial's is a hash of everything that determines its result, so that the same point is the same trial.
+//! Identities. A trial's id is a hash of all settings that determine its result, so that the same
+//! point of a grid is the same trial.
 
 use std::{fmt, str::FromStr};
 
@@ -7,10 +8,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::quote::quote;
 
-/// Raised whenever the trainer computes something else for the same specification: old results then count as other trials.
+/// Revision of the trainer. It is raised whenever the trainer computes something else for the same
+/// settings: old results then belong to other trials.
 pub const TRAINER_REVISION: u32 = 3;
 
-/// The bytes of exactly `N` pairs of hexadecimal digits in lower case.
+/// Parses exactly `N` pairs of hexadecimal digits in lower case.
 pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N
@@ -25,35 +27,27 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// A text that is not an id.
+/// Why a text is not an id or a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("id {} is not 32 hexadecimal digits", quote(.0))]
-pub struct IdError(String);
+#[error("{kind} {} is not {wanted}", quote(.text))]
+pub struct IdError {
+    kind: &'static str,
+    text: String,
+    wanted: &'static str,
+}
 
-macro_rules! hashed_id {
-    ($(#[$doc:meta])* $type:ident, $domain:literal) => {
+impl IdError {
+    fn new(kind: &'static str, text: &str, wanted: &'static str) -> Self {
+        Self { kind, text: text.chars().take(80).collect(), wanted }
+    }
+}
+
+/// A type of so many bytes that is written as hexadecimal digits.
+macro_rules! hexadecimal {
+    ($(#[$doc:meta])* $type:ident, $bytes:literal, $kind:literal, $wanted:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type([u8; 16]);
-
-        impl $type {
-            /// The first 128 bits of the SHA-256 of the canonical text. The kind of id and the trainer's revision are part of it.
-            pub(crate) fn of(canonical: &str) -> Self {
-                let digest = Sha256::new()
-                    .chain_update($domain)
-                    .chain_update(TRAINER_REVISION.to_le_bytes())
-                    .chain_update(canonical)
-                    .finalize();
-                let mut id = [0; 16];
-                id.copy_from_slice(&digest[..16]);
-                Self(id)
-            }
-
-            /// The first eight digits, for people.
-            pub fn short(&self) -> String {
-                self.to_string()[..8].to_owned()
-            }
-        }
+        pub struct $type([u8; $bytes]);
 
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,7 +65,39 @@ macro_rules! hashed_id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                from_hex(text).map(Self).ok_or_else(|| IdError(text.chars().take(64).collect()))
+                from_hex(text).map(Self).ok_or_else(|| IdError::new($kind, text, $wanted))
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+macro_rules! hashed_id {
+    ($(#[$doc:meta])* $type:ident, $domain:literal) => {
+        hexadecimal!($(#[$doc])* $type, 16, "id", "32 hexadecimal digits");
+
+        impl $type {
+            /// The first 128 bits of the SHA-256 of the canonical text. The kind of id and the
+            /// trainer's revision are part of it.
+            pub(crate) fn of(canonical: &str) -> Self {
+                let digest = Sha256::new()
+                    .chain_update($domain)
+                    .chain_update(TRAINER_REVISION.to_le_bytes())
+                    .chain_update(canonical)
+                    .finalize();
+                let mut id = [0; 16];
+                id.copy_from_slice(&digest[..16]);
+                Self(id)
+            }
+
+            /// The first eight digits, for people.
+            pub fn short(&self) -> String {
+                self.to_string()[..8].to_owned()
             }
         }
     };
@@ -86,63 +112,32 @@ hashed_id! {
     CellId, "swfn cell"
 }
 hashed_id! {
-    /// Trials of equal shape can run as lanes of one batched computation, which may begin and end at different times.
+    /// All trials that can run as lanes of one computation, even if they begin at different times.
     ShapeId, "swfn shape"
 }
 hashed_id! {
-    /// A random subset of a data set: what a VAE is trained on, and what pairs trials for comparison.
+    /// A random subset of a data set. VAEs are trained on it, and it pairs trials for comparison.
     SubsetId, "swfn subset"
 }
 hashed_id! {
     /// A VAE: its subset, its settings and the precision of its training.
     VaeId, "swfn vae"
 }
-
-/// SHA-256 over the files of a data set. Of each file, in the order training images, training labels, test images,
-/// test labels, the SHA-256 of its uncompressed content, in hexadecimal; of these four, with a line feed between them, the SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DataDigest([u8; 32]);
-
-/// A text that is not a digest.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("digest {} is not 64 hexadecimal digits in lower case", quote(.0))]
-pub struct DataDigestError(String);
+hexadecimal! {
+    /// SHA-256 over the files of a data set: training images, training labels, test images, test
+    /// labels. It covers the hexadecimal SHA-256 of each uncompressed file, with a line feed between.
+    DataDigest, 32, "digest", "64 hexadecimal digits in lower case"
+}
 
 impl DataDigest {
-    /// That of files with these digests, each in hexadecimal.
+    /// The digest of files with these digests, each in hexadecimal.
     pub fn of<'f>(files: impl IntoIterator<Item = &'f str>) -> Self {
         Self::of_text(&files.into_iter().collect::<Vec<_>>().join("\n"))
     }
 
-    /// That of what a text stands for.
+    /// The digest of a text that stands for the images.
     pub(crate) fn of_text(text: &str) -> Self {
         Self(Sha256::digest(text).into())
-    }
-}
-
-impl FromStr for DataDigest {
-    type Err = DataDigestError;
-
-    fn from_str(text: &str) -> Result<Self, DataDigestError> {
-        from_hex(text).map(Self).ok_or_else(|| DataDigestError(text.chars().take(80).collect()))
-    }
-}
-
-impl fmt::Display for DataDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for DataDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DataDigest({self})")
-    }
-}
-
-impl Serialize for DataDigest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -164,40 +159,28 @@ impl fmt::Display for LeaseId {
     }
 }
 
-/// One worker process, named by itself: 1 to 64 letters, digits, `-`, `_`, `.` or `:`.
+/// Name of one worker process, which it gives itself: 1 to 64 letters, digits, `-`, `_`, `.` or `:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[serde(try_from = "String")]
 pub struct WorkerId(String);
 
-/// A text that cannot name a worker.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("worker id {} is not 1 to 64 letters, digits, `-`, `_`, `.` or `:`", quote(.0))]
-pub struct WorkerIdError(String);
-
 impl FromStr for WorkerId {
-    type Err = WorkerIdError;
+    type Err = IdError;
 
-    fn from_str(text: &str) -> Result<Self, WorkerIdError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(WorkerIdError(text.chars().take(64).collect()))
-        }
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.to_owned().try_into()
     }
 }
 
 impl TryFrom<String> for WorkerId {
-    type Error = WorkerIdError;
+    type Error = IdError;
 
-    fn try_from(text: String) -> Result<Self, WorkerIdError> {
-        text.parse()
-    }
-}
-
-impl From<WorkerId> for String {
-    fn from(WorkerId(text): WorkerId) -> Self {
-        text
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
+            return Ok(Self(text));
+        }
+        Err(IdError::new("worker id", &text, "1 to 64 letters, digits, `-`, `_`, `.` or `:`"))
     }
 }
 
@@ -207,22 +190,24 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// One device of one machine, whatever process drives it. Workers that somebody starts beside each other have places of their own.
+/// One device of one machine, whichever process drives it. Workers that a user starts side by side
+/// count as different devices.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct WorkerDevice {
     /// The machine's name in ids.
     pub host: String,
-    /// Its device, with a number where the machine has several of its kind.
+    /// The device, with a number where the machine has several of its kind.
     pub device: String,
 }
 
-impl From<&WorkerId> for Place {
-    /// An id is `HOST:DEVICE.SUPERVISOR:PROCESS`, or `.local:RUN:DEVICE:PROCESS`, where the run changes with each coordinator.
+impl From<&WorkerId> for WorkerDevice {
+    /// An id is `HOST:DEVICE.SUPERVISOR:PROCESS`, or `.local:RUN:DEVICE:PROCESS`. The run changes
+    /// with each coordinator.
     fn from(worker: &WorkerId) -> Self {
         let id = worker.to_string();
-        let place = id.rsplit_once(':').map_or(id.as_str(), |(place, _)| place);
-        let host = place.split(':').next().unwrap_or(place);
-        let device = place.rsplit(':').next().unwrap_or(place);
+        let path = id.rsplit_once(':').map_or(id.as_str(), |(path, _)| path);
+        let host = path.split(':').next().unwrap_or(path);
+        let device = path.rsplit(':').next().unwrap_or(path);
         Self { host: host.to_owned(), device: device.to_owned() }
     }
 }
@@ -251,21 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn processes_of_one_device_share_a_place() {
-        let place = |id: &str| Place::from(&id.parse::<WorkerId>().unwrap());
-        assert_eq!(place("h-1a:cuda1-0.3f2:00000001"), place("h-1a:cuda1-0.3f2:00000002"));
+    fn processes_of_one_device_are_one_device() {
+        let device = |id: &str| WorkerDevice::from(&id.parse::<WorkerId>().unwrap());
+        assert_eq!(device("h-1a:cuda1-0.3f2:00000001"), device("h-1a:cuda1-0.3f2:00000002"));
         assert_ne!(
-            place("h-1a:cuda1-0.3f2:00000001"),
-            place("h-1a:cuda1-0.3f3:00000001"),
+            device("h-1a:cuda1-0.3f2:00000001"),
+            device("h-1a:cuda1-0.3f3:00000001"),
             "started beside it"
         );
-        assert_ne!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda0-0:00000001"));
-        assert_ne!(place("h-1a:cpu-0:00000001"), place("h-1b:cpu-0:00000001"));
+        assert_ne!(device("h-1a:cuda1-0:00000001"), device("h-1a:cuda0-0:00000001"));
+        assert_ne!(device("h-1a:cpu-0:00000001"), device("h-1b:cpu-0:00000001"));
         assert_eq!(
-            place(".local:77:cpu-1:1"),
-            place(".local:78:cpu-1:2"),
+            device(".local:77:cpu-1:1"),
+            device(".local:78:cpu-1:2"),
             "the next coordinator's"
         );
-        assert_ne!(place("w1"), place("w2"));
+        assert_ne!(device("w1"), device("w2"));
     }
 }

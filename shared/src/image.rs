@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-/// Height, width and channels of an image. The values of an image lie row by row, those of a pixel
-/// together.
+/// Height, width and channels of an image. Values lie row by row, with those of a pixel together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageShape {
     /// Rows of pixels.
     pub height: u32,
     /// Columns of pixels.
     pub width: u32,
-    /// Values of a pixel: one of a grey image, three of a coloured one.
+    /// Values of a pixel: 1 for grey images, 3 for coloured ones.
     pub channels: u32,
 }
 

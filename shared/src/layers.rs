@@ -1,7 +1,7 @@
 //! Networks as lists of layers.
 //!
-//! All that a program must know of a network follows from its list: sizes, names of weights, work,
-//! whether it has dropout or batch norm.
+//! Everything about a network follows from its list: sizes, names of weights, work, and whether it has
+//! dropout or batch norm.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use crate::image::ImageShape;
 pub enum LayerSpec {
     /// Convolution with stride 1, without padding.
     Conv {
-        /// Channels that it gives.
+        /// Output channels.
         out: u32,
-        /// Size of its filters.
+        /// Size of the filters.
         kernel: Kernel,
     },
     /// Max-pooling of 2 x 2 pixels; an odd last row or column is dropped.
@@ -27,56 +27,56 @@ pub enum LayerSpec {
     Dropout,
     /// Fully connected layer.
     Dense {
-        /// Values that it gives.
+        /// Output values.
         out: u32,
     },
     /// The last layer: fully connected, with an output for each class.
     Logits,
 }
 
-/// Size of a convolution's filters.
+/// Size of the filters of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
-    /// Square, of so many pixels a side.
+    /// Square with sides of so many pixels.
     Side(u32),
     /// As large as the image, so that one pixel is left.
     Whole,
 }
 
-/// What one layer passes to the next.
+/// The data between two layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// An image.
     Image(ImageShape),
-    /// So many numbers.
+    /// Numbers without spatial order.
     Values(u32),
 }
 
-/// A layer in its place.
+/// A layer with its name and sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The layer.
     pub layer: LayerSpec,
-    /// Its name in PyTorch, `conv1`: numbered if the list has several of its kind.
+    /// Name as in PyTorch, such as `conv1`; numbered if the list has several of the kind.
     pub name: String,
-    /// What it gets.
+    /// Shape of the input.
     pub input: Shape,
-    /// What it gives.
+    /// Shape of the output.
     pub output: Shape,
 }
 
-/// A layer that cannot stand where it stands.
+/// A layer that does not fit its input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("layer `{layer}` does not fit {input}")]
 pub struct Unfit {
-    /// Its name.
+    /// Name of the layer.
     pub layer: String,
-    /// What it would get.
+    /// Shape of the input.
     pub input: Shape,
 }
 
 impl LayerSpec {
-    /// The name of its kind in PyTorch.
+    /// Name of the kind in PyTorch.
     fn kind(self) -> &'static str {
         match self {
             Self::Conv { .. } => "conv",
@@ -88,7 +88,7 @@ impl LayerSpec {
         }
     }
 
-    /// What it gives for that input; nothing if it cannot take it.
+    /// Shape of the output; `None` if the layer cannot take the input.
     fn output(self, input: Shape, classes: u32) -> Option<Shape> {
         let image = |height, width, channels| {
             let fits = height > 0 && width > 0 && channels > 0;
@@ -112,7 +112,7 @@ impl LayerSpec {
         }
     }
 
-    /// Multiply-adds of one image, between that input and that output.
+    /// Multiply-adds of one image between these shapes.
     pub fn macs(self, input: Shape, output: Shape) -> f64 {
         let (inputs, outputs) = (input.values() as f64, output.values() as f64);
         match self {
@@ -155,10 +155,10 @@ impl fmt::Display for Shape {
     }
 }
 
-/// The layers in their places, for images of that shape and so many classes.
+/// The layers with names and sizes, for images of this shape and so many classes.
 ///
 /// # Errors
-/// The first layer that does not fit what comes before it, or a last one that gives no logits.
+/// A layer does not fit what comes before it, or the last layer gives no logits.
 pub fn place(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Result<Vec<Placed>, Unfit> {
     let mut shape = Shape::Image(image);
     let mut placed = Vec::with_capacity(layers.len());
@@ -171,7 +171,8 @@ pub fn place(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Result<Ve
     Ok(placed)
 }
 
-/// Multiply-adds of one image on its way through the layers; none if it does not fit. Estimates ask for each trial.
+/// Multiply-adds of one image in all layers; `None` if a layer does not fit. Makes no names, since
+/// estimates ask for each trial.
 pub fn macs(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Option<f64> {
     let mut shape = Shape::Image(image);
     let each = layers.iter().enumerate().map(|(index, layer)| {
@@ -182,7 +183,8 @@ pub fn macs(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Option<f64
     each.sum()
 }
 
-/// What a layer gives in its place; nothing if it does not fit there. Logits end a list, and nothing else does.
+/// Shape of the output of a layer of the list; `None` if it does not fit. Logits come last, and only
+/// logits do.
 fn output(layers: &[LayerSpec], index: usize, input: Shape, classes: u32) -> Option<Shape> {
     let (layer, is_last) = (layers[index], index + 1 == layers.len());
     layer.output(input, classes).filter(|_| (layer == LayerSpec::Logits) == is_last)

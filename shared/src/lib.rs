@@ -1,7 +1,8 @@
-//! What coordinator and worker both know: trials, grids, metric points, their identities and their wire forms.
+//! Types that coordinator and worker share: trials, grids, metrics, their identities and wire forms.
 //!
-//! `grid.toml -> Grid -> TrialSpec`. Everything here but `access`, `files`, `command_line`, `output`, `signals` and `telemetry` is pure: no torch, no runtime, no sockets, no clock, so that each part can be
-//! tested by calling it.
+//! `grid.toml -> Grid -> TrialSpec`. Most modules are pure: no torch, runtime, socket or clock, so that
+//! a test can call each part. The others are `access`, `command_line`, `faults`, `files`, `folders`,
+//! `output`, `signals`, `telemetry`, `threads` and `trial_log`.
 
 pub mod access;
 pub mod address;

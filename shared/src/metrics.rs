@@ -1,4 +1,4 @@
-//! The names of all metrics, one point of a curve, and what a finished trial comes to.
+//! Names of metrics, points of curves, and the outcome of a finished trial.
 
 use serde::{Serialize, Serializer};
 
@@ -6,7 +6,8 @@ use crate::trial::TrialSpec;
 
 /// Mean negative log-likelihood of the training batches since the last report, in nats.
 pub const TRAIN_LOSS: &str = "train/loss";
-/// Mean of R, the Monte-Carlo estimate of the squared weighted function norm, since the last report (Rannen Triki et al. 2019).
+/// Mean of R since the last report: the Monte-Carlo estimate of the squared weighted function norm
+/// (Rannen Triki, Berman, Blaschko 2017, arXiv 1710.06703).
 pub const TRAIN_FUNCTION_NORM: &str = "train/function_norm";
 /// Share of test images that are classified correctly, 0 to 1.
 pub const TEST_ACCURACY: &str = "test/accuracy";
@@ -20,7 +21,8 @@ pub const VALIDATION_ACCURACY: &str = "validation/accuracy";
 /// Mean negative log-likelihood on the validation images, in nats.
 pub const VALIDATION_LOSS: &str = "validation/loss";
 
-/// All of the above: what a coordinator accepts. Their places here stand for them in files: new ones come last.
+/// All metrics that a coordinator accepts. Files refer to a metric by its position here, so new
+/// ones come last.
 pub const ALL: [&str; 7] = [
     TRAIN_LOSS,
     TRAIN_FUNCTION_NORM,
@@ -31,10 +33,10 @@ pub const ALL: [&str; 7] = [
     VALIDATION_LOSS,
 ];
 
-/// No value of a metric is further from zero than this: sums of many such, and of their squares, are numbers.
+/// Largest absolute value of a metric: sums of many such, and of their squares, stay finite.
 pub const MAX_VALUE: f64 = 1e30;
 
-/// No time that something took is longer, in seconds: thirty years.
+/// Longest time that anything took, in seconds: thirty years.
 pub const MAX_SECONDS: f64 = 1e9;
 
 /// Whether a metric is a share, 0 to 1.
@@ -49,15 +51,15 @@ pub struct MetricPoint {
     pub metric: &'static str,
     /// Iterations done: of the VAE for [`VAE_LOSS`], else of the classifier.
     pub step: u64,
-    /// The value, in the metric's unit: 0 to 1 for shares, and at most [`MAX_VALUE`] from zero.
+    /// Value in the metric's unit: 0 to 1 for shares, else at most [`MAX_VALUE`] from zero.
     pub value: f64,
 }
 
 impl MetricPoint {
-    /// Whether the value is one that its metric can have.
+    /// Checks the value against the bounds of its metric.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The value is out of bounds.
     pub fn check(&self) -> Result<(), String> {
         let Self { metric, value, .. } = self;
         let (least, most) = if is_share(metric) { (0.0, 1.0) } else { (-MAX_VALUE, MAX_VALUE) };
@@ -68,10 +70,10 @@ impl MetricPoint {
         }
     }
 
-    /// The same, and whether that trial can be where the point is.
+    /// Checks the value, and the step against the iterations of the trial.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The value is out of bounds, or the trial has no such step.
     pub fn check_of(&self, spec: &TrialSpec) -> Result<(), String> {
         let Self { metric, step, .. } = self;
         let most = match *metric {
@@ -85,99 +87,71 @@ impl MetricPoint {
     }
 }
 
-/// The constant of that name, if there is one.
+/// The metric with this name.
 pub fn by_name(name: &str) -> Option<&'static str> {
     ALL.into_iter().find(|metric| *metric == name)
 }
 
-/// What a trial comes to.
+/// The numbers that a trial results in.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Outcome {
     /// Share of test images that are classified correctly after the last iteration, 0 to 1.
     pub final_test_accuracy: f64,
-    /// The highest share of any evaluation. It is chosen by looking at the test images, so it flatters.
+    /// Highest such share of any evaluation. The test images themselves select it, so it flatters.
     pub best_test_accuracy: f64,
     /// Mean negative log-likelihood on the test images after the last iteration, in nats.
     pub final_test_loss: f64,
-    /// The highest share of validation images that are classified correctly of any evaluation; none without validation images.
+    /// Highest share of validation images that are classified correctly, of any evaluation.
     pub validation_accuracy: Option<f64>,
-    /// The share of test images at that evaluation, the earliest of equals: chosen without a look at the test images.
+    /// Share of test images at that evaluation, the earliest of equals. The test images do not
+    /// select it.
     pub validated_test_accuracy: Option<f64>,
-    /// Seconds that training the VAE took; zero when the trial needs none or found it at hand.
+    /// Seconds of training the VAE; zero if the trial needs none or found it at hand.
     pub vae_seconds: f64,
-    /// Seconds that training and testing the classifier took.
+    /// Seconds of training and testing the classifier.
     pub classifier_seconds: f64,
 }
 
-/// A number of an [`Outcome`], by which files, messages and tables know it.
+/// A number of an [`Outcome`], as files, messages and tables know it.
 #[derive(Debug, Clone, Copy)]
 pub struct OutcomeMetric {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// It is from zero to this.
+    /// Largest value; the smallest is zero.
     pub most: f64,
-    /// Whether all outcomes have it.
+    /// Whether every outcome has it.
     pub always: bool,
-    /// The number of an outcome, if it has it.
+    /// Reads it from an outcome.
     pub get: fn(&Outcome) -> Option<f64>,
     set: fn(&mut Outcome, f64),
 }
 
+/// The number in a field, whose type is `f64` (`always`) or an option of it.
+macro_rules! number {
+    ($field:ident, most: $most:expr, always: $always:literal) => {
+        OutcomeMetric {
+            name: stringify!($field),
+            most: $most,
+            always: $always,
+            get: |outcome| outcome.$field.into(),
+            set: |outcome, value| outcome.$field = value.into(),
+        }
+    };
+}
+
 /// All numbers of outcomes, in the order of columns.
 pub const OUTCOMES: &[OutcomeMetric] = &[
-    OutcomeMetric {
-        name: "final_test_accuracy",
-        most: 1.0,
-        always: true,
-        get: |outcome| Some(outcome.final_test_accuracy),
-        set: |outcome, value| outcome.final_test_accuracy = value,
-    },
-    OutcomeMetric {
-        name: "best_test_accuracy",
-        most: 1.0,
-        always: true,
-        get: |outcome| Some(outcome.best_test_accuracy),
-        set: |outcome, value| outcome.best_test_accuracy = value,
-    },
-    OutcomeMetric {
-        name: "final_test_loss",
-        most: MAX_VALUE,
-        always: true,
-        get: |outcome| Some(outcome.final_test_loss),
-        set: |outcome, value| outcome.final_test_loss = value,
-    },
-    OutcomeMetric {
-        name: "validation_accuracy",
-        most: 1.0,
-        always: false,
-        get: |outcome| outcome.validation_accuracy,
-        set: |outcome, value| outcome.validation_accuracy = Some(value),
-    },
-    OutcomeMetric {
-        name: "validated_test_accuracy",
-        most: 1.0,
-        always: false,
-        get: |outcome| outcome.validated_test_accuracy,
-        set: |outcome, value| outcome.validated_test_accuracy = Some(value),
-    },
-    OutcomeMetric {
-        name: "vae_seconds",
-        most: MAX_SECONDS,
-        always: true,
-        get: |outcome| Some(outcome.vae_seconds),
-        set: |outcome, value| outcome.vae_seconds = value,
-    },
-    OutcomeMetric {
-        name: "classifier_seconds",
-        most: MAX_SECONDS,
-        always: true,
-        get: |outcome| Some(outcome.classifier_seconds),
-        set: |outcome, value| outcome.classifier_seconds = value,
-    },
+    number!(final_test_accuracy, most: 1.0, always: true),
+    number!(best_test_accuracy, most: 1.0, always: true),
+    number!(final_test_loss, most: MAX_VALUE, always: true),
+    number!(validation_accuracy, most: 1.0, always: false),
+    number!(validated_test_accuracy, most: 1.0, always: false),
+    number!(vae_seconds, most: MAX_SECONDS, always: true),
+    number!(classifier_seconds, most: MAX_SECONDS, always: true),
 ];
 
 impl Outcome {
-    /// The numbers that it has, by name.
+    /// Names and values of its numbers.
     pub fn values(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
         OUTCOMES.iter().filter_map(|metric| Some((metric.name, (metric.get)(self)?)))
     }
@@ -185,7 +159,7 @@ impl Outcome {
     /// The outcome of the numbers that `value` gives, unchecked.
     ///
     /// # Errors
-    /// Those of `value`.
+    /// `value` fails.
     pub fn read<E>(value: impl Fn(&OutcomeMetric) -> Result<Option<f64>, E>) -> Result<Self, E> {
         let mut outcome = Self::default();
         for metric in OUTCOMES {
@@ -196,10 +170,10 @@ impl Outcome {
         Ok(outcome)
     }
 
-    /// The outcome of these numbers, each of which is in bounds.
+    /// The outcome of these numbers, checked.
     ///
     /// # Errors
-    /// The name of a number that is unknown, missing, there twice or wrong, and what is wrong with it.
+    /// A number is unknown, missing, repeated or wrong: its name, and the problem.
     pub fn of<'v>(
         values: impl IntoIterator<Item = (&'v str, f64)>,
     ) -> Result<Self, (String, String)> {
@@ -207,10 +181,10 @@ impl Outcome {
         let mut missing: Vec<&OutcomeMetric> = OUTCOMES.iter().collect();
         for (name, value) in values {
             let refused = |problem: String| Err((name.chars().take(64).collect(), problem));
-            let Some(place) = missing.iter().position(|metric| metric.name == name) else {
+            let Some(position) = missing.iter().position(|metric| metric.name == name) else {
                 return refused("it is unknown, or there twice".to_owned());
             };
-            let metric = missing.swap_remove(place);
+            let metric = missing.swap_remove(position);
             if !(0.0..=metric.most).contains(&value) {
                 return refused(format!("`{value}` is not in 0 to {}", metric.most));
             }
@@ -219,29 +193,25 @@ impl Outcome {
         if let Some(metric) = missing.iter().find(|metric| metric.always) {
             return Err((metric.name.to_owned(), "it is missing".to_owned()));
         }
-        outcome.check().map(|()| outcome)
+        outcome.check().map_err(|(name, problem)| (name.to_owned(), problem))
     }
 
-    /// Whether its numbers go together.
-    fn check(&self) -> Result<(), (String, String)> {
-        let Self { final_test_accuracy, best_test_accuracy: best, validated_test_accuracy, .. } =
-            *self;
-        // Each of the two was an evaluation, and the best is the best of all.
+    /// Checks that the numbers go together: each accuracy is one of an evaluation, of which the
+    /// best is the best.
+    fn check(self) -> Result<Self, (&'static str, String)> {
+        let best = self.best_test_accuracy;
         for (name, value) in [
-            ("final_test_accuracy", final_test_accuracy),
-            ("validated_test_accuracy", validated_test_accuracy.unwrap_or_default()),
+            ("final_test_accuracy", self.final_test_accuracy),
+            ("validated_test_accuracy", self.validated_test_accuracy.unwrap_or_default()),
         ] {
             if value > best {
-                return Err((name.to_owned(), format!("`{value}` is above the best, `{best}`")));
+                return Err((name, format!("`{value}` is above the best, `{best}`")));
             }
         }
-        if self.validation_accuracy.is_some() != validated_test_accuracy.is_some() {
-            return Err((
-                "validated_test_accuracy".to_owned(),
-                "it goes with validation_accuracy".to_owned(),
-            ));
+        if self.validation_accuracy.is_some() != self.validated_test_accuracy.is_some() {
+            return Err(("validated_test_accuracy", "it goes with validation_accuracy".to_owned()));
         }
-        Ok(())
+        Ok(self)
     }
 }
 

@@ -1,7 +1,8 @@
-//! The one place that writes to people: standard error for what is said, standard output for what was asked for.
+//! The one place that prints: messages on standard error, results on standard output.
 //!
-//! A terminal in Ctrl-S, a stopped pager or a full pipe takes nothing, and holds nothing up: after [`start`], a thread of its own writes
-//! what is said, from a queue that leaves out lines when it is full, and says how many. A reader that is gone costs what was to be written.
+//! A terminal in Ctrl-S, a stopped pager or a full pipe holds nothing up: after [`start`], a thread
+//! prints the messages from a queue. A full queue drops lines, and prints how many. If the reader is
+//! gone, the messages are lost.
 
 use std::{
     collections::VecDeque,
@@ -14,34 +15,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing_subscriber::fmt::MakeWriter;
-
 use crate::problem;
 
-/// Bytes that wait to be written; beyond them lines are left out.
+/// Bytes that may wait in the queue; further lines are dropped.
 const MAX_WAITING_BYTES: usize = 1 << 20;
 
-/// How long the end of a process waits for a standard error that takes nothing.
+/// How long the end of a process waits for a reader that takes nothing.
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Something that is drawn in place, such as progress bars.
+/// Draws in place, such as progress bars.
 type Picture = Box<dyn FnOnce() + Send>;
 
-/// Calls its argument with what is drawn in place taken away.
+/// Calls its argument while nothing is drawn in place.
 type Around = Box<dyn Fn(&mut dyn FnMut()) + Send>;
 
-/// What waits to be written.
-#[derive(Default)]
+/// Output that waits for the thread.
 struct Waiting {
     texts: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Lines that found no room since the last one that did.
+    /// Lines that were dropped since the last one that had room.
     left_out: u64,
-    /// The newest picture: those before it need not be drawn.
+    /// The newest picture: older ones need not be drawn.
     picture: Option<Picture>,
-    /// Whether the thread is writing something.
+    /// Whether the thread is writing.
     busy: bool,
-    /// How many writes have come to an end.
+    /// Number of finished writes.
     written: u64,
 }
 
@@ -64,17 +62,15 @@ impl Waiting {
             self.left_out += text.iter().filter(|byte| **byte == b'\n').count().max(1) as u64;
             return;
         }
-        self.say_what_is_left_out();
+        self.report_left_out();
         self.bytes += text.len();
         self.texts.push_back(text.to_owned());
     }
 
-    fn say_what_is_left_out(&mut self) {
+    fn report_left_out(&mut self) {
         if self.left_out > 0 {
-            let text = crate::telemetry::notice(&format!(
-                "{} lines are left out here: nobody took them",
-                self.left_out
-            ));
+            let lines = format!("{} lines are left out here: the reader stopped", self.left_out);
+            let text = crate::telemetry::notice(&lines);
             self.left_out = 0;
             self.bytes += text.len();
             self.texts.push_back(text.into_bytes());
@@ -98,12 +94,12 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes whatever comes, for ever.
+    /// Writes everything that arrives; never returns.
     fn empty(&self, mut write: impl FnMut(&[u8]), around: &Around) {
         let mut waiting = self.lock();
         loop {
             let picture = waiting.picture.take();
-            waiting.say_what_is_left_out();
+            waiting.report_left_out();
             let texts = std::mem::take(&mut waiting.texts);
             if picture.is_none() && texts.is_empty() {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +107,7 @@ impl Queue {
             }
             waiting.busy = true;
             drop(waiting);
-            // What waits counts until it is written.
+            // Bytes count as waiting until they are written.
             let mut written = 0;
             if !texts.is_empty() {
                 around(&mut || {
@@ -132,7 +128,7 @@ impl Queue {
         }
     }
 
-    /// Waits until all is written, or nothing has been for so long.
+    /// Waits until everything is written, or nothing was written for so long.
     fn settle(&self, patience: Duration) {
         let mut waiting = self.lock();
         let (mut stood, mut since) = (waiting.written, Instant::now());
@@ -147,20 +143,23 @@ impl Queue {
     }
 }
 
-/// A descriptor of standard error of our own: a thread that waits in a write must not hold the lock of [`io::stderr`].
+/// An own descriptor of standard error: a thread that waits in a write must not hold the lock of
+/// [`io::stderr`].
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 fn standard_error() -> Option<File> {
     io::stderr().as_fd().try_clone_to_owned().ok().map(File::from)
 }
 
-/// From here on a thread writes what is said, `around` whose writing pictures are taken away. Without it, as in a device process whose
-/// standard error always has a reader, everything is written where it is said.
+/// Starts the thread that prints messages; `around` removes pictures while it does.
+///
+/// Without the thread, messages are printed at once. A device process does that, since its standard
+/// error always has a reader.
 pub fn start(around: Around) {
     let Some(mut file) = standard_error() else { return };
-    // What a dead terminal or a full disk does not take is lost, and nothing else.
+    // A dead terminal or a full disk loses messages, and disturbs nothing else.
     let write = move |text: &[u8]| drop(file.write_all(text));
     let thread = thread::Builder::new().name("output".to_owned());
-    // Without a thread, where there is no room for another one, it is as before.
+    // If the system has no room for another thread, messages are printed at once, as before.
     if thread.spawn(move || QUEUE.empty(write, &around)).is_ok() {
         STARTED.set(()).ok();
     }
@@ -169,13 +168,14 @@ pub fn start(around: Around) {
     }));
 }
 
-/// [`start`], where nothing is drawn in place.
+/// [`start`] for programs that draw nothing in place.
 pub fn start_plain() {
     start(Box::new(|write| write()));
 }
 
+/// Prints bytes on standard error.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn write(text: &[u8]) {
+pub(crate) fn write(text: &[u8]) {
     if STARTED.get().is_some() {
         QUEUE.lock().push(text);
         QUEUE.changed.notify_all();
@@ -184,12 +184,12 @@ fn write(text: &[u8]) {
     }
 }
 
-/// A line on standard error. Never waits, never fails.
+/// Prints a line on standard error. Never waits, never fails.
 pub fn say(line: &str) {
     write(format!("{line}\n").as_bytes());
 }
 
-/// Draws, unless something newer is to be drawn before there is time for it.
+/// Draws a picture, unless a newer one comes before its turn.
 pub fn draw(picture: impl FnOnce() + Send + 'static) {
     if STARTED.get().is_some() {
         QUEUE.lock().picture = Some(Box::new(picture));
@@ -199,30 +199,31 @@ pub fn draw(picture: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Waits until everything that was said is written; not for long where nobody takes it. At the end of a process, and before a table.
+/// Waits until all messages are printed, but not long for a reader that has stopped. For the end of a
+/// process, and before a table.
 pub fn settle() {
     if STARTED.get().is_some() {
         QUEUE.settle(LAST_PATIENCE);
     }
 }
 
-/// Ends this process, as [`std::process::exit`] does, after what was said.
+/// Ends this process, as [`std::process::exit`] does, after its messages.
 pub fn exit(code: i32) -> ! {
     settle();
     std::process::exit(code);
 }
 
-/// Whether standard error is a terminal that draws: a dumb one is as good as a file.
+/// Whether standard error is a terminal that can draw; a dumb one counts as a file.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn on_terminal() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Standard output, for results.
+/// Standard output.
 #[derive(Debug)]
 pub struct Results {
     file: File,
-    /// Whether its reader has closed it.
+    /// Whether the reader has closed it.
     closed: bool,
 }
 
@@ -231,7 +232,7 @@ impl Write for Results {
         self.file.write(bytes).map_err(|error| {
             self.closed |= error.kind() == ErrorKind::BrokenPipe;
             match error.kind() {
-                // Tried again by whoever writes.
+                // `write_all` tries again.
                 ErrorKind::Interrupted => error,
                 kind => io::Error::new(kind, format!("cannot write to standard output: {error}")),
             }
@@ -243,10 +244,10 @@ impl Write for Results {
     }
 }
 
-/// Hands standard output to a function. A reader that has closed it had enough, which is no error.
+/// Lets a function write to standard output. It is no error if the reader closes it.
 ///
 /// # Errors
-/// What the function says; an [`io::Error`] if standard output does not take what is written, on a full disk for example.
+/// The function fails, or standard output cannot be written, as on a full disk.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn results<E: From<io::Error>>(
     write: impl FnOnce(&mut Results) -> Result<(), E>,
@@ -258,7 +259,7 @@ pub fn results<E: From<io::Error>>(
     if out.closed { Ok(()) } else { result }
 }
 
-/// A text on standard output.
+/// Prints a text on standard output.
 ///
 /// # Errors
 /// As [`results`].
@@ -266,33 +267,10 @@ pub fn print(text: &str) -> io::Result<()> {
     results(|out| out.write_all(text.as_bytes()))
 }
 
-/// What went wrong, from the outermost error to its cause, and after all of it the first hint.
-pub fn told(error: &(dyn Error + 'static)) -> String {
-    let (what, hint) = problem::told(error);
+/// An error and its causes, outermost first, and the first hint on a line of its own.
+pub fn describe_error(error: &(dyn Error + 'static)) -> String {
+    let (what, hint) = problem::describe(error);
     what + &hint.map_or(String::new(), |hint| format!("\nhint: {hint}"))
-}
-
-/// Lines of the log, on their way to standard error.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Log;
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        *self
-    }
 }
 
 #[cfg(test)]
@@ -310,7 +288,7 @@ mod tests {
         queue.changed.notify_all();
     }
 
-    /// A reader that takes a text only when it is told to.
+    /// A reader that takes a text only when asked to.
     fn reader(queue: &Arc<Queue>) -> (mpsc::Sender<()>, mpsc::Receiver<String>) {
         let (go_on, may_go_on) = mpsc::channel();
         let (say, said) = mpsc::channel();
@@ -327,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_holds_up_nobody_and_is_told_what_it_missed() {
+    fn a_stopped_reader_holds_nothing_up() {
         let queue = queue();
         let (go_on, said) = reader(&queue);
         let line = format!("{}\n", "x".repeat(999));

@@ -1,4 +1,4 @@
-//! What a person commands of a coordinator that runs. gRPC, HTTP and the command line all bring it as this JSON.
+//! Commands to a running coordinator. gRPC, HTTP and the command line all send this JSON.
 
 use std::fmt;
 
@@ -9,105 +9,106 @@ use crate::{
     problem,
     problem::Problem,
     quote::printable,
+    text::count,
     wire::MAX_NAMED,
 };
 
-/// What a person commands.
+/// A command of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PersonCommand {
-    /// Workers are to finish what they hold, and to leave.
+    /// Let workers finish their trials and leave.
     Drain(Drain),
-    /// Trials that were given up are to be tried again.
+    /// Try failed trials again.
     Retry(Retry),
 }
 
-/// Which workers are to leave.
+/// The workers that are to leave.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
-    /// Their ids, or how they begin.
+    /// Their ids, or beginnings of ids.
     pub workers: Vec<String>,
-    /// What they hold is taken back at once.
+    /// Whether they return their trials at once.
     #[serde(default)]
     pub now: bool,
 }
 
-/// Which of the trials that were given up are to be tried again.
+/// The failed trials that are to be tried again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
     /// All that did not diverge.
     pub failed: bool,
-    /// All, also those that diverged.
+    /// All, diverged ones included.
     pub diverged: bool,
-    /// The ids of some, or how they begin.
+    /// Ids of trials, or beginnings of ids.
     pub trials: Vec<String>,
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Commanded {
-    /// These workers were told to leave.
+    /// These workers were asked to leave.
     Drained {
         /// Their ids.
         workers: Vec<String>,
     },
-    /// Trials were put back.
+    /// Failed trials wait again.
     Retried {
-        /// How many.
+        /// Number of those trials.
         trials: usize,
-        /// How many that diverged were left out.
+        /// Number of diverged trials that were left out.
         left_out: usize,
     },
 }
 
-/// Why a command is not carried out; nothing has changed.
+/// Why a command was refused and changed nothing.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// It means nothing.
+    /// It cannot be read.
     #[error("{0}")]
     Meaningless(#[source] Problem),
-    /// What it names is not there.
+    /// It names something that does not exist.
     #[error("{0}")]
     Missing(#[source] Problem),
-    /// It is about what belongs to somebody else.
+    /// It concerns something that belongs to another program.
     #[error("{0}")]
     Foreign(#[source] Problem),
 }
 
 impl PersonCommand {
     /// Reads a command.
+    ///
+    /// # Errors
+    /// The JSON is not a command, or names nothing.
     pub fn parse(json: &[u8]) -> Result<Self, Refusal> {
         let wrong = |error: serde_json::Error| {
             let problem = printable(&error.to_string(), 200);
             Refusal::Meaningless(problem!(
-                "this is no command: {problem}";
-                "say {{\"retry\": {{\"failed\": true}}}} or {{\"drain\": {{\"workers\": [\"host:\"]}}}}"
+                "this is not a command: {problem}";
+                "send {{\"retry\": {{\"failed\": true}}}} or {{\"drain\": {{\"workers\": [\"host:\"]}}}}"
             ))
         };
         let command: Self = serde_json::from_slice(json).map_err(wrong)?;
-        let (what, names) = match &command {
-            Self::Drain(Drain { workers, now: _ }) => ("drain.workers", Some(workers)),
-            Self::Retry(Retry { trials, failed: false, diverged: false }) => {
-                ("retry.trials", Some(trials))
-            }
-            Self::Retry(Retry { trials, .. }) => {
-                ("retry.trials", Some(trials).filter(|trials| !trials.is_empty()))
+        let (list, names, names_more) = match &command {
+            Self::Drain(Drain { workers, now: _ }) => ("drain.workers", workers, false),
+            Self::Retry(Retry { trials, failed, diverged }) => {
+                ("retry.trials", trials, *failed || *diverged)
             }
         };
-        let Some(names) = names else { return Ok(command) };
         let problem = match names.len() {
-            0 => "names nobody".to_owned(),
+            0 if names_more => return Ok(command),
+            0 => "is empty".to_owned(),
             1..=MAX_NAMED if names.iter().any(String::is_empty) => {
-                "has an empty name, which would be the beginning of all".to_owned()
+                "has an empty name, with which every id begins".to_owned()
             }
             1..=MAX_NAMED => return Ok(command),
             many => format!("has {many} names, more than {MAX_NAMED}"),
         };
         Err(Refusal::Meaningless(
-            problem!("`{what}` {problem}"; "name up to {MAX_NAMED} ids, or how they begin"),
+            problem!("`{list}` {problem}"; "name up to {MAX_NAMED} ids, or beginnings of ids"),
         ))
     }
 
@@ -118,19 +119,19 @@ impl PersonCommand {
 }
 
 impl Commanded {
-    /// What has come of a command, as JSON.
+    /// The result as JSON.
     pub fn json(&self) -> String {
         serde_json::to_string(self).expect("plain types of texts always serialise")
     }
 
-    /// The same, read; nothing if it means nothing.
+    /// Reads the JSON of a result.
     pub fn parse(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 }
 
 impl Retry {
-    /// Whether a trial that was given up, for this reason, is among them.
+    /// Whether the command takes this failed trial, whose last error was `error`.
     pub fn takes(&self, trial: TrialId, error: &str) -> bool {
         let id = trial.to_string();
         self.diverged
@@ -138,14 +139,14 @@ impl Retry {
             || self.trials.iter().any(|wanted| id.starts_with(wanted.as_str()))
     }
 
-    /// A name that is none of these trials' is a mistake.
+    /// Checks that each name belongs to one of these failed trials.
+    ///
+    /// # Errors
+    /// A name belongs to none.
     pub fn check(&self, failed: &[TrialId]) -> Result<(), Refusal> {
         let ids: Vec<_> = failed.iter().map(ToString::to_string).collect();
-        match self
-            .trials
-            .iter()
-            .find(|wanted| !ids.iter().any(|id| id.starts_with(wanted.as_str())))
-        {
+        let exists = |wanted: &&String| ids.iter().any(|id| id.starts_with(wanted.as_str()));
+        match self.trials.iter().find(|wanted| !exists(wanted)) {
             None => Ok(()),
             Some(wanted) => Err(Refusal::Missing(problem!(
                 "no failed trial has an id that begins with `{}`", printable(wanted, 60);
@@ -156,37 +157,35 @@ impl Retry {
 }
 
 impl Drain {
-    /// Whether a worker is among them.
+    /// Whether the command takes this worker.
     pub fn takes(&self, worker: &WorkerId) -> bool {
         let id = worker.to_string();
         self.workers.iter().any(|beginning| id.starts_with(beginning.as_str()))
     }
 }
 
-/// Whether a trial was given up because it diverged, and would diverge again. `error`: its last.
+/// Whether a trial with this last error diverged, and would diverge again.
 pub fn has_diverged(error: &str) -> bool {
     error.starts_with("diverged: ")
 }
 
 impl fmt::Display for Commanded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Drained { workers } => write!(formatter, "told to leave: {}", workers.join(", ")),
-            Self::Retried { trials, left_out } => {
-                let plural = if *trials == 1 { "" } else { "s" };
-                write!(formatter, "trying again {trials} trial{plural} that failed")?;
-                match left_out {
-                    0 => Ok(()),
-                    1 => formatter.write_str(
-                        "; 1 diverged and would diverge again: left out (--diverged takes it, too)",
-                    ),
-                    _ => write!(
-                        formatter,
-                        "; {left_out} diverged and would diverge again: left out (--diverged takes them, too)"
-                    ),
-                }
+        let (trials, left_out) = match self {
+            Self::Drained { workers } => {
+                return write!(formatter, "asked to leave: {}", workers.join(", "));
             }
+            Self::Retried { trials, left_out } => (trials, *left_out),
+        };
+        write!(formatter, "trying {} again", count(*trials, "failed trial"))?;
+        if left_out > 0 {
+            let them = if left_out == 1 { "it" } else { "them" };
+            write!(
+                formatter,
+                "; left out {left_out} that diverged and would diverge again (--diverged takes {them}, too)"
+            )?;
         }
+        Ok(())
     }
 }
 
@@ -214,15 +213,15 @@ mod tests {
             assert_eq!(PersonCommand::parse(command.json().as_bytes()), Ok(command));
         }
         for (json, problem) in [
-            ("", "no command"),
-            ("{}", "no command"),
+            ("", "not a command"),
+            ("{}", "not a command"),
             (r#"{"drain": {}}"#, "missing field `workers`"),
-            (r#"{"drain": {"workers": []}}"#, "`drain.workers` names nobody"),
-            (r#"{"drain": {"workers": ["a", ""]}}"#, "the beginning of all"),
-            (r#"{"retry": {}}"#, "`retry.trials` names nobody"),
+            (r#"{"drain": {"workers": []}}"#, "`drain.workers` is empty"),
+            (r#"{"drain": {"workers": ["a", ""]}}"#, "with which every id begins"),
+            (r#"{"retry": {}}"#, "`retry.trials` is empty"),
             (r#"{"retry": {"faild": true}}"#, "unknown field `faild`"),
             (r#"{"stop": {}}"#, "unknown variant `stop`"),
-            (r#"{"retry": {"failed": true}, "drain": {"workers": ["a"]}}"#, "no command"),
+            (r#"{"retry": {"failed": true}, "drain": {"workers": ["a"]}}"#, "not a command"),
         ] {
             let Err(Refusal::Meaningless(said)) = PersonCommand::parse(json.as_bytes()) else {
                 panic!("{json}")
@@ -232,12 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_told() {
-        let told = |trials, left_out| Commanded::Retried { trials, left_out }.to_string();
-        assert_eq!(told(1, 0), "trying again 1 trial that failed");
-        assert!(told(0, 1).ends_with(
-            "0 trials that failed; 1 diverged and would diverge again: left out (--diverged takes it, too)"
-        ));
-        assert!(told(3, 4).contains("; 4 diverged and would"));
+    fn results_count_the_trials_left_out() {
+        let shown = |trials, left_out| Commanded::Retried { trials, left_out }.to_string();
+        assert_eq!(shown(1, 0), "trying 1 failed trial again");
+        assert_eq!(
+            shown(0, 1),
+            "trying 0 failed trials again; left out 1 that diverged and would diverge again \
+             (--diverged takes it, too)"
+        );
+        assert!(shown(3, 4).ends_with("again (--diverged takes them, too)"));
     }
 }

@@ -1,39 +1,39 @@
-//! What goes wrong, and what a person can do about it.
+//! Errors that the user can mend, with a hint.
 //!
-//! [`Problem`] is the error of whatever a person can mend. An error type that programs tell apart by its kind has its problem as
-//! its source. Terminal, page and streams find problems in the chain of an error, and show the first hint.
+//! An error type that programs distinguish by its kind has its [`Problem`] as its source. Terminal,
+//! page and streams find problems in the chain of an error, and show the first hint.
 
 use std::{error::Error, fmt, path::Path};
 
-/// What is wrong, and what to do. [`problem!`](crate::problem!) makes one.
+/// An error with a hint. [`problem!`](crate::problem!) makes one.
 #[derive(Debug)]
 pub struct Problem {
-    /// What is wrong; names the offending value and its place.
+    /// The error; names the offending value and its place.
     pub what: String,
-    /// What a person can do.
+    /// What the user can do.
     pub hint: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Problem {
-    /// A problem without a cause of its own.
+    /// A problem that no other error caused.
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into(), cause: None }
     }
 
-    /// That a file cannot be written, or a folder made.
+    /// A file cannot be written, or a folder not created.
     pub fn unwritable(path: &Path) -> Self {
         Self::new(format!("cannot write `{}`", path.display()), "check disk space and permissions")
     }
 
-    /// The same, which another error led to.
+    /// Adds the error that caused the problem.
     #[must_use]
     pub fn because(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { cause: Some(cause.into()), ..self }
     }
 }
 
-/// What is wrong, and in a line of its own the hint.
+/// The problem, and the hint on a line of its own.
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}\nhint: {}", self.what, self.hint)
@@ -46,14 +46,14 @@ impl Error for Problem {
     }
 }
 
-/// Equal for people: causes do not count.
+/// Equality of the texts; causes do not count.
 impl PartialEq for Problem {
     fn eq(&self, other: &Self) -> bool {
         (&self.what, &self.hint) == (&other.what, &other.hint)
     }
 }
 
-/// A [`Problem`] of two formats with their arguments: what is wrong, and after a semicolon the hint.
+/// Makes a [`Problem`] of two formats with their arguments: the problem, a semicolon, the hint.
 #[macro_export]
 macro_rules! problem {
     ($what:literal $(, $of_what:expr)*; $hint:literal $(, $of_hint:expr)* $(,)?) => {
@@ -61,9 +61,9 @@ macro_rules! problem {
     };
 }
 
-/// Gives an error, or the lack of a value, the problem that it led to.
+/// Turns an error, or a missing value, into a problem.
 pub trait OrProblem<T> {
-    /// The value, or that problem with the error as its cause.
+    /// The value, or the problem with the error as its cause.
     ///
     /// # Errors
     /// There is no value.
@@ -82,8 +82,8 @@ impl<T> OrProblem<T> for Option<T> {
     }
 }
 
-/// What happened, from the outermost error to its cause, and the first hint, if there is any.
-pub fn told(error: &(dyn Error + 'static)) -> (String, Option<String>) {
+/// The texts of an error and its causes, outermost first, and the first hint.
+pub fn describe(error: &(dyn Error + 'static)) -> (String, Option<String>) {
     let mut texts = Vec::new();
     let mut hint = None;
     let mut next = Some(error);
@@ -94,7 +94,7 @@ pub fn told(error: &(dyn Error + 'static)) -> (String, Option<String>) {
             hint = hint.or_else(|| Some(problem.hint.clone()));
             continue;
         }
-        // The kind of a problem says what the problem says.
+        // An error whose source is a problem with the same text is its kind.
         let text = error.to_string();
         if !next.is_some_and(|source| source.is::<Problem>() && source.to_string() == text) {
             texts.push(text);
@@ -121,16 +121,19 @@ mod tests {
         let inner = Kind::Other(problem!("no such file `{name}`, {}", 1; "look in {}", "here"));
         assert_eq!(inner.to_string(), "no such file `x`, 1\nhint: look in here");
         assert_eq!(
-            told(&inner),
+            describe(&inner),
             ("no such file `x`, 1".to_owned(), Some("look in here".to_owned()))
         );
         let outer = Err::<(), _>(inner)
             .or_problem(|| problem!("cannot read `{name}`"; "name another"))
             .unwrap_err();
         let text = "cannot read `x`: no such file `x`, 1".to_owned();
-        assert_eq!(told(&outer), (text, Some("name another".to_owned())));
+        assert_eq!(describe(&outer), (text, Some("name another".to_owned())));
         let context = Kind::Context(problem!("no room"; "make some"));
-        assert_eq!(told(&context), ("the page: no room".to_owned(), Some("make some".to_owned())));
-        assert_eq!(told(&fmt::Error), (fmt::Error.to_string(), None));
+        assert_eq!(
+            describe(&context),
+            ("the page: no room".to_owned(), Some("make some".to_owned()))
+        );
+        assert_eq!(describe(&fmt::Error), (fmt::Error.to_string(), None));
     }
 }

@@ -1,14 +1,14 @@
-//! Other people's text in what this program writes: one function for each kind of output. What comes
-//! out can neither steer a terminal nor begin a line, a cell, a tag or a command of its own.
+//! Escapes foreign text for each kind of output. The result can neither control a terminal nor begin
+//! a line, a cell, a tag or a command of its own.
 
 use std::borrow::Cow;
 
-/// That text in backticks: printable, on one line, and short.
+/// The text in backticks: printable, on one line, and short.
 pub fn quote(text: &str) -> String {
     format!("`{}`", printable(text, 60))
 }
 
-/// The first so many characters of that text, printable and on one line.
+/// The first `longest` characters of a text, printable and on one line.
 pub fn printable(text: &str, longest: usize) -> String {
     let mut shown: String = text.chars().take(longest).flat_map(char::escape_debug).collect();
     if text.chars().nth(longest).is_some() {
@@ -17,7 +17,7 @@ pub fn printable(text: &str, longest: usize) -> String {
     shown
 }
 
-/// All of that text on one line of a log: it can neither begin another nor turn the direction of writing.
+/// A whole text on one line of a log. It cannot begin another line or turn the writing direction.
 pub fn one_line(text: &str) -> String {
     let steers =
         |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -28,7 +28,7 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// That text in a cell of a spreadsheet, which takes some beginnings for formulas.
+/// The text for a cell of a spreadsheet, which takes some beginnings for formulas.
 pub fn cell(text: &str) -> Cow<'_, str> {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{text}").into(),
@@ -36,8 +36,8 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Lines of that text on a terminal, in as many bytes as before: logs are put together from parts
-/// by their offsets.
+/// Lines for a terminal, with `?` for each byte of a control character. The number of bytes stays,
+/// since logs are put together from parts by their offsets.
 pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -49,7 +49,7 @@ pub fn harmless(text: &str) -> String {
     shown
 }
 
-/// All of that text in a sentence or a row: a blank stands for each control character.
+/// A whole text for a sentence or a row, with a blank for each control character.
 pub fn flat(text: &str) -> String {
     text.chars().map(blank_if_control).collect()
 }
@@ -58,14 +58,14 @@ fn blank_if_control(c: char) -> char {
     if c.is_control() { ' ' } else { c }
 }
 
-/// A cell's name as the name of a folder: `net_n=300` for `net, n = 300`.
+/// The name of a cell of the grid as a folder name: `net_n=300` for `net, n = 300`.
 pub fn file_name(text: &str) -> String {
     let short = text.replace(" = ", "=").replace(" + ", "+").replace(", ", "_");
     let plain = |c: char| if c.is_alphanumeric() || "-_.=+".contains(c) { c } else { '_' };
     short.chars().map(plain).collect()
 }
 
-/// That text as one word of a shell.
+/// The text as one word of a shell command.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
     if text.chars().all(plain) {
@@ -75,8 +75,8 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// That text in Markdown: no bar ends a cell, no line a row, no tag, picture or link begins, and
-/// no address is one.
+/// The text for Markdown. It cannot end a cell or a row, begin a tag, picture or link, and no
+/// address in it becomes one.
 pub fn markdown(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
@@ -99,7 +99,7 @@ fn ends_with_www(text: &str) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
 
-/// That text in LaTeX, with the few characters beyond ASCII that reports use.
+/// The text for LaTeX, with the few characters beyond ASCII that reports use.
 pub fn latex(text: &str) -> String {
     let mut escaped = String::new();
     let mut characters = text.chars().peekable();
@@ -110,7 +110,7 @@ pub fn latex(text: &str) -> String {
         before = character;
         match character {
             '-' if begins_number => escaped += "$-$",
-            // After the end of a row these would be its options.
+            // After the end of a row LaTeX takes brackets for options.
             '[' | ']' => escaped.extend(['{', character, '}']),
             '*' if escaped.is_empty() => escaped += "{*}",
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', character]),

@@ -1,4 +1,5 @@
-//! Signals that ask a program to stop in order: what schedulers, service managers, shells and persons send before they kill.
+//! Signals that ask a program to stop in order, as schedulers, service managers, shells and users send
+//! them before they kill it.
 
 use std::{fs, io};
 
@@ -8,36 +9,37 @@ use tokio::{
     sync::mpsc,
 };
 
-/// Those that stop nothing where whoever starts a program has them ignored, as `nohup` does.
-const POLITE: [Signal; 5] =
+/// Signals that a parent process may have set to be ignored, as `nohup` does; they then stop nothing.
+const IGNORABLE: [Signal; 5] =
     [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU];
 
-/// Each signal that comes and asks to stop, in a runtime; SIGHUP only with `hangup`, since it may mean something else.
+/// Receives each signal that asks to stop. SIGHUP may have another meaning, so it counts only with
+/// `hangup`. Needs a runtime.
 ///
 /// # Errors
-/// The system does not let this process hear of signals.
+/// The system does not let this process handle signals.
 pub fn stops(hangup: bool) -> io::Result<mpsc::Receiver<Signal>> {
-    let (tell, heard) = mpsc::channel(8);
+    let (sender, receiver) = mpsc::channel(8);
     let ignored = fs::read_to_string("/proc/self/status").map_or(0, |status| ignored(&status));
-    let polite = POLITE.into_iter().filter(|signal| ignored & bit(*signal) == 0);
-    for stop in [Signal::SIGTERM, Signal::SIGINT].into_iter().chain(polite) {
+    let stops = IGNORABLE.into_iter().filter(|signal| ignored & bit(*signal) == 0);
+    for stop in [Signal::SIGTERM, Signal::SIGINT].into_iter().chain(stops) {
         if stop == Signal::SIGHUP && !hangup {
             continue;
         }
         let mut signals = signal(SignalKind::from_raw(stop as i32))?;
-        let tell = tell.clone();
+        let sender = sender.clone();
         tokio::spawn(async move {
-            while signals.recv().await.is_some() && tell.send(stop).await.is_ok() {}
+            while signals.recv().await.is_some() && sender.send(stop).await.is_ok() {}
         });
     }
-    Ok(heard)
+    Ok(receiver)
 }
 
 fn bit(signal: Signal) -> u64 {
     1 << (signal as u32 - 1)
 }
 
-/// The signals that a process ignores, of its status in `/proc`.
+/// The mask of ignored signals in the status of a process in `/proc`.
 fn ignored(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

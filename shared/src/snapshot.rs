@@ -1,4 +1,4 @@
-//! The state of a sweep as people see it while it runs.
+//! The state of a running sweep, for people.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,22 +8,22 @@ use crate::{
     trial::TrialSpec,
 };
 
-/// Trials by state.
+/// Numbers of trials by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Neither begun nor ended.
+    /// Waiting trials.
     pub pending: usize,
-    /// Under way.
+    /// Running trials.
     pub leased: usize,
-    /// With a result.
+    /// Done trials.
     pub succeeded: usize,
-    /// Given up.
+    /// Failed trials.
     pub quarantined: usize,
 }
 
 impl Counts {
-    /// The number of trials in that state.
-    pub fn of(&self, state: TrialState) -> usize {
+    /// The number of trials in a state.
+    pub fn get(&self, state: TrialState) -> usize {
         match state {
             TrialState::Pending => self.pending,
             TrialState::Leased => self.leased,
@@ -32,8 +32,8 @@ impl Counts {
         }
     }
 
-    /// The same, to change it.
-    pub fn of_mut(&mut self, state: TrialState) -> &mut usize {
+    /// The number of trials in a state, to change it.
+    pub fn get_mut(&mut self, state: TrialState) -> &mut usize {
         match state {
             TrialState::Pending => &mut self.pending,
             TrialState::Leased => &mut self.leased,
@@ -42,12 +42,12 @@ impl Counts {
         }
     }
 
-    /// Whether nothing is left to do.
+    /// Whether all trials have ended.
     pub fn finished(&self) -> bool {
         self.pending + self.leased == 0
     }
 
-    /// All of them.
+    /// The number of all trials.
     pub fn total(&self) -> usize {
         self.pending + self.leased + self.succeeded + self.quarantined
     }
@@ -56,29 +56,29 @@ impl Counts {
 /// A moment of the sweep.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Trials by state.
+    /// Numbers of trials by state.
     pub counts: Counts,
-    /// Trials that are trained a second time, when the others have ended; none unless the grid file asks for it.
+    /// The same for trials that are trained again to verify them, after all others have ended.
     pub verification: Option<Counts>,
-    /// Connected workers.
+    /// Number of connected workers.
     pub workers: usize,
     /// Share of the arithmetic of the whole sweep that is done, running trials included.
     pub share_done: f64,
-    /// Share that was done when this coordinator started.
+    /// The same share when this coordinator started.
     pub share_at_start: f64,
     /// Trials that succeeded since this coordinator started.
     pub succeeded_here: usize,
-    /// Since this coordinator started.
+    /// Time since this coordinator started.
     pub elapsed: Duration,
     /// The best cell so far.
     pub best: Option<BestCell>,
-    /// Those that are connected.
+    /// Ids of the connected workers.
     pub connected: Arc<[WorkerId]>,
-    /// Trials that somebody has a lease of.
+    /// Running trials.
     pub running: Arc<[Running]>,
 }
 
-/// A trial under way.
+/// A running trial.
 #[derive(Debug, Clone)]
 pub struct Running {
     /// The trial.
@@ -90,7 +90,7 @@ pub struct Running {
 }
 
 impl Snapshot {
-    /// Whether nothing is left to do, a second training included.
+    /// Whether all trials have ended, verifications included.
     pub fn finished(&self) -> bool {
         self.counts.finished() && self.verification.is_none_or(|counts| counts.finished())
     }
@@ -99,13 +99,12 @@ impl Snapshot {
     pub fn remaining(&self) -> Option<Duration> {
         let done_here = self.share_done - self.share_at_start;
         let pace = done_here / self.elapsed.as_secs_f64();
-        (done_here > 0.001)
-            .then(|| Duration::try_from_secs_f64((1.0 - self.share_done) / pace).ok())
-            .flatten()
+        let left = Duration::try_from_secs_f64((1.0 - self.share_done) / pace).ok();
+        left.filter(|_| done_here > 0.001)
     }
 }
 
-/// The cell with the highest mean of the accuracies that count, so far.
+/// The cell with the highest mean of the selected accuracies, so far.
 #[derive(Debug, Clone)]
 pub struct BestCell {
     /// Any trial of the cell.

@@ -1,4 +1,4 @@
-//! Where a trial stands: one of four states, by the names that files and metrics have for them.
+//! The four states of a trial, with the names that files and metrics have for them.
 
 use std::{fmt, str::FromStr};
 
@@ -6,26 +6,26 @@ use serde::{Serialize, Serializer};
 
 use crate::quote::printable;
 
-/// Where a trial stands.
+/// The state of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TrialState {
-    /// Neither begun nor ended.
+    /// Waiting: no worker holds it.
     Pending,
-    /// Under way.
+    /// Running: a worker holds it.
     Leased,
-    /// With a result.
+    /// Done: it has its result.
     Succeeded,
-    /// Given up.
+    /// Failed: it has used up its attempts.
     Quarantined,
 }
 
-/// A text that is the name of no state.
+/// A text that is not the name of a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the state of a trial is `{0}`, and not one of pending, leased, succeeded, quarantined")]
 pub struct StateError(String);
 
 impl TrialState {
-    /// All of them, in the order of a trial's life.
+    /// All states, in the order of a trial's life.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Leased, Self::Succeeded, Self::Quarantined];
 
     /// The name in files, metrics and JSON.
@@ -48,12 +48,12 @@ impl TrialState {
         }
     }
 
-    /// The state of that name.
+    /// The state with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Whether it stays as it is unless a person wants it to be tried again.
+    /// Whether the trial has ended. Only the user can have it tried again.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Quarantined)
     }

@@ -1,4 +1,4 @@
-//! Logs: one line an event on stderr, as text for people or JSON for machines. `RUST_LOG` filters.
+//! Logs: one line per event on stderr, as text for people or JSON for machines. `RUST_LOG` filters.
 
 use std::{
     fmt,
@@ -9,12 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use crate::{
     command_line::variable,
-    output::{self, Log},
+    output,
     quote::quote,
     text::Tail,
     trial_log::{self, TrialLogs},
@@ -52,49 +52,41 @@ impl fmt::Display for LogFormat {
     }
 }
 
-/// Whether a log is to be coloured: on a terminal, or for a program that passes it on to one.
+/// Whether the log has colours: on a terminal, or for a program that passes it on to one.
 pub fn colours() -> bool {
     let set = |name| variable(name).is_some_and(|value| value != "0");
     !set("NO_COLOR") && (output::on_terminal() || set("CLICOLOR_FORCE"))
 }
 
-/// The end of what this process has logged.
+/// The end of this process's log.
 static LOGGED: Mutex<Tail> = Mutex::new(Tail::new(MAX_LOG_BYTES));
 
-/// The last lines that this process has logged, at most [`MAX_LOG_BYTES`], without colours.
-pub fn last_words() -> String {
+/// The last lines of this process's log, at most [`MAX_LOG_BYTES`], without colours.
+pub fn log_tail() -> String {
     let logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
     anstream::adapter::strip_str(logged.text()).to_string()
 }
 
-/// Writes through, and keeps the end.
-struct WithTail<W>(W);
+/// Writes lines of the log, and keeps the end.
+struct Log;
 
-impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for WithTail<W> {
-    type Writer = WithTail<W::Writer>;
-
-    fn make_writer(&'w self) -> Self::Writer {
-        WithTail(self.0.make_writer())
-    }
-}
-
-impl<W: Write> Write for WithTail<W> {
+impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.0.write(bytes)?;
+        output::write(bytes);
         let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
-        logged.push(&String::from_utf8_lossy(&bytes[..written]));
-        Ok(written)
+        logged.push(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        Ok(())
     }
 }
 
-/// The form in which this process logs.
+/// The form of this process's log.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// A line of the log that no program logged.
+/// A line of the log that does not come from `tracing`.
 pub(crate) fn notice(text: &str) -> String {
     match FORMAT.get() {
         Some(LogFormat::Json) => {
@@ -104,19 +96,19 @@ pub(crate) fn notice(text: &str) -> String {
     }
 }
 
-/// Installs the process's log subscriber. `RUST_LOG` wins over `default_filter`, unless it is empty or no filter; the logs of trials have
-/// a measure of their own. Call once.
+/// Installs the process's log subscriber; called once.
+///
+/// `RUST_LOG` wins over `default_filter`, unless it is empty or not a filter. The logs of trials have
+/// a filter of their own.
 pub fn init(format: LogFormat, default_filter: &str) {
     FORMAT.set(format).ok();
-    let wanted = variable(EnvFilter::DEFAULT_ENV);
-    let wanted = wanted.map(|text| text.to_string_lossy().into_owned());
-    let parsed = wanted.as_deref().map(EnvFilter::try_new);
+    let wanted = variable(EnvFilter::DEFAULT_ENV).map(|text| text.to_string_lossy().into_owned());
+    let parsed = EnvFilter::try_new(wanted.as_deref().unwrap_or(default_filter));
     let (filter, mistake) = match parsed {
-        None => (EnvFilter::new(default_filter), None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(default_filter), Some(error)),
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new(default_filter), Some(error)),
     };
-    let layer = tracing_subscriber::fmt::layer().with_writer(WithTail(Log)).with_target(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Log).with_target(false);
     let layer = match format {
         LogFormat::Text => layer.with_ansi(colours()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -127,7 +119,8 @@ pub fn init(format: LogFormat, default_filter: &str) {
         .init();
     if let (Some(text), Some(error)) = (wanted, mistake) {
         tracing::warn!(
-            "RUST_LOG is {}, which is no filter: {error}; `{default_filter}` is used\nhint: levels such as `info` or `warn,swfn=debug`",
+            "RUST_LOG is {}, which is not a filter: {error}; `{default_filter}` is used\n\
+             hint: set it to levels such as `info` or `warn,swfn=debug`",
             quote(&text)
         );
     }

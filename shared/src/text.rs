@@ -1,24 +1,24 @@
-//! Parts of texts that have grown too long, cut between characters; numbers of things.
+//! Parts of long texts, cut between characters, and numbers with a plural.
 
-/// A number of things: `1 trial`, `2 trials`.
+/// Formats a number of things: `1 trial`, `2 trials`.
 pub fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// The beginning of a text: at most so many bytes.
+/// The beginning of a text, at most so many bytes.
 pub fn beginning(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }
 
-/// The end of a text: at most so many bytes.
+/// The end of a text, at most so many bytes.
 pub fn end(text: &str, bytes: usize) -> &str {
     let start =
         (text.len().saturating_sub(bytes)..=text.len()).find(|start| text.is_char_boundary(*start));
     &text[start.unwrap_or(text.len())..]
 }
 
-/// The end of a text that grows: older lines make room for newer ones.
+/// The end of a growing text: older lines make room for newer ones.
 #[derive(Debug)]
 pub struct Tail {
     text: String,
@@ -31,7 +31,7 @@ impl Tail {
         Self { text: String::new(), bytes }
     }
 
-    /// Adds to it.
+    /// Appends to the text.
     pub fn push(&mut self, text: &str) {
         self.text.push_str(end(text, self.bytes));
         if self.text.len() > 2 * self.bytes {
@@ -39,7 +39,7 @@ impl Tail {
         }
     }
 
-    /// What is kept of it, from the first whole line.
+    /// The end of the text, from the first whole line.
     pub fn text(&self) -> &str {
         let kept = end(&self.text, self.bytes);
         match kept.split_once('\n') {

@@ -1,13 +1,13 @@
-//! Whether the system lets this program have the threads that it needs: what comes without them is a panic, or a wait for ever.
+//! A check that the system has enough threads for this program. Without them it would panic or hang.
 
 use std::{sync::mpsc, thread};
 
 use crate::{problem, problem::Problem};
 
-/// Sees whether so many threads can be had at a time.
+/// Checks that the system gives this program so many more threads at a time.
 ///
 /// # Errors
-/// They cannot.
+/// It gives fewer.
 pub fn ensure(wanted: usize) -> Result<(), Problem> {
     let mut held = Vec::new();
     for given in 0..wanted {
@@ -19,8 +19,7 @@ pub fn ensure(wanted: usize) -> Result<(), Problem> {
             Ok(thread) => held.push((release, thread)),
             Err(error) => {
                 return Err(problem!(
-                    "this program needs {wanted} threads more, and the system gives {given}: \
-                     {error}";
+                    "this program needs {wanted} more threads, and the system gives {given}: {error}";
                     "raise the limit of processes (`ulimit -u`, or pids.max of the container)"
                 ));
             }

@@ -1,7 +1,7 @@
-//! What a study is about: the network of a trial, and what regularises it.
+//! The network and the regulariser of a trial, with their names.
 //!
-//! A grid file has an architecture, a weight decay and a lambda. People compare regularisers on one network, so tables, charts and
-//! files take these names from here.
+//! A grid file has an architecture, a weight decay and a lambda. People compare regularisers on one
+//! network, so tables, charts and files take these names from here.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -17,32 +17,24 @@ use crate::{
 /// An architecture without dropout and batch norm.
 pub type Network = Architecture;
 
-/// All that regularises a network; nothing at all is a value, too.
+/// Everything that regularises a network; `none` is a value, too.
 ///
-/// They are ordered as tables list them: none, weight decay, dropout, batch norm, the function norm by its weight, combinations.
+/// The order is that of tables: none, weight decay, dropout, batch norm, the function norm by its
+/// weight, combinations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Regulariser {
     switch: Option<Switch>,
-    /// Of each axis that weighs a regulariser, in their order; zero is none.
+    /// The weight of each of [`Axis::regularisers`]; zero switches it off.
     weights: [f64; WEIGHTS],
 }
 
 impl Regulariser {
-    /// That of a trial.
-    pub fn of(spec: &TrialSpec) -> Self {
-        let mut weights = [0.0; WEIGHTS];
-        for (weight, axis) in weights.iter_mut().zip(Axis::regularisers()) {
-            *weight = axis.real(spec);
-        }
-        Self { switch: spec.architecture.switch(), weights }
-    }
-
-    /// One without weights.
+    /// A regulariser without weights.
     pub fn new(switch: Option<Switch>) -> Self {
         Self { switch, weights: [0.0; WEIGHTS] }
     }
 
-    /// The same with another weight of one axis; zero takes it away.
+    /// The same with another weight of one axis; zero removes it.
     #[must_use]
     pub fn with(mut self, axis: Axis, weight: f64) -> Self {
         for (own, of) in self.weights.iter_mut().zip(Axis::regularisers()) {
@@ -63,12 +55,12 @@ impl Regulariser {
         Axis::regularisers().iter().copied().zip(self.weights).filter(|(_, weight)| *weight > 0.0)
     }
 
-    /// The weight of one; zero if it does not act.
+    /// The weight of an axis; zero if its regulariser does not act.
     pub fn weight(&self, axis: Axis) -> f64 {
         self.weights().find(|(of, _)| *of == axis).map_or(0.0, |(_, weight)| weight)
     }
 
-    /// How many regularisers act together.
+    /// Number of regularisers that act together.
     pub fn parts(&self) -> usize {
         usize::from(self.switch.is_some()) + self.weights().count()
     }
@@ -124,17 +116,23 @@ impl TrialSpec {
         self.architecture.network()
     }
 
-    /// What regularises it.
+    /// Everything that regularises it.
     pub fn regulariser(&self) -> Regulariser {
-        Regulariser::of(self)
+        let mut weights = [0.0; WEIGHTS];
+        for (weight, axis) in weights.iter_mut().zip(Axis::regularisers()) {
+            *weight = axis.real(self);
+        }
+        Regulariser { switch: self.architecture.switch(), weights }
     }
 
-    /// Its cell in a few words, whatever other cells there are: what is as usual is left out.
+    /// The cell in a few words, which depend on no other cell. Default settings are left out.
     pub fn label(&self) -> String {
-        format!("{}, {}, {}{}", self.network(), n_of(self), self.regulariser(), self.unusual())
+        let size = axes::SUBSET_SIZE.labelled(&self.subset_size.to_string());
+        format!("{}, {size}, {}{}", self.network(), self.regulariser(), self.unusual())
     }
 
-    /// What is not as usual beside network, size and regulariser: the end of a label.
+    /// The end of a label: settings other than network, size and regulariser that have no default
+    /// value.
     pub fn unusual(&self) -> String {
         let settings = Axis::of_grid().iter().filter(|axis| axis.role == Role::Setting);
         let unusual = settings.filter_map(|axis| {
@@ -145,21 +143,17 @@ impl TrialSpec {
     }
 }
 
-fn n_of(spec: &TrialSpec) -> String {
-    axes::SUBSET_SIZE.labelled(&spec.subset_size.to_string())
-}
-
 /// Short names of the regularisers of one study, for people.
 ///
 /// A number has three digits, unless two values of the study would then have one name.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Names {
-    /// Of each axis that weighs a regulariser.
+    /// Whether the weights of each of [`Axis::regularisers`] need all digits.
     exact: [bool; WEIGHTS],
 }
 
 impl Names {
-    /// Names that tell these apart.
+    /// Names that distinguish these regularisers.
     pub fn among(regularisers: impl IntoIterator<Item = Regulariser>) -> Self {
         let mut values: [BTreeSet<u64>; WEIGHTS] = [const { BTreeSet::new() }; WEIGHTS];
         for regulariser in regularisers {
@@ -175,15 +169,16 @@ impl Names {
         Self { exact: values.map(collide) }
     }
 
-    /// The short name of one of them.
+    /// The short name of a regulariser.
     pub fn regulariser(self, regulariser: Regulariser) -> String {
         regulariser.named(|axis, weight| axis.labelled(&self.weight(axis, weight)))
     }
 
     /// A weight as it stands in that name.
     pub fn weight(self, axis: Axis, value: f64) -> String {
-        let place = Axis::regularisers().iter().position(|of| *of == axis);
-        if place.is_some_and(|place| self.exact[place]) { exact(value) } else { short(value) }
+        let is_exact =
+            Axis::regularisers().iter().zip(self.exact).any(|known| known == (&axis, true));
+        if is_exact { exact(value) } else { short(value) }
     }
 
     /// A weight of the function norm, as it stands in that name.
@@ -232,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_has_both() {
+    fn a_trial_has_network_and_regulariser() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                     architecture = [\"lenet\", \"lenet+bn\"]\nlambda = [0, 0.1]\nweight_decay = [0, 5e-4]\n";
         let grid = crate::grid::Grid::parse("t", grid, crate::grid::DEFAULT_MAX_TRIALS).unwrap();

@@ -1,4 +1,4 @@
-//! The trial: one point of the grid with everything that determines its result, and the groups that it belongs to.
+//! The trial: all settings that determine its result, and the groups that it belongs to.
 
 use serde::{Serialize, Serializer};
 
@@ -9,7 +9,6 @@ use crate::{
     choice::choice,
     dataset::Dataset,
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
-    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
 };
 
 choice! {
@@ -23,11 +22,11 @@ choice! {
 }
 
 choice! {
-    /// How exactly GPUs multiply when they train the classifier and its VAE; CPUs ignore it.
+    /// Precision of the multiplications on GPUs that train classifier and VAE; CPUs ignore it.
     Precision {
         /// As float32, the numbers that all tensors hold.
         Float32 = "float32",
-        /// With factors rounded to 10 bits of mantissa (NVIDIA's TF32) and float32 sums: faster, and less exact.
+        /// With factors of 10 bits of mantissa (NVIDIA's TF32) and float32 sums: faster, less exact.
         Tf32 = "tf32",
     }
 }
@@ -37,7 +36,7 @@ choice! {
     Sampling {
         /// Uniformly without replacement, as published.
         Uniform = "uniform",
-        /// The same, with as many images of each class as of any other; what does not divide goes to random classes.
+        /// The same with equally many images of each class; the remainder goes to random classes.
         Balanced = "balanced",
     }
 }
@@ -45,7 +44,7 @@ choice! {
 choice! {
     /// The density Q of the function norm.
     Density {
-        /// The decoder of a VAE of fully connected layers that was trained on the subset, as published.
+        /// The decoder of a fully connected VAE that was trained on the subset, as published.
         Vae = "vae",
         /// The same with a VAE of convolutions.
         ConvVae = "conv-vae",
@@ -59,8 +58,10 @@ choice! {
 }
 
 choice! {
-    /// The units in which the classifier sees the samples of the function norm. It sees real images in normalised units, see
-    /// [`Units`](crate::dataset::Units). The inputs of the VAE are the sigmoid of those.
+    /// The units in which the classifier sees the samples of the function norm.
+    ///
+    /// It sees real images in normalised [`Units`](crate::dataset::Units). A VAE gets the sigmoid
+    /// of those.
     SampleUnits {
         /// The VAE's own, in 0..1, as published: not those of the real images.
         Vae = "vae",
@@ -72,11 +73,12 @@ choice! {
 choice! {
     /// How batch norm treats the samples of the function norm.
     SampleBatchNorm {
-        /// As a training batch, as published: normalised with statistics of their own, they move the running statistics that tests use.
+        /// As a training batch, as published: their own statistics normalise them, and move the
+        /// running statistics that tests use.
         Train = "train",
-        /// Normalised with statistics of their own, but the running statistics stay those of real images.
+        /// With their own statistics, which do not move the running statistics.
         TrainNoUpdate = "train-no-update",
-        /// Normalised with the running statistics, as real images are in tests.
+        /// With the running statistics, as real images in tests.
         Eval = "eval",
     }
 }
@@ -92,7 +94,7 @@ choice! {
 }
 
 choice! {
-    /// Which latent codes the samples of a VAE spread around.
+    /// The latent codes that the samples of a VAE spread around.
     LatentStatistics {
         /// Those of the last training batch, as published.
         LastBatch = "last-batch",
@@ -106,7 +108,7 @@ choice! {
 pub enum Epochs {
     /// When all of them have been seen.
     Continuous,
-    /// Also after each so many steps, wherever the epoch stands. As published, with as many as from one evaluation to the next.
+    /// Also after every so many steps. As published, that is after each evaluation.
     Restart {
         /// Steps.
         every: u32,
@@ -114,11 +116,9 @@ pub enum Epochs {
 }
 
 impl Epochs {
-    /// Names in grid files.
-    pub const CONTINUOUS: &str = "continuous";
-    /// See [`Self::CONTINUOUS`].
-    pub const RESTART: &str = "restart";
-    /// Both.
+    pub(crate) const CONTINUOUS: &str = "continuous";
+    pub(crate) const RESTART: &str = "restart";
+    /// All names in grid files.
     pub const NAMES: &[&str] = &[Self::CONTINUOUS, Self::RESTART];
 
     /// The name in grid files.
@@ -129,16 +129,13 @@ impl Epochs {
         }
     }
 
-    /// The steps after which they restart, if they do.
+    /// The steps after which epochs restart, if they do.
     pub fn restart_every(self) -> Option<u32> {
-        match self {
-            Self::Continuous => None,
-            Self::Restart { every } => Some(every),
-        }
+        if let Self::Restart { every } = self { Some(every) } else { None }
     }
 }
 
-/// How a classifier is trained and tested. The published values are the defaults of grid files.
+/// Settings of training and testing the classifier.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Classifier {
     /// Steps of SGD.
@@ -146,26 +143,27 @@ pub struct Classifier {
     /// Images per step; the last partial batch of an epoch is dropped.
     pub batch_size: u32,
     /// Momentum of SGD.
-    pub momentum: Momentum,
-    /// Probability of each dropout layer; ignored by architectures without one.
-    pub dropout: Dropout,
-    /// Initial scale of batch norm; ignored by architectures without it.
+    pub momentum: f64,
+    /// Probability that a dropout layer zeroes an activation; other architectures ignore it.
+    pub dropout: f64,
+    /// Initial scale of batch norm; architectures without batch norm ignore it.
     pub batch_norm_scale: BatchNormScale,
     /// Steps between two passes over the test images. They change nothing that is trained.
     pub evaluate_every: u32,
-    /// Of multiplications on GPUs, those of the trial's VAE included.
+    /// Precision of multiplications on GPUs, also for the trial's VAE.
     pub precision: Precision,
     /// When epochs begin.
     pub epochs: Epochs,
 }
 
-/// Widths of layers: far beyond the largest useful one, so that a mistake ends at once and not in an exhausted memory.
+/// Largest width of a layer: far beyond any useful one, so that a mistake is found before it
+/// exhausts the memory.
 pub const MAX_WIDTH: u32 = 16_384;
 
-/// Samples of the function norm per step beyond which a number is surely a mistake.
+/// Largest number of samples of the function norm per step; a larger one is surely a mistake.
 pub const MAX_PENALTY_SAMPLES: u32 = 100_000;
 
-/// A variational autoencoder and its training (Kingma, Welling 2014); the published values are the defaults of grid files.
+/// A variational autoencoder and its training (Kingma, Welling 2014).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Vae {
     /// Its layers.
@@ -175,43 +173,44 @@ pub struct Vae {
     /// Images per step; the last partial batch of an epoch is dropped.
     pub batch_size: u32,
     /// Step size of Adam.
-    pub learning_rate: LearningRate,
-    /// Width of the hidden layers of encoder and decoder; of a convolutional one the channels of its innermost layer are half of it.
+    pub learning_rate: f64,
+    /// Width of the hidden layers of encoder and decoder. The innermost layer of a convolutional
+    /// VAE has half as many channels.
     pub hidden: u32,
     /// Dimensions of the latent code.
     pub latent: u32,
-    /// Which latent codes samples spread around.
+    /// The latent codes that samples spread around.
     pub latent_statistics: LatentStatistics,
 }
 
-/// Where the samples of a VAE come from.
+/// How samples are drawn from a VAE.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VaeSamples {
     /// The VAE.
     pub vae: Vae,
     /// Factor on the standard deviation of the latent code.
-    pub spread: Spread,
+    pub spread: f64,
 }
 
 /// The function norm: `lambda * mean ||f(x)||^2` over `samples` samples x of the density per step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Penalty {
     /// Its weight in the objective; above zero.
-    pub lambda: Lambda,
+    pub lambda: f64,
     /// Samples per step, drawn afresh in each.
     pub samples: u32,
-    /// What is sampled.
+    /// The density of the samples.
     pub density: Density,
     /// The VAE, if the density is one.
     pub vae: Option<VaeSamples>,
     /// Units of the samples.
     pub units: SampleUnits,
-    /// Batch norm's treatment of the samples; ignored by architectures without it.
+    /// How batch norm treats the samples; architectures without batch norm ignore it.
     pub batch_norm: SampleBatchNorm,
 }
 
 impl Penalty {
-    /// Samples another density; the settings of the VAE stay where both have one.
+    /// Changes the density. The settings of the VAE stay if both densities have one.
     pub(crate) fn sample_from(&mut self, density: Density) {
         let samples = self.vae.unwrap_or(VaeSamples::PUBLISHED);
         self.density = density;
@@ -222,7 +221,7 @@ impl Penalty {
 }
 
 impl Density {
-    /// The layers of the VAE that it samples, if it does.
+    /// The layers of the VAE, if the density is one.
     pub fn family(self) -> Option<VaeFamily> {
         match self {
             Self::Vae => Some(VaeFamily::Vanilla),
@@ -232,25 +231,24 @@ impl Density {
     }
 }
 
-/// The published values, which are the defaults of grid files, too.
 impl VaeSamples {
     pub(crate) const PUBLISHED: Self = Self {
         vae: Vae {
             family: VaeFamily::Vanilla,
             iterations: 10_000,
             batch_size: 20,
-            learning_rate: LearningRate::PUBLISHED_VAE,
+            learning_rate: 1e-3,
             hidden: 128,
             latent: 100,
             latent_statistics: LatentStatistics::LastBatch,
         },
-        spread: Spread::PUBLISHED,
+        spread: 3.0,
     };
 }
 
 impl Penalty {
     pub(crate) const PUBLISHED: Self = Self {
-        lambda: Lambda::PUBLISHED,
+        lambda: 0.1,
         samples: 20,
         density: Density::Vae,
         vae: Some(VaeSamples::PUBLISHED),
@@ -259,8 +257,35 @@ impl Penalty {
     };
 }
 
+/// All settings that determine a trial's result: the fields that the trainer knows, and the values
+/// of all other axes. The bounds of each setting stand in [`AXES`](axes::AXES).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrialSpec {
+    /// The source of the images.
+    pub dataset: Dataset,
+    /// Number of training images, drawn without replacement.
+    pub subset_size: u32,
+    /// How they are drawn.
+    pub sampling: Sampling,
+    /// Training images outside the subset that each evaluation measures as well; may be zero.
+    pub validation: u32,
+    /// Seed of every random stream: subset, VAE, initial weights, batches, dropout, samples.
+    pub seed: u64,
+    /// The network and its switches.
+    pub architecture: Architecture,
+    /// Step size of the classifier's SGD.
+    pub learning_rate: f64,
+    /// The classifier's training.
+    pub classifier: Classifier,
+    /// The function norm; `None` at lambda = 0. Neither samples nor VAE can matter then, so points
+    /// of a grid that differ only in those are the same trial.
+    pub penalty: Option<Penalty>,
+    /// The values of the axes that have no field here, such as weight decay.
+    pub open: OpenValues,
+}
+
 impl TrialSpec {
-    /// A trial with the published values.
+    /// A trial with the published values, which are also the defaults of grid files.
     pub const PUBLISHED: Self = Self {
         dataset: Dataset::of(&MNIST),
         subset_size: 100,
@@ -268,12 +293,12 @@ impl TrialSpec {
         validation: 0,
         seed: 0,
         architecture: Architecture::NET,
-        learning_rate: LearningRate::PUBLISHED,
+        learning_rate: 0.01,
         classifier: Classifier {
             iterations: 10_000,
             batch_size: 10,
-            momentum: Momentum::PUBLISHED,
-            dropout: Dropout::PUBLISHED,
+            momentum: 0.5,
+            dropout: 0.5,
             batch_norm_scale: BatchNormScale::Uniform,
             evaluate_every: 1_000,
             precision: Precision::Float32,
@@ -282,47 +307,19 @@ impl TrialSpec {
         penalty: None,
         open: OpenValues::NONE,
     };
-}
 
-/// Everything that determines a trial's result: fields that the trainer knows, and the values of all other axes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TrialSpec {
-    /// Where the images come from.
-    pub dataset: Dataset,
-    /// Training images, drawn without replacement.
-    pub subset_size: u32,
-    /// How they are drawn.
-    pub sampling: Sampling,
-    /// Training images outside the subset on which each evaluation is made as well; zero: none.
-    pub validation: u32,
-    /// Seed of every random stream: subset, VAE, initial weights, order of batches, dropout, samples.
-    pub seed: u64,
-    /// The classifier.
-    pub architecture: Architecture,
-    /// Step size of the classifier's SGD.
-    pub learning_rate: LearningRate,
-    /// Its training.
-    pub classifier: Classifier,
-    /// The function norm; `None` when lambda is zero. Then neither the number of samples nor the VAE can matter, so points of a grid
-    /// that differ in nothing else are the same trial.
-    pub penalty: Option<Penalty>,
-    /// The values of the axes that have no field here, such as weight decay.
-    pub open: OpenValues,
-}
-
-impl TrialSpec {
     /// The trial's identity.
     pub fn id(&self) -> TrialId {
         TrialId::of(&self.to_json())
     }
 
-    /// The cell: all but the seed.
+    /// The cell: all settings but the seed.
     pub fn cell(&self) -> CellId {
         CellId::of(&Self { seed: 0, ..*self }.to_json())
     }
 
-    /// The shape: all but what may differ from lane to lane ([`Lanes`]). A lane that has done its iterations ends, and another trial takes
-    /// its place.
+    /// The shape: all settings that lanes must share ([`Lanes`]). Lanes may differ in iterations: a
+    /// lane that has done its own ends, and another trial takes its place.
     pub fn shape(&self) -> ShapeId {
         let mut shape = *self;
         for axis in Axis::all() {
@@ -338,7 +335,7 @@ impl TrialSpec {
         ShapeId::of(&shape.to_json())
     }
 
-    /// The training images: all architectures, lambdas and so on of one (subset size, seed) share them.
+    /// The training images, which all trials of one subset size and seed share.
     pub fn subset(&self) -> SubsetId {
         SubsetId::of(&canonical(&(self.dataset, self.subset_size, self.sampling, self.seed)))
     }
@@ -350,12 +347,12 @@ impl TrialSpec {
         })
     }
 
-    /// The VAE's settings and the spread of its samples, if the trial needs one.
+    /// The VAE's settings and the spread of its samples, if the trial needs a VAE.
     pub fn vae_samples(&self) -> Option<VaeSamples> {
         self.penalty.and_then(|penalty| penalty.vae)
     }
 
-    /// Name of the density of the function norm; `none` without it.
+    /// Name of the density of the function norm; `none` without the norm.
     pub fn density(&self) -> &'static str {
         self.penalty.map_or("none", |penalty| penalty.density.name())
     }
@@ -372,12 +369,12 @@ impl TrialSpec {
         self
     }
 
-    /// Weight of the function norm, zero included.
+    /// Weight of the function norm; zero without the norm.
     pub fn lambda(&self) -> f64 {
-        self.penalty.map_or(0.0, |penalty| penalty.lambda.get())
+        self.penalty.map_or(0.0, |penalty| penalty.lambda)
     }
 
-    /// Samples of the function norm per step; zero without it.
+    /// Samples of the function norm per step; zero without the norm.
     pub fn penalty_samples(&self) -> u32 {
         self.penalty.map_or(0, |penalty| penalty.samples)
     }
@@ -388,35 +385,33 @@ impl TrialSpec {
             + self.vae_samples().map_or(0, |samples| u64::from(samples.vae.iterations))
     }
 
-    /// Whether the settings go together, of which each is in bounds by itself.
+    /// Checks that the settings go together; each is in bounds by itself.
     pub(crate) fn fits_together(&self) -> Result<(), SpecError> {
-        let within = |axis: Axis, value: u32, least: u32, most: u32| {
-            let problem = || format!("`{value}` is not in {least} to {most}");
-            if (least..=most).contains(&value) {
-                Ok(())
-            } else {
-                Err(SpecError::wrong(axis.place, problem()))
-            }
-        };
         let (images, all) = (self.subset_size, self.dataset.sizes().train_images);
-        within(axes::SUBSET_SIZE, images, 1, all)?;
-        within(axes::VALIDATION, self.validation, 0, all - images)?;
-        within(Axis::at("classifier.batch_size"), self.classifier.batch_size, 1, images)?;
-        if let Some(samples) = self.vae_samples() {
-            within(Axis::at("penalty.vae.vae.batch_size"), samples.vae.batch_size, 1, images)?;
+        let vae_batch = self.vae_samples().map_or(1, |samples| samples.vae.batch_size);
+        for (place, value, least, most) in [
+            ("subset_size", images, 1, all),
+            ("validation", self.validation, 0, all.saturating_sub(images)),
+            ("classifier.batch_size", self.classifier.batch_size, 1, images),
+            ("penalty.vae.vae.batch_size", vae_batch, 1, images),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(SpecError::wrong(
+                    place,
+                    format!("`{value}` is not in {least} to {most}"),
+                ));
+            }
         }
         let alone = self.classifier.batch_size == 1 || self.penalty_samples() == 1;
         if self.architecture.has_batch_norm() && alone {
-            return Err(SpecError::wrong(
-                axes::ARCHITECTURE.place,
-                "batch norm has no variance of `1` image",
-            ));
+            let problem = "batch norm has no variance of `1` image";
+            return Err(SpecError::wrong(axes::ARCHITECTURE.place, problem));
         }
         Ok(())
     }
 }
 
-/// The object of the canonical JSON, in whatever order its keys are written.
+/// Serialises the object of the canonical JSON; a serialiser may order its keys otherwise.
 impl Serialize for TrialSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let object: serde_json::Value =
@@ -425,13 +420,8 @@ impl Serialize for TrialSpec {
     }
 }
 
-impl Serialize for SubsetId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// One text for one value: JSON with fields in the order of their declaration and the shortest form of each number.
+/// One text for one value: JSON with fields in the order of their declaration, and the shortest
+/// form of each number.
 fn canonical(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain structs of finite numbers always serialise")
 }

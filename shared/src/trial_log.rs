@@ -1,7 +1,7 @@
-//! What an attempt of a trial says while it runs: the lines of its span, bounded, on their way to the run directory.
+//! The log of an attempt: the lines of its span, bounded, on their way to the run directory.
 //!
-//! The beginning goes out as it comes. Past `HEAD_BYTES` only the newest lines are kept, and go out when the attempt ends; how many
-//! were left out stands between.
+//! The first `HEAD_BYTES` are sent as they come. After them only the newest lines are kept, and sent
+//! when the attempt ends. A line between tells how many were left out.
 
 use std::{
     collections::VecDeque,
@@ -28,40 +28,40 @@ use tracing_subscriber::{
 
 use crate::{quote::harmless, text};
 
-/// The name of spans whose lines are kept: one for each attempt of a trial.
+/// Name of the spans whose lines are kept: one for each attempt of a trial.
 pub const SPAN: &str = "trial";
 
-/// The target of lines that are for the log of the trial, and too many for that of the process.
+/// Target of the lines that only the log of the trial has, since they are many.
 pub const TARGET: &str = "trial_log";
 
 /// The largest log of an attempt, in bytes.
 pub const MAX_BYTES: usize = 64 << 10;
 
-/// So much of its beginning goes out as it comes.
+/// Bytes of its beginning that are sent as they come.
 const HEAD_BYTES: usize = 44 << 10;
 
-/// So much of its end is kept beyond that.
+/// Bytes of its end that are kept after those.
 const TAIL_BYTES: usize = 18 << 10;
 
-/// A line is cut here.
+/// Longest line; the rest is cut off.
 const LINE_BYTES: usize = 2 << 10;
 
 /// A part of the log of an attempt. Parts come in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogPart {
-    /// Where in the log it begins, in bytes.
+    /// Position in the log, in bytes.
     pub offset: u64,
-    /// Lines, none of whose characters means anything to a terminal.
+    /// Whole lines without terminal control characters.
     pub text: String,
 }
 
-/// The log of one attempt, shared between whoever says something and whoever sends it.
+/// The log of one attempt, shared between the threads that log and the one that sends.
 #[derive(Debug, Clone, Default)]
 pub struct TrialLog(Arc<Mutex<Lines>>);
 
 #[derive(Debug, Default)]
 struct Lines {
-    /// Of the beginning, what has not been taken yet.
+    /// The part of the beginning that has not been taken yet.
     pending: String,
     /// Bytes of the beginning, taken or not.
     head: usize,
@@ -71,7 +71,7 @@ struct Lines {
 }
 
 impl TrialLog {
-    /// The log of the attempt that the span is of, if anybody keeps it.
+    /// The log of the attempt that this span belongs to, if it is kept.
     pub fn of(span: &Span) -> Option<Self> {
         let find = |(id, dispatch): (&Id, &tracing::Dispatch)| {
             let registry = dispatch.downcast_ref::<Registry>()?;
@@ -99,12 +99,12 @@ impl TrialLog {
         }
     }
 
-    /// What has been said since the last call, as far as it goes out as it comes.
+    /// Takes the lines of the beginning that are new since the last call.
     pub fn take(&self) -> String {
         mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).pending)
     }
 
-    /// What there is to send when the attempt ends.
+    /// Takes all that is left, when the attempt ends.
     pub fn finish(&self) -> String {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = mem::take(&mut lines.pending);
@@ -117,13 +117,14 @@ impl TrialLog {
     }
 }
 
-/// What the logs of trials have: nothing below INFO but what is meant for them. Of spans all, or they would not be found.
+/// Lets the logs of trials have INFO and above, and all lines of [`TARGET`]. All spans pass: a span
+/// that does not is not found.
 pub(crate) fn filter() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
     filter_fn(|metadata| *metadata.level() <= Level::INFO || metadata.target() == TARGET)
         .with_max_level_hint(LevelFilter::DEBUG)
 }
 
-/// Keeps the lines of spans that are called [`SPAN`].
+/// Keeps the lines of spans named [`SPAN`].
 #[derive(Debug, Clone, Copy)]
 pub struct TrialLogs;
 

@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[test]
-fn what_no_grid_file_gives_is_refused_on_the_wire() {
+fn specifications_of_no_grid_file_are_refused() {
     let spec = TrialSpec { architecture: Architecture::LENET_BN, ..TrialSpec::PUBLISHED };
     let spec =
         spec.with(axes::LAMBDA, Value::Real(0.1)).with(axes::PENALTY_SAMPLES, Value::Whole(2));
@@ -28,15 +28,15 @@ fn what_no_grid_file_gives_is_refused_on_the_wire() {
         ),
         (
             refused("penalty.vae.vae.hidden", 16_385),
-            "setting `penalty.vae.vae.hidden`: hidden `16385` is not in 1 to 16384",
+            "setting `penalty.vae.vae.hidden`: hidden `16385` is above 16384",
         ),
         (
             refused("classifier.iterations", 0),
-            "setting `classifier.iterations`: iterations `0` is not in 1 to",
+            "setting `classifier.iterations`: iterations `0` is not a whole number from 1",
         ),
         (
             refused("penalty.samples", 100_001),
-            "setting `penalty.samples`: penalty_samples `100001` is not in 1 to 100000",
+            "setting `penalty.samples`: penalty_samples `100001` is above 100000",
         ),
         (
             refused("penalty.samples", 1),

@@ -1,4 +1,4 @@
-//! The arithmetic of a trial, counted before it runs: what `--dry-run` prints and what an estimate of the remaining time weighs by.
+//! The arithmetic of a trial, counted before it runs: for `--dry-run` and for the remaining time.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::{
     trial::{Architecture, TrialSpec, Vae, VaeFamily, VaeSamples},
 };
 
-/// Multiply-adds of one image's forward pass through a classifier; none if it does not fit.
+/// Multiply-adds of one image's forward pass through a classifier; zero if it does not fit.
 fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
     let Sizes { image, classes, .. } = dataset.sizes();
     layers::macs(architecture.layers(), image, classes).unwrap_or(0.0)
@@ -28,7 +28,8 @@ fn vae_macs(vae: &Vae, dataset: &Dataset) -> (f64, f64) {
             (hidden * (values + 2.0 * latent), hidden * (latent + values))
         }
         VaeFamily::Convolutional => {
-            // Three halvings of both sides, C -> h/8 -> h/4 -> h/2 channels, 16 taps each; then h/2 values of each pixel.
+            // Three halvings of both sides, C -> h/8 -> h/4 -> h/2 channels, 16 taps each.
+            // Then h/2 values of each pixel.
             let (first, second, third) = (hidden / 8.0, hidden / 4.0, hidden / 2.0);
             let convolutions = pixels(1) * channels * first
                 + pixels(2) * first * second
@@ -47,34 +48,29 @@ const FORWARD_FLOP_PER_MAC: f64 = 2.0;
 pub fn vae_flop(spec: &TrialSpec) -> f64 {
     spec.vae_samples().map_or(0.0, |VaeSamples { vae, .. }| {
         let (encoder, decoder) = vae_macs(&vae, &spec.dataset);
-        f64::from(vae.iterations)
-            * f64::from(vae.batch_size)
-            * TRAIN_FLOP_PER_MAC
-            * (encoder + decoder)
+        let images = f64::from(vae.iterations) * f64::from(vae.batch_size);
+        images * TRAIN_FLOP_PER_MAC * (encoder + decoder)
     })
 }
 
 /// Floating-point operations of training and testing the trial's classifier, its penalty samples included.
 pub fn classifier_flop(spec: &TrialSpec) -> f64 {
     let macs = classifier_macs(spec.architecture, &spec.dataset);
-    let classifier = &spec.classifier;
-    let per_step = TRAIN_FLOP_PER_MAC
-        * macs
-        * (f64::from(classifier.batch_size) + f64::from(spec.penalty_samples()))
-        + spec.vae_samples().map_or(0.0, |samples| {
-            FORWARD_FLOP_PER_MAC
-                * f64::from(spec.penalty_samples())
-                * vae_macs(&samples.vae, &spec.dataset).1
-        });
-    f64::from(classifier.iterations) * per_step + evaluation_flop(spec)
+    let (batch, samples) =
+        (f64::from(spec.classifier.batch_size), f64::from(spec.penalty_samples()));
+    let decoding = spec.vae_samples().map_or(0.0, |VaeSamples { vae, .. }| {
+        FORWARD_FLOP_PER_MAC * samples * vae_macs(&vae, &spec.dataset).1
+    });
+    let per_step = TRAIN_FLOP_PER_MAC * macs * (batch + samples) + decoding;
+    f64::from(spec.classifier.iterations) * per_step + evaluation_flop(spec)
 }
 
-/// How often a trial's classifier is evaluated.
+/// Number of evaluations of a trial's classifier.
 pub fn evaluations(spec: &TrialSpec) -> u32 {
     spec.classifier.iterations.div_ceil(spec.classifier.evaluate_every)
 }
 
-/// Floating-point operations of all its evaluations, which are a part of [`classifier_flop`].
+/// Floating-point operations of all evaluations, which are a part of [`classifier_flop`].
 pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
     let images = f64::from(spec.dataset.sizes().test_images.saturating_add(spec.validation));
     let macs = classifier_macs(spec.architecture, &spec.dataset);
@@ -99,10 +95,7 @@ pub fn of_trials<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        catalogue::MNIST, dataset::IdxDataset, ids::DataDigest, numbers::LearningRate,
-        trial::LatentStatistics,
-    };
+    use crate::{catalogue::MNIST, dataset::IdxDataset, ids::DataDigest, trial::LatentStatistics};
 
     #[test]
     fn the_arithmetic_follows_the_size_of_the_images() {
@@ -133,7 +126,7 @@ mod tests {
             family,
             iterations: 1,
             batch_size: 1,
-            learning_rate: LearningRate::new(1.0).unwrap(),
+            learning_rate: 1.0,
             hidden: 8,
             latent: 2,
             latent_statistics: LatentStatistics::LastBatch,

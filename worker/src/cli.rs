@@ -245,7 +245,7 @@ pub fn main() -> ExitCode {
         None => supervise(arguments.supervisor),
     };
     let code = result.unwrap_or_else(|error| {
-        output::say(&format!("error: {}", output::told(error.as_ref())));
+        output::say(&format!("error: {}", output::describe_error(error.as_ref())));
         ExitCode::FAILURE
     });
     output::settle();

@@ -137,7 +137,7 @@ impl Jobs<'static> for Orders {
         self.told = None;
         let failed = |kind, error: &TrainError| {
             error!("{error}");
-            End::Failed { kind, message: error.to_string(), log: telemetry::last_words() }
+            End::Failed { kind, message: error.to_string(), log: telemetry::log_tail() }
         };
         let (end, broken) = match result {
             Ok((outcome, artifacts)) => {

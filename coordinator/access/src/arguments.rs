@@ -1,4 +1,4 @@
-//! Who may talk to this coordinator: the options about it, and the rule for addresses that other machines can reach.
+//! The options of access control, and the rule for addresses that other machines can reach.
 
 use std::{
     net::SocketAddr,
@@ -16,16 +16,17 @@ use tracing::warn;
 
 use crate::tls::{Tls, TlsFiles};
 
-/// What a door for people demands, which is a part of what one for workers does.
+/// The options of a listener for people; one for workers has more.
 #[derive(Debug, Args)]
 pub struct DoorArguments {
-    /// Certificate of this coordinator, with those of authorities between it and the root, as PEM; clients then use https://
+    /// Present this certificate (PEM, with all between it and the root); clients then use https://
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
-    /// Its private key, as PEM
+    /// Read the private key of the certificate from this PEM file
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY")]
     tls_key: Option<PathBuf>,
-    /// Admit only who knows the token in this file, of 32 characters or more [default: the environment variable SWFN_TOKEN]
+    /// Admit only clients that have the token in this file, of 32 characters or more [default: the
+    /// environment variable SWFN_TOKEN]
     #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Listen beyond this machine without encryption or authentication
@@ -38,24 +39,34 @@ pub struct DoorArguments {
 pub struct AccessArguments {
     #[command(flatten)]
     pub door: DoorArguments,
-    /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS); their ids and leases are then
-    /// bound to their certificates
+    /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS).
+    /// It binds their ids and leases to their certificates
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
-    /// Connections of workers at a time; each takes an open file
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    /// Admit so many connections of workers at a time; each takes an open file
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1024,
+        value_parser = clap::value_parser!(u32).range(1..=65_536)
+    )]
     pub max_connections: u32,
-    /// Seconds after which a connection is closed; the worker opens another, and loses nothing
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Close a connection after so many seconds; the worker opens another and loses nothing
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 3600,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub max_connection_age: u32,
 }
 
-/// What a listening socket demands of who connects.
+/// The requirements of a listener for its clients.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     pub tls: Option<Arc<Tls>>,
     pub token: Option<Token>,
-    /// Where the token stands, if it stands in a file.
+    /// The file of the token, if it has one.
     pub token_file: Option<PathBuf>,
 }
 
@@ -83,7 +94,7 @@ impl DoorArguments {
             (None, Some(_)) => {
                 bail!(problem!(
                     "--tls-client-ca needs --tls-cert and --tls-key";
-                    "or their variables SWFN_TLS_..."
+                    "add them, or their variables SWFN_TLS_CERT and SWFN_TLS_KEY"
                 ))
             }
         };
@@ -91,8 +102,8 @@ impl DoorArguments {
         Ok(Access { tls, token, token_file: self.token_file.clone() })
     }
 
-    /// Refuses addresses that can be reached from other machines, unless connections are encrypted and authenticated, or the user says
-    /// that this is as wanted.
+    /// Refuses an address that other machines can reach, unless connections are encrypted and
+    /// authenticated, or the user accepts the risk.
     pub fn check(&self, address: SocketAddr, access: &Access) -> anyhow::Result<()> {
         let (problem, hint) = match (&access.tls, &access.token) {
             _ if address.ip().is_loopback() => return Ok(()),
@@ -107,11 +118,15 @@ impl DoorArguments {
             self.insecure,
             problem!(
                 "address `{address}` can be reached from other machines, and connections are {problem}";
-                "say {hint} (`swfn-coordinator certs` makes the files), or listen on 127.0.0.1 and \
-                 tunnel (`ssh -L`), or say --insecure on a network that you trust"
+                "add {hint} (`swfn-coordinator certs` makes the files), or listen on 127.0.0.1 and \
+                 tunnel (`ssh -L`), or add --insecure on a network that you trust"
             )
         );
-        warn!(%address, "connections from other machines are {problem}: whoever reaches this port may take trials, report results or read along");
+        warn!(
+            %address,
+            "connections from other machines are {problem}: any of them may take trials, report \
+             results or read along"
+        );
         Ok(())
     }
 }
@@ -167,8 +182,8 @@ mod tests {
                     "neither encrypted nor authenticated",
                     "--tls-cert, --tls-key and --token-file",
                 ),
-                (&encrypted, "not authenticated by a token", "say --token-file ("),
-                (&known, "are not encrypted", "say --tls-cert and --tls-key ("),
+                (&encrypted, "not authenticated by a token", "add --token-file ("),
+                (&known, "are not encrypted", "add --tls-cert and --tls-key ("),
             ] {
                 let refused = check(&[], address, access).unwrap_err();
                 assert!(refused.contains(&format!("`{address}`")), "{refused}");

@@ -1,7 +1,7 @@
-//! `swfn-coordinator certs`: an authority, certificates signed by it, and a token, for a cluster that has none of its own.
+//! `swfn-coordinator certs`: an authority, certificates signed by it, and a token, for a cluster that
+//! has no authority of its own.
 
 use std::{
-    fmt::Write as _,
     fs::{DirBuilder, File},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -24,51 +24,62 @@ use swfn_shared::{
 };
 use time::{Duration, OffsetDateTime};
 
-/// Clocks of a cluster may differ by so much.
+/// Largest difference between the clocks of a cluster.
 const SKEW: Duration = Duration::hours(1);
 
-/// The authority outlives what it signs, so that certificates can be renewed.
+/// The authority outlives its certificates, so that they can be renewed.
 const AUTHORITY_DAYS: u16 = 3650;
 
-/// Larger files are none of an authority.
+/// Largest file of an authority.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// More would be a mistake.
+/// Largest number of workers; more would be a mistake.
 const MAX_WORKERS: u32 = 1000;
+
+/// Permissions of keys and of the token.
+const SECRET: u32 = 0o600;
+/// Permissions of certificates.
+const PUBLIC: u32 = 0o644;
 
 /// The options of `certs`.
 #[derive(Debug, Args)]
 pub struct CertsArguments {
-    /// Folder for the files, which are: ca.pem, server.pem, worker-NAME.pem, their keys in *-key.pem, and token
+    /// Write the files to this folder: ca.pem, server.pem, worker-NAME.pem, their keys in *-key.pem,
+    /// and token
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Names and addresses, separated by commas, under which workers reach the coordinator
-    #[arg(long, value_name = "HOST,...", value_delimiter = ',', required = true)]
-    hosts: Vec<Host>,
-    /// How many workers get a certificate, or their names, separated by commas. Workers that share one can speak for each other
+    /// Certify these names and addresses of the coordinator, under which workers reach it
+    #[arg(
+        long,
+        value_name = "HOST,...",
+        value_delimiter = ',',
+        required = true,
+        value_parser = parse_host
+    )]
+    hosts: Vec<String>,
+    /// Make certificates for so many workers, or for workers with these names. Workers that share a
+    /// certificate can act for each other
     #[arg(long, value_name = "N|NAME,...", default_value = "1")]
     workers: Workers,
-    /// Sign with the authority in this folder, which an earlier `certs` made, and keep its token: for certificates that expire, or
-    /// for further workers. Those that are in use stay valid
+    /// Sign with the authority in this folder of an earlier `certs`, and keep its token: to renew
+    /// certificates, or for further workers. Certificates in use stay valid
     #[arg(long, value_name = "DIR")]
     authority: Option<PathBuf>,
-    /// Days for which the certificates are valid
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=7300))]
+    /// Let the certificates expire after so many days
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 365,
+        value_parser = clap::value_parser!(u16).range(1..=7300)
+    )]
     days: u16,
 }
 
-/// A host name or an IP address.
-#[derive(Debug, Clone)]
-struct Host(String);
-
-impl FromStr for Host {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match ServerName::try_from(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(_) => Err(format!("`{text}` is neither a host name nor an IP address")),
-        }
+/// Checks a host name or an IP address.
+fn parse_host(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("`{text}` is neither a host name nor an IP address")),
     }
 }
 
@@ -95,28 +106,24 @@ impl FromStr for Workers {
                 ));
             }
             if names[..index].contains(name) {
-                return Err(format!("name `{name}` comes twice"));
+                return Err(format!("name `{name}` stands twice"));
             }
         }
         Ok(Self(names))
     }
 }
 
-/// Whether others may read a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Secrecy {
-    Secret,
-    Public,
-}
-
 /// A file that is to be written.
 struct NewFile {
     name: String,
     text: String,
-    secrecy: Secrecy,
+    mode: u32,
 }
 
-/// Makes all files, or, if one of them is there already, none; returns the commands that use them.
+/// Writes all files, or none if one of them exists; returns the commands that use them.
+///
+/// # Errors
+/// A file exists or cannot be written, or the authority cannot be read.
 pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     let CertsArguments { out, hosts, workers: Workers(workers), authority, days } = arguments;
     let trust = match authority {
@@ -126,38 +133,36 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     let new = make(trust, hosts, workers, *days).context("cannot make the certificates")?;
     if let Some(file) = new.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
         bail!(problem!(
-            "`{}` is there already, and nothing is overwritten", out.join(&file.name).display();
+            "`{}` exists, and nothing is overwritten", out.join(&file.name).display();
             "choose another folder with --out"
         ));
     }
     // Only the owner may look into it.
     let folder = DirBuilder::new().recursive(true).mode(0o700).create(out);
     folder.or_problem(
-        || problem!("cannot make the folder `{}`", out.display(); "choose another with --out"),
+        || problem!("cannot create the folder `{}`", out.display(); "choose another with --out"),
     )?;
     if let Some(why) = files::open_to_others(out) {
         bail!(problem!(
-            "`{}` is no place for secrets: {why}", out.display();
+            "`{}` is not safe for secrets: {why}", out.display();
             "chmod 700, or choose another folder with --out"
         ));
     }
     for file in &new {
         let path = out.join(&file.name);
-        write(&path, &file.text, file.secrecy)
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        write(&path, file).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
-    Ok(usage(out, &hosts[0].0, &workers[0]))
+    Ok(usage(out, &hosts[0], &workers[0]))
 }
 
-/// Never over a file that is there.
-fn write(path: &Path, text: &str, secrecy: Secrecy) -> io::Result<()> {
-    let mode = if secrecy == Secrecy::Secret { 0o600 } else { 0o644 };
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
+/// Writes a file that must not exist.
+fn write(path: &Path, NewFile { text, mode, .. }: &NewFile) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).mode(*mode).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-/// What a cluster has in common.
+/// The secrets that a cluster shares.
 struct Trust {
     issuer: Issuer<'static, KeyPair>,
     /// The authority's certificate, as PEM.
@@ -183,17 +188,17 @@ impl Trust {
             files::read_small(path, MAX_BYTES).or_problem(|| {
                 problem!(
                     "cannot read `{}`", path.display();
-                    "--authority names a folder that `certs` made"
+                    "name a folder that `certs` made with --authority"
                 )
             })
         };
         let (text, key_text) = (read(&certificate)?, read(&key)?);
-        // It says more about what is wrong with them than the next step would.
+        // Its errors are better than those of the next step.
         Identity::read(&certificate, &key)?;
         let issuer =
             KeyPair::from_pem(&key_text).and_then(|key| Issuer::from_ca_cert_pem(&text, key));
         let issuer = issuer.with_context(|| {
-            format!("`{}` is no authority's certificate", certificate.display())
+            format!("`{}` is not the certificate of an authority", certificate.display())
         })?;
         read(&token)?;
         let token = Token::find(Some(&token))?.context("no token")?;
@@ -203,16 +208,16 @@ impl Trust {
 
 fn make(
     trust: Trust,
-    hosts: &[Host],
+    hosts: &[String],
     workers: &[String],
     days: u16,
 ) -> anyhow::Result<Vec<NewFile>> {
     let Trust { issuer, certificate, token } = trust;
     let mut files = Vec::new();
-    let mut add = |name: String, text: String, secrecy| files.push(NewFile { name, text, secrecy });
+    let mut add = |name: String, text: String, mode| files.push(NewFile { name, text, mode });
     let mut pair = |name: &str, certificate: String, key: String| {
-        add(format!("{name}.pem"), certificate, Secrecy::Public);
-        add(format!("{name}-key.pem"), key, Secrecy::Secret);
+        add(format!("{name}.pem"), certificate, PUBLIC);
+        add(format!("{name}-key.pem"), key, SECRET);
     };
     pair("ca", certificate, issuer.key().serialize_pem());
 
@@ -224,14 +229,13 @@ fn make(
         pair(name, params.signed_by(&key, &issuer)?.pem(), key.serialize_pem());
         Ok(())
     };
-    let hosts = hosts.iter().map(|Host(host)| host.clone()).collect();
-    leaf("server", "swfn coordinator", hosts, ExtendedKeyUsagePurpose::ServerAuth)?;
+    leaf("server", "swfn coordinator", hosts.to_vec(), ExtendedKeyUsagePurpose::ServerAuth)?;
     for worker in workers {
         let title = format!("swfn worker {worker}");
         leaf(&format!("worker-{worker}"), &title, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
     }
     // Without an end of line: some tools send the file as it is.
-    add("token".to_owned(), token.reveal().to_owned(), Secrecy::Secret);
+    add("token".to_owned(), token.reveal().to_owned(), SECRET);
     Ok(files)
 }
 
@@ -247,29 +251,20 @@ fn parameters(title: &str, hosts: Vec<String>, days: u16) -> anyhow::Result<Cert
 fn usage(out: &Path, host: &str, worker: &str) -> String {
     let file = |name: &str| shell_word(&out.join(name).display().to_string());
     let (ca, token) = (file("ca.pem"), file("token"));
+    let (server, server_key) = (file("server.pem"), file("server-key.pem"));
+    let worker_key = file(&format!("worker-{worker}-key.pem"));
+    let worker = file(&format!("worker-{worker}.pem"));
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let mut text = String::new();
-    let mut line = |line: String| writeln!(text, "{line}").expect("writing to a string");
-    line(
-        "# the coordinator; beside its grid it needs server.pem, server-key.pem, ca.pem and token"
-            .to_owned(),
-    );
-    line(format!(
-        "swfn-coordinator --grid grid.toml --listen 0.0.0.0:7077 --tls-cert {} --tls-key {} --tls-client-ca {ca} --token-file {token}",
-        file("server.pem"),
-        file("server-key.pem")
-    ));
-    line("# a worker, each with a certificate of its own; it needs that with its key, ca.pem and token".to_owned());
-    line(format!(
-        "swfn-worker --coordinator https://{host}:7077 --tls-ca {ca} --tls-cert {} --tls-key {} --token-file {token}",
-        file(&format!("worker-{worker}.pem")),
-        file(&format!("worker-{worker}-key.pem"))
-    ));
-    line(
-        "# ca-key.pem signs further certificates, and is needed for nothing else: keep it elsewhere, or remove it"
-            .to_owned(),
-    );
-    text
+    format!(
+        "# the coordinator; besides its grid it needs server.pem, server-key.pem, ca.pem and token
+swfn-coordinator --grid grid.toml --listen 0.0.0.0:7077 --tls-cert {server} --tls-key {server_key} \
+--tls-client-ca {ca} --token-file {token}
+# a worker, each with its own certificate and key; it also needs ca.pem and token
+swfn-worker --coordinator https://{host}:7077 --tls-ca {ca} --tls-cert {worker} \
+--tls-key {worker_key} --token-file {token}
+# ca-key.pem only signs further certificates: keep it elsewhere, or remove it
+"
+    )
 }
 
 #[cfg(test)]
@@ -325,10 +320,7 @@ mod tests {
         let before: Vec<_> = names.iter().map(|name| fs::read(out.join(name)).unwrap()).collect();
         fs::remove_file(out.join("ca.pem")).unwrap();
         let refused = run(&arguments).unwrap_err().to_string();
-        assert!(
-            refused.contains("ca-key.pem` is there already, and nothing is overwritten"),
-            "{refused}"
-        );
+        assert!(refused.contains("ca-key.pem` exists, and nothing is overwritten"), "{refused}");
         assert!(!out.join("ca.pem").exists(), "all or none");
         for (name, before) in names.iter().zip(before).skip(2) {
             assert_eq!(fs::read(out.join(name)).unwrap(), before, "{name}");

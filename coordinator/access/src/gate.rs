@@ -1,10 +1,12 @@
-//! The gate before the server: how many connections there are, and how long a stranger may keep one.
+//! The gate before the server: limits for the number of connections and the time of strangers.
 //!
-//! A connection begins as a stranger's. It becomes a guest's with its first request that passes the access check. Strangers have little
-//! time for that and few places; when those are taken, the network that holds most of them gives up its oldest. So whoever connects only to
-//! hold connections pushes out its own, while a worker says who it is within a round trip or two. Guests stay.
-//! This covers what the server itself leaves open: it waits without end for a TLS handshake, an HTTP/2 preface and a first request, and
-//! accepts without limit.
+//! A connection begins as a stranger's. Its first request that passes the access check makes it a
+//! guest's, which stays. Strangers have little time and few slots. When all slots are taken, the
+//! network that holds most of them loses its oldest. So a flood of connections evicts itself, while a
+//! worker becomes a guest within a round trip or two.
+//!
+//! The server itself has no such limits: it waits for ever for a TLS handshake, an HTTP/2 preface and
+//! a first request, and accepts without limit.
 
 use std::{
     cmp::Reverse,
@@ -30,13 +32,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
-/// From accepting a connection to its first request that passes the access check, TLS handshake included.
+/// Time from accepting a connection to its first request that passes the access check.
 const FIRST_REQUEST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
-/// Strangers at a time.
+/// Largest number of strangers at a time.
 pub const STRANGERS: usize = 256;
 
-/// Pause after an error of the listening socket, such as too many open files: it would repeat itself at once.
+/// Pause after an error of the listening socket, such as too many open files, which would recur.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The connections of a coordinator, over all its sockets.
@@ -49,19 +51,19 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    /// By age.
-    strangers: BTreeMap<u64, Waiting>,
+    /// The number is the order of arrival.
+    strangers: BTreeMap<u64, Stranger>,
     guests: usize,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Stranger {
     network: IpAddr,
-    /// Sending something ends the connection.
+    /// A message ends the connection.
     evict: oneshot::Sender<()>,
 }
 
-/// What one peer has at its disposal: an address, or 64 bits of an IPv6 address.
+/// The network that one peer controls: an IPv4 address, or 64 bits of an IPv6 address.
 pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -74,10 +76,10 @@ pub fn network(address: IpAddr) -> IpAddr {
 
 impl State {
     /// The oldest stranger of the network that has most of them.
-    fn one_too_many(&self) -> Option<u64> {
+    fn oldest_of_the_largest_network(&self) -> Option<u64> {
         let mut networks: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
-        for (number, waiting) in &self.strangers {
-            networks.entry(waiting.network).or_insert((0, Reverse(*number))).0 += 1;
+        for (number, stranger) in &self.strangers {
+            networks.entry(stranger.network).or_insert((0, Reverse(*number))).0 += 1;
         }
         networks.into_values().max().map(|(_, Reverse(oldest))| oldest)
     }
@@ -89,41 +91,41 @@ impl Gate {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held, and each change is complete in itself.
+        // No code panics while it holds the lock, and each change is complete in itself.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, address: IpAddr) -> (Place, oneshot::Receiver<()>) {
+    fn enter(self: &Arc<Self>, address: IpAddr) -> (Slot, oneshot::Receiver<()>) {
         let (evict, evicted) = oneshot::channel();
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        state.strangers.insert(number, Waiting { network: network(address), evict });
+        state.strangers.insert(number, Stranger { network: network(address), evict });
         if state.strangers.len() > STRANGERS
-            && let Some(victim) = state.one_too_many()
-            && let Some(waiting) = state.strangers.remove(&victim)
+            && let Some(victim) = state.oldest_of_the_largest_network()
+            && let Some(stranger) = state.strangers.remove(&victim)
         {
-            waiting.evict.send(()).ok();
+            stranger.evict.send(()).ok();
         }
-        (Place { gate: Arc::clone(self), number, guest: AtomicBool::new(false) }, evicted)
+        (Slot { gate: Arc::clone(self), number, guest: AtomicBool::new(false) }, evicted)
     }
 }
 
-/// A connection's place at the gate, given back when it is dropped.
+/// The slot of a connection; dropping it frees the slot.
 #[derive(Debug)]
-struct Place {
+struct Slot {
     gate: Arc<Gate>,
     number: u64,
     guest: AtomicBool,
 }
 
-impl Place {
+impl Slot {
     fn is_guest(&self) -> bool {
         self.guest.load(Ordering::Acquire)
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.gate.state();
         if self.is_guest() {
@@ -134,32 +136,32 @@ impl Drop for Place {
     }
 }
 
-/// What the server knows of a connection; an extension of each of its requests.
+/// The peer of a connection; an extension of each of its requests.
 #[derive(Debug, Clone)]
 pub struct Visitor {
-    place: Arc<Place>,
+    slot: Arc<Slot>,
     pub address: SocketAddr,
 }
 
 impl Visitor {
-    /// Makes it a guest. False when there are too many.
+    /// Makes the visitor a guest; false if there are too many.
     pub fn admit(&self) -> bool {
-        let mut state = self.place.gate.state();
-        if self.place.is_guest() {
+        let mut state = self.slot.gate.state();
+        if self.slot.is_guest() {
             return true;
         }
-        if state.guests >= self.place.gate.max_guests {
+        if state.guests >= self.slot.gate.max_guests {
             return false;
         }
         state.guests += 1;
-        // Before the sender is dropped, which the connection may notice.
-        self.place.guest.store(true, Ordering::Release);
-        state.strangers.remove(&self.place.number);
+        // The connection may notice that its sender is dropped, so the flag comes first.
+        self.slot.guest.store(true, Ordering::Release);
+        state.strangers.remove(&self.slot.number);
         true
     }
 }
 
-/// A connection that ends by itself unless it becomes a guest's in time.
+/// A connection that ends unless it becomes a guest's in time.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -175,34 +177,33 @@ enum Standing {
 }
 
 impl Connection {
-    /// The address that it came to.
+    /// The local address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
     }
 
-    /// An error once the time of a stranger is over. Asked wherever the connection could wait, so that no way of doing nothing is left out.
+    /// Fails when the time of a stranger is over. Every read and write checks it, so that no way to do
+    /// nothing is left.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if let Standing::Stranger { deadline, evicted } = &mut self.standing {
-            if self.visitor.place.is_guest() {
-                self.standing = Standing::Guest;
-            } else {
-                match Pin::new(evicted).poll(context) {
-                    Poll::Ready(Ok(())) => {
-                        self.standing = Standing::Over(io::ErrorKind::ConnectionAborted)
-                    }
-                    // The sender is gone: it has become a guest this moment.
-                    Poll::Ready(Err(_)) => self.standing = Standing::Guest,
-                    Poll::Pending if deadline.as_mut().poll(context).is_ready() => {
-                        debug!(address = %self.visitor.address, "no request within {FIRST_REQUEST:?}");
-                        self.standing = Standing::Over(io::ErrorKind::TimedOut);
-                    }
-                    Poll::Pending => {}
+            let is_guest = self.visitor.slot.is_guest();
+            match Pin::new(evicted).poll(context) {
+                // Without a sender, the visitor has just become a guest.
+                _ if is_guest => self.standing = Standing::Guest,
+                Poll::Ready(Err(_)) => self.standing = Standing::Guest,
+                Poll::Ready(Ok(())) => {
+                    self.standing = Standing::Over(io::ErrorKind::ConnectionAborted)
                 }
+                Poll::Pending if deadline.as_mut().poll(context).is_ready() => {
+                    debug!(address = %self.visitor.address, "no request within {FIRST_REQUEST:?}");
+                    self.standing = Standing::Over(io::ErrorKind::TimedOut);
+                }
+                Poll::Pending => {}
             }
         }
         match self.standing {
-            Standing::Stranger { .. } | Standing::Guest => Ok(()),
             Standing::Over(kind) => Err(kind.into()),
+            _ => Ok(()),
         }
     }
 }
@@ -270,8 +271,8 @@ pub fn accept(listener: TcpListener, gate: Arc<Gate>) -> ReceiverStream<io::Resu
             match result {
                 Ok((stream, address)) => {
                     stream.set_nodelay(true).ok();
-                    let (place, evicted) = gate.enter(address.ip());
-                    let visitor = Visitor { place: Arc::new(place), address };
+                    let (slot, evicted) = gate.enter(address.ip());
+                    let visitor = Visitor { slot: Arc::new(slot), address };
                     let standing =
                         Standing::Stranger { deadline: Box::pin(sleep(FIRST_REQUEST)), evicted };
                     if accepted.send(Ok(Connection { stream, visitor, standing })).await.is_err() {
@@ -298,7 +299,7 @@ mod tests {
 
     use super::*;
 
-    /// Far beyond anything that these tests wait for, and well below what a hang would take.
+    /// Longer than these tests ever wait, and shorter than a hang.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     async fn pair(
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stranger_has_little_time_and_a_guest_has_all() {
+    async fn strangers_have_little_time_and_guests_have_all() {
         let (_gate, mut stream, address) = gate(8).await;
         let began = Instant::now();
         let (mut guest_client, mut guest) = pair(&mut stream, address).await;
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_with_most_strangers_gives_one_up() {
+    fn the_network_with_most_strangers_loses_one() {
         let mut state = State::default();
         let addresses = [
             "10.0.0.1",
@@ -387,17 +388,17 @@ mod tests {
         for (number, address) in addresses.iter().enumerate() {
             let (evict, _) = oneshot::channel();
             let network = network(address.parse().unwrap());
-            state.strangers.insert(number as u64, Waiting { network, evict });
+            state.strangers.insert(number as u64, Stranger { network, evict });
         }
         // Two networks have three: the older one.
         for victim in [1, 3, 2, 4, 0] {
-            assert_eq!(state.one_too_many(), Some(victim));
+            assert_eq!(state.oldest_of_the_largest_network(), Some(victim));
             state.strangers.remove(&victim);
         }
     }
 
     #[tokio::test]
-    async fn guests_beyond_the_limit_are_told() {
+    async fn guests_beyond_the_limit_are_refused() {
         let (gate, mut stream, address) = gate(1).await;
         let (first, second) = (pair(&mut stream, address).await, pair(&mut stream, address).await);
         assert!(first.1.visitor.admit() && !second.1.visitor.admit());

@@ -1,4 +1,5 @@
-//! What a listener asks of its clients: an address, TLS, a token, limits for strangers; and the certificates of a small cluster.
+//! Access to the coordinator: addresses of listeners, TLS, the token, limits for strangers, and the
+//! certificates of a small cluster.
 #![allow(
     missing_docs,
     reason = "a part of the coordinator: nobody else sees the fields that are public here"
@@ -7,8 +8,8 @@
 mod arguments;
 pub mod certs;
 pub mod gate;
+pub mod listen;
 pub mod machine;
-pub mod place;
 pub mod tls;
 
 pub use arguments::{Access, AccessArguments, DoorArguments};

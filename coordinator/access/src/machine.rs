@@ -1,17 +1,18 @@
-//! What this machine is called: its names and its addresses.
+//! The names and addresses of this machine.
 
 use std::{fs, net::IpAddr};
 
 use nix::ifaddrs::getifaddrs;
 
-/// The names of this machine, in lower case: first its host name as it is set, then the short and the full ones.
+/// The names of this machine in lower case: the host name, then the short name and the full ones.
 pub fn names() -> Vec<String> {
     let host = nix::unistd::gethostname().unwrap_or_default();
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     names_of(&host.to_string_lossy(), &read("/etc/hosts"), &read("/etc/resolv.conf"))
 }
 
-/// `hosts` and `resolver` are the texts of `/etc/hosts` and `/etc/resolv.conf`: they tell the full name where the host name is short.
+/// The names from the texts of `/etc/hosts` and `/etc/resolv.conf`, which have the full name of a
+/// short host name.
 fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
     let host = host.to_ascii_lowercase();
     let short = host.split('.').next().unwrap_or_default();
@@ -24,7 +25,7 @@ fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
             .map(|line| line.split_ascii_whitespace().map(str::to_ascii_lowercase).collect())
             .collect::<Vec<Vec<_>>>()
     };
-    // Whoever wrote the file may have put names of other machines on the same line.
+    // The line of this machine may also have names of other machines.
     let called = |line: &Vec<String>| line.iter().skip(1).any(|name| *name == host);
     let aliases = lines(hosts).into_iter().filter(called).flat_map(|line| line.into_iter().skip(1));
     let aliases = aliases.filter(|name| *name == short || name.starts_with(&format!("{short}.")));
@@ -46,15 +47,14 @@ fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
     names
 }
 
-/// The addresses at which other machines may reach this one, those of IPv4 first.
+/// The addresses at which other machines may reach this one, IPv4 first.
 pub fn outer_addresses() -> Vec<IpAddr> {
     let is_outer = |ip: &IpAddr| match ip {
         IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     };
-    let (mut outer, six): (Vec<_>, Vec<_>) =
-        addresses().into_iter().filter(is_outer).partition(IpAddr::is_ipv4);
-    outer.extend(six);
+    let mut outer: Vec<_> = addresses().into_iter().filter(is_outer).collect();
+    outer.sort_by_key(IpAddr::is_ipv6);
     outer
 }
 

@@ -1,12 +1,14 @@
-//! The coordinator's side of TLS. Certificates are renewed while it runs: at SIGHUP, and when their files have changed, all of them are
-//! read again and take the place of the old together. What is wrong with them is logged, and the old stay. Connections that are open keep
-//! what they began with; none gets older than `--max-connection-age`.
+//! The coordinator's side of TLS, with certificates that can be renewed.
+//!
+//! At SIGHUP, or when a file has changed, all files are read again and replace the old certificates
+//! together. If one is wrong, the error is logged and the old ones stay. Open connections keep theirs;
+//! none gets older than `--max-connection-age`.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rustls::{
-    RootCertStore, ServerConfig,
+    ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
@@ -15,32 +17,32 @@ use tokio::{signal::unix::Signal, sync::watch, time::interval};
 use tracing::{error, info};
 use webpki::EndEntityCert;
 
-/// How often the files are looked at.
+/// Time between two looks at the files.
 pub const LOOK: Duration = Duration::from_secs(60);
 
-/// gRPC speaks HTTP/2, and says so.
+/// The protocol of gRPC.
 const GRPC: &[u8] = b"h2";
 
-/// What the dashboard speaks.
+/// The protocol of the dashboard.
 const HTTP: &[u8] = b"http/1.1";
 
-/// Where certificates and key are.
+/// The files of certificates and key.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Whose certificates are admitted, if certificates are demanded.
+    /// The authorities of clients, if clients need certificates.
     pub clients: Option<PathBuf>,
 }
 
-/// What a file was when it was read. Atomic replacements change the number, writing in place the rest.
+/// Inode, length and time of a file. A replacement changes the inode, and writing in place the rest.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
-/// What connections are offered.
+/// The settings of connections.
 #[derive(Debug)]
 struct Offers {
     workers: Arc<ServerConfig>,
-    /// No certificate is asked for: browsers and Prometheus have none, and the token tells who may look.
+    /// Without client certificates: browsers and Prometheus have none, and the token identifies them.
     people: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
 }
@@ -51,13 +53,9 @@ impl TlsFiles {
         let builder = match &self.clients {
             None => ServerConfig::builder().with_no_client_auth(),
             Some(path) => {
-                let authorities = Authorities::read(path, "--tls-client-ca")?;
-                let mut roots = RootCertStore::empty();
-                for certificate in CertificateDer::pem_slice_iter(authorities.pem().as_bytes()) {
-                    roots.add(certificate?)?;
-                }
+                let roots = Authorities::read(path, "--tls-client-ca")?.roots.into();
                 ServerConfig::builder()
-                    .with_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build()?)
+                    .with_client_cert_verifier(WebPkiClientVerifier::builder(roots).build()?)
             }
         };
         let chain: Vec<_> = CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes())
@@ -83,11 +81,11 @@ impl TlsFiles {
     }
 }
 
-/// What the next connection is offered.
+/// The certificates for new connections.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
-    /// What the files were when they were read first.
+    /// The files when they were read first.
     opened: Vec<Stamp>,
     current: watch::Sender<Offers>,
 }
@@ -100,17 +98,17 @@ impl Tls {
         Ok(Self { files, opened, current: watch::Sender::new(offers) })
     }
 
-    /// For one handshake with a worker.
+    /// The settings of one handshake with a worker.
     pub fn for_worker(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.borrow().workers)
     }
 
-    /// For one handshake with who looks at the dashboard.
+    /// The settings of one handshake with a client of the dashboard.
     pub fn for_person(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.borrow().people)
     }
 
-    /// Whether the certificate is of this name or IP address.
+    /// Whether the certificate covers this name or IP address.
     pub fn covers(&self, host: &str) -> bool {
         let offers = self.current.borrow();
         let (Ok(name), Ok(certificate)) =
@@ -121,7 +119,7 @@ impl Tls {
         certificate.verify_is_valid_for_subject_name(&name).is_ok()
     }
 
-    /// The first host name of the certificate that is no pattern.
+    /// The first host name in the certificate that is not a pattern.
     pub fn first_name(&self) -> Option<String> {
         let offers = self.current.borrow();
         let certificate = EndEntityCert::try_from(&offers.certificate).ok()?;
@@ -135,11 +133,11 @@ impl Tls {
 
     fn renew(&self) -> anyhow::Result<()> {
         self.current.send_replace(self.files.read()?);
-        info!("certificates were read again; new connections get them");
+        info!("read certificates again for new connections");
         Ok(())
     }
 
-    /// Reads the files again whenever there is a reason to, for ever.
+    /// Reads the files again at each hangup and each change; never returns.
     pub async fn keep(&self, mut hangups: Signal, look: Duration) {
         let mut looks = interval(look);
         let mut seen = self.opened.clone();
@@ -149,20 +147,19 @@ impl Tls {
                 _ = hangups.recv() => true,
                 _ = looks.tick() => false,
             };
-            // Taken before the files are read: what changes meanwhile is read once more.
+            // Taken before the files are read, so that a change meanwhile is noticed.
             let stamps = self.files.stamps();
             let news = asked || stamps != seen;
             seen = stamps;
-            // What went wrong may be mended without a change of the files, as by another mode or owner: it is tried again, and said once.
+            // A new mode or owner may mend an error without changing the files: try again, log once.
             if !news && failure.is_none() {
                 continue;
             }
-            let renewed = self.renew().map_err(|error| format!("{error:#}"));
-            let failed = renewed.err();
-            if let Some(error) =
-                failed.as_ref().filter(|error| news || failure.as_ref() != Some(*error))
+            let failed = self.renew().err().map(|error| format!("{error:#}"));
+            if let Some(error) = &failed
+                && (news || failure != failed)
             {
-                error!("{error}\nnote: the certificates stay as they were");
+                error!("{error}\nnote: the old certificates stay in use");
             }
             failure = failed;
         }

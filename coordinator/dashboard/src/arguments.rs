@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use rustls::pki_types::ServerName;
-use swfn_access::place::discreet;
+use swfn_access::listen::discreet;
 use swfn_shared::{address::Address, problem, problem::Problem, quote::quote};
 
 /// Where the dashboard is, and under which names.

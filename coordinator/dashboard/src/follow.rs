@@ -80,7 +80,7 @@ impl Followed {
         let mut done = 0.0;
         for (id, state) in states {
             let Some((work, _)) = self.trials.get(id) else { continue };
-            *counts.of_mut(*state) += 1;
+            *counts.get_mut(*state) += 1;
             done += if state.is_final() { *work } else { 0.0 };
         }
         for Running { trial, step, .. } in &running {

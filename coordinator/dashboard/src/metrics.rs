@@ -103,7 +103,7 @@ fn describe() {
 /// Sets the gauges. `waiting`: requests in the actor's queue, and how many it takes.
 pub fn show(snapshot: &Snapshot, waiting: (usize, usize)) {
     for state in TrialState::ALL {
-        gauge!(TRIALS, "state" => state.name()).set(snapshot.counts.of(state) as f64);
+        gauge!(TRIALS, "state" => state.name()).set(snapshot.counts.get(state) as f64);
     }
     gauge!(WORKERS).set(snapshot.workers as f64);
     gauge!(SHARE_DONE).set(snapshot.share_done);

@@ -20,7 +20,7 @@ use hyper_util::{
 use swfn_access::{
     Access, DoorArguments,
     gate::{self, Connection, Gate},
-    machine, place,
+    listen, machine,
     tls::Tls,
 };
 use swfn_shared::{address::Host, problem, problem::OrProblem as _};
@@ -104,7 +104,7 @@ impl Door {
         let (listener, said) = match &arguments.http {
             Some(Place::Off) => return Ok(None),
             Some(Place::At(said)) => {
-                let address = place::resolve(said, "--http")?;
+                let address = listen::resolve(said, "--http")?;
                 rule.check(address, access).context("the dashboard")?;
                 let listener = bind(address).or_problem(|| {
                     problem!(
@@ -112,7 +112,7 @@ impl Door {
                         "choose another address for the dashboard with --http"
                     )
                 })?;
-                (listener, said.host().clone())
+                (listener, said.host.clone())
             }
             None => (
                 bind_to_next()

@@ -533,7 +533,7 @@ async fn commands_are_brought_to_the_engine_where_people_may() {
     );
     assert!(matches!(heard.recv().await, Some(PersonCommand::Drain(_))));
     let (status, said) = ask(&open, r#"{"drain":{"workers":[]}}"#).await;
-    assert!(status == 400 && said.contains("`drain.workers` names nobody"), "{said}");
+    assert!(status == 400 && said.contains("`drain.workers` is empty"), "{said}");
     assert_eq!(ask(&open, &"x".repeat(70_000)).await.0, 413);
     let form = Request::post("/api/v1/commands")
         .header("host", "localhost")

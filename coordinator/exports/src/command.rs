@@ -22,10 +22,10 @@ pub struct ExportArguments {
     /// Run directory of the sweep, which may be running
     #[arg(value_name = "RUN_DIR")]
     run_dir: PathBuf,
-    /// Format of the files; may be repeated [default: csv, unless --mlflow is given]
+    /// Write files in this format; may be repeated [default: csv, unless --mlflow is given]
     #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Output")]
     format: Vec<Format>,
-    /// Folder for the files [default: RUN_DIR/export; with --grid RUN_DIR/grids/N]
+    /// Write the files into this folder [default: RUN_DIR/export; with --grid RUN_DIR/grids/N]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
     /// Export an earlier grid of the run directory, by its number, or `all` trials.
@@ -40,7 +40,7 @@ pub struct ExportArguments {
     /// MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD
     #[arg(long, value_name = "URL", help_heading = "MLflow")]
     mlflow: Option<String>,
-    /// Name of MLflow's experiment [default: the name of the sweep]
+    /// Use this experiment of MLflow [default: the name of the sweep]
     #[arg(long, value_name = "NAME", requires = "mlflow", help_heading = "MLflow")]
     experiment: Option<String>,
 }

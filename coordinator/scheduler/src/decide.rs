@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use swfn_shared::{
     capacity::Capacity,
     event::{Act, Blame, Event},
-    ids::{LeaseId, Place, TrialId, WorkerId},
+    ids::{LeaseId, TrialId, WorkerDevice, WorkerId},
 };
 
 use super::{
@@ -42,8 +42,13 @@ impl Scheduler {
                     // The same device would find the same again, but a broken one finds what is not so.
                     let limit =
                         if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
-                    let quarantine =
-                        self.is_at_end(now, trial, &Place::from(worker), trial.failures + 1, limit);
+                    let quarantine = self.is_at_end(
+                        now,
+                        trial,
+                        &WorkerDevice::from(worker),
+                        trial.failures + 1,
+                        limit,
+                    );
                     Event::Failed {
                         lease: *lease,
                         error: error.clone(),
@@ -280,7 +285,7 @@ impl Scheduler {
         let blame = if leases.len() == 1 { Blame::Alone } else { blame };
         let lost = |index: &TrialIndex| {
             let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
-            let (place, limit) = (Place::from(&lease.worker), self.limits.max_losses);
+            let (place, limit) = (WorkerDevice::from(&lease.worker), self.limits.max_losses);
             let quarantine = blame == Blame::Alone
                 && self.is_at_end(now, trial, &place, trial.losses + 1, limit);
             let id = LeaseId { trial: trial.id, attempt: lease.attempt };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use swfn_shared::{
     event::{Act, Blame, Event},
-    ids::{Place, WorkerId},
+    ids::{WorkerDevice, WorkerId},
 };
 
 use super::{
@@ -19,7 +19,7 @@ impl Scheduler {
         match event {
             Event::WorkerJoined { worker, anew } => {
                 if *anew {
-                    self.records.anew(&Place::from(worker));
+                    self.records.anew(&WorkerDevice::from(worker));
                 }
                 self.worker_mut(worker).heard = now;
             }
@@ -102,7 +102,7 @@ impl Scheduler {
             self.records.forgive(index);
         }
         let TrialState::Leased(lease) = &trial.state else { return };
-        let place = Place::from(&lease.worker);
+        let place = WorkerDevice::from(&lease.worker);
         let bad = match event {
             Event::Succeeded { .. } => {
                 if let Some(worker) = self.workers.get_mut(&lease.worker) {
@@ -219,9 +219,9 @@ impl Scheduler {
             }
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
         }
-        *self.counts.of_mut(trial.state.kind()) -= 1;
+        *self.counts.get_mut(trial.state.kind()) -= 1;
         trial.state = next;
-        *self.counts.of_mut(trial.state.kind()) += 1;
+        *self.counts.get_mut(trial.state.kind()) += 1;
         match &trial.state {
             TrialState::Pending => self.pending.insert(trial, index),
             TrialState::Leased(lease) => {

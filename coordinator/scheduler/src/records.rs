@@ -9,7 +9,7 @@ use std::{
 };
 
 use swfn_shared::{
-    ids::{Place, WorkerId},
+    ids::{WorkerDevice, WorkerId},
     work,
 };
 
@@ -59,13 +59,13 @@ impl Rates {
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    places: BTreeMap<Place, Record>,
+    places: BTreeMap<WorkerDevice, Record>,
     all: Rates,
 }
 
 impl Records {
     /// A trial has failed, by now at these places. After failures at two, none of them is held against a place.
-    pub(super) fn failed(&mut self, index: TrialIndex, places: &[Place]) {
+    pub(super) fn failed(&mut self, index: TrialIndex, places: &[WorkerDevice]) {
         if let [only] = places {
             self.places.entry(only.clone()).or_default().failed.insert(index);
         } else {
@@ -73,7 +73,7 @@ impl Records {
         }
     }
 
-    pub(super) fn succeeded(&mut self, place: &Place, rate: Option<f64>) {
+    pub(super) fn succeeded(&mut self, place: &WorkerDevice, rate: Option<f64>) {
         let record = self.places.entry(place.clone()).or_default();
         record.failed.clear();
         if let Some(rate) = rate {
@@ -91,16 +91,16 @@ impl Records {
     }
 
     /// Somebody has started a worker at this place anew.
-    pub(super) fn anew(&mut self, place: &Place) {
+    pub(super) fn anew(&mut self, place: &WorkerDevice) {
         self.places.remove(place);
     }
 
-    fn only_fails(&self, place: &Place) -> bool {
+    fn only_fails(&self, place: &WorkerDevice) -> bool {
         self.places.get(place).is_some_and(|record| record.failed.len() >= TOO_MANY)
     }
 
     /// How long a trial may take at a place, by what others took.
-    fn longest(&self, trial: &Trial, place: &Place) -> Option<Duration> {
+    fn longest(&self, trial: &Trial, place: &WorkerDevice) -> Option<Duration> {
         let own = self.places.get(place).and_then(|record| record.rates.median(RATES_OF_PLACE));
         let own = own.map(|rate| SLACK_OF_PLACE * rate);
         let rate = own.or_else(|| Some(SLACK_OF_ALL * self.all.median(RATES_OF_ALL)?))?;
@@ -116,22 +116,23 @@ pub(super) fn operations(trial: &Trial) -> f64 {
 }
 
 /// Where a trial could be tried: places of workers that are there, take trials and do more than fail.
-pub(super) struct AblePlaces<'s>(BTreeSet<&'s Place>);
+pub(super) struct AblePlaces<'s>(BTreeSet<&'s WorkerDevice>);
 
 impl AblePlaces<'_> {
     /// Whether there is another host than all of these, or, if they are one place, another place.
-    fn beyond(&self, places: &[&Place]) -> bool {
-        let another_host = |able: &&&Place| !places.iter().any(|place| place.host == able.host);
+    fn beyond(&self, places: &[&WorkerDevice]) -> bool {
+        let another_host =
+            |able: &&&WorkerDevice| !places.iter().any(|place| place.host == able.host);
         let one_place = places.windows(2).all(|pair| pair[0] == pair[1]);
         self.0.iter().any(|able| another_host(&able))
             || one_place && self.0.iter().any(|able| !places.contains(able))
     }
 
     /// Whether the trial had better go elsewhere than here: it has failed here, or on this machine, and there are others.
-    pub(super) fn rather_than(&self, here: &Place, trial: &Trial) -> bool {
+    pub(super) fn rather_than(&self, here: &WorkerDevice, trial: &Trial) -> bool {
         let failed = || trial.failed_at.iter();
-        let another_host = |able: &&&Place| !failed().any(|place| place.host == able.host);
-        let another_place = |able: &&&Place| !failed().any(|place| place == **able);
+        let another_host = |able: &&&WorkerDevice| !failed().any(|place| place.host == able.host);
+        let another_place = |able: &&&WorkerDevice| !failed().any(|place| place == **able);
         failed().any(|place| place == here) && self.0.iter().any(|able| another_place(&able))
             || failed().any(|place| place.host == here.host)
                 && self.0.iter().any(|able| another_host(&able))
@@ -167,7 +168,7 @@ impl Scheduler {
         &self,
         now: Duration,
         trial: &Trial,
-        place: &Place,
+        place: &WorkerDevice,
         count: u32,
         limit: u32,
     ) -> bool {

@@ -16,7 +16,7 @@ use std::{
 
 use swfn_shared::{
     grid::RunSettings,
-    ids::{Attempt, LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerDevice, WorkerId},
     snapshot::Counts,
     state,
     trial::TrialSpec,
@@ -91,7 +91,7 @@ pub(super) struct Trial {
     /// From the leases that were lost together with others.
     pub(super) suspicion: u32,
     /// Where it failed, or was lost alone; each place once.
-    pub(super) failed_at: Vec<Place>,
+    pub(super) failed_at: Vec<WorkerDevice>,
 }
 
 impl Trial {
@@ -130,7 +130,7 @@ impl Trial {
 
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) place: Place,
+    pub(super) place: WorkerDevice,
     pub(super) leases: BTreeSet<TrialIndex>,
     pub(super) heard: Duration,
     /// Trials that it can work on at a time, as it said when it last asked.
@@ -146,7 +146,7 @@ pub(super) struct Worker {
 impl From<&WorkerId> for Worker {
     fn from(id: &WorkerId) -> Self {
         Self {
-            place: Place::from(id),
+            place: WorkerDevice::from(id),
             leases: BTreeSet::new(),
             heard: Duration::ZERO,
             lanes: None,
@@ -228,7 +228,7 @@ impl Scheduler {
         let mut trials = Self::new(limits, specs).trials;
         for (trial, Earlier { attempts, worker }) in trials.iter_mut().zip(earlier) {
             trial.attempts = attempts;
-            trial.failed_at.push(Place::from(&worker));
+            trial.failed_at.push(WorkerDevice::from(&worker));
         }
         Self::of(limits, trials)
     }

@@ -7,7 +7,7 @@ use swfn_scheduler::{
 };
 use swfn_shared::{
     capacity::Capacity,
-    ids::{DataDigestError, LeaseId, TRAINER_REVISION, WorkerIdError},
+    ids::{IdError, LeaseId, TRAINER_REVISION},
     quote::harmless,
     text,
     trial::TrialSpec,
@@ -73,7 +73,7 @@ pub(crate) fn hello(
         let hint = "hint: run the same version of swfn on both sides";
         return Err(Status::failed_precondition(format!("{problem}\n{hint}")));
     }
-    let id = |text: &str| text.parse().map_err(|error: WorkerIdError| invalid(error));
+    let id = |text: &str| text.parse().map_err(|error: IdError| invalid(error));
     at_most(MAX_NAMED, hello.held.len(), "hello.held").map_err(invalid)?;
     let device = hello.device.ok_or_else(|| invalid(WireError::Missing("hello.device")))?;
     let row = WorkerRow {
@@ -147,7 +147,7 @@ fn content(kind: Kind) -> anyhow::Result<FromWorker> {
         Kind::Succeeded(v1::Succeeded { lease, outcome, dataset_digest }) => {
             report(lease, |lease| {
                 let outcome = wire::outcome(&outcome)?;
-                let dataset_digest = dataset_digest.parse().map_err(|error: DataDigestError| {
+                let dataset_digest = dataset_digest.parse().map_err(|error: IdError| {
                     WireError::Wrong { field: "dataset_digest", problem: error.to_string() }
                 })?;
                 Ok(FromWorker::Succeeded { lease, outcome, dataset_digest })

@@ -152,8 +152,8 @@ impl Log {
     }
 }
 
-const RENEWED: &str = "certificates were read again";
-const REFUSED: &str = "the certificates stay as they were";
+const RENEWED: &str = "read certificates again";
+const REFUSED: &str = "the old certificates stay in use";
 
 #[tokio::test]
 async fn certificates_are_renewed_while_it_serves() {
@@ -196,7 +196,7 @@ async fn certificates_are_renewed_while_it_serves() {
     hang_up();
     log.waits_for(REFUSED, 1).await;
     assert!(
-        log.text().contains("is not of the key") && log.text().contains("hint: "),
+        log.text().contains("does not belong to the key") && log.text().contains("hint: "),
         "{}",
         log.text()
     );

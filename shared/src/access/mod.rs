@@ -1,6 +1,6 @@
-//! Who may talk to whom: the bearer token, and the certificates and keys of TLS as they are read from files.
+//! The bearer token, and the certificates and keys of TLS, as both sides read them from files.
 //!
-//! Both sides read the same kinds of files and explain the same mistakes. What is done with them on a connection stands at each side.
+//! Each side has its own code for connections.
 
 use std::path::Path;
 
@@ -31,6 +31,6 @@ pub fn pair<'p>(
 fn half(given: &str, missing: &str) -> Problem {
     problem!(
         "{given} is given, and {missing} is not";
-        "the variables SWFN_TLS_CERT and SWFN_TLS_KEY stand for them, too"
+        "give both; the variables SWFN_TLS_CERT and SWFN_TLS_KEY stand for them, too"
     )
 }

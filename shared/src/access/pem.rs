@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM files, checked before they are used: an error names the file at fault.
+//! Certificates and keys in PEM files, checked before use: an error names the wrong file.
 
 use std::{fmt, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -12,36 +12,36 @@ use tracing::warn;
 
 use crate::{files, problem, problem::Problem};
 
-/// Larger files are no certificates.
+/// Largest file with certificates.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Certificates of authorities that are trusted.
+/// Certificates of trusted authorities.
 #[derive(Debug, Clone)]
-pub struct Authorities(String);
+pub struct Authorities {
+    /// The text of the file.
+    pub pem: String,
+    /// The certificates.
+    pub roots: RootCertStore,
+}
 
 impl Authorities {
-    /// Reads the file that the option names.
+    /// Reads the file that an option names.
     ///
     /// # Errors
-    /// If it holds anything but certificates, or none.
+    /// The file has no certificates, or wrong ones.
     pub fn read(path: &Path, option: &'static str) -> Result<Self, Problem> {
-        let text = read(path, option)?;
+        let pem = read(path, option)?;
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&text, path, option)? {
-            let problem =
-                |error: rustls::Error| content(path, option, CERTIFICATE, error.to_string());
-            roots.add(certificate).map_err(problem)?;
+        for certificate in certificates(&pem, path, option)? {
+            let wrong =
+                |error: rustls::Error| content(path, option, CERTIFICATE, &error.to_string());
+            roots.add(certificate).map_err(wrong)?;
         }
-        Ok(Self(text))
-    }
-
-    /// The file's text.
-    pub fn pem(&self) -> &str {
-        &self.0
+        Ok(Self { pem, roots })
     }
 }
 
-/// A certificate and its private key. The key is never shown.
+/// A certificate and its private key, as PEM. `Debug` does not show the key.
 #[derive(Clone)]
 pub struct Identity {
     certificate: String,
@@ -55,38 +55,31 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Reads the files that `--tls-cert` and `--tls-key` name. Warns of a key that everybody on this machine can read.
+    /// Reads the files that `--tls-cert` and `--tls-key` name. Warns of a key that all users can read.
     ///
     /// # Errors
-    /// If they hold something else, or do not belong together.
+    /// The files have other contents, or do not belong together.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, Problem> {
         let chain_text = read(certificate, CERTIFICATE_OPTION)?;
         let chain = certificates(&chain_text, certificate, CERTIFICATE_OPTION)?;
         let key_text = read(key, KEY_OPTION)?;
-        if let Some(mode) = world_readable(key) {
-            let shown = key.display();
-            warn!(
-                "all users of this machine can read the private key `{shown}` (mode {mode:o})\nhint: chmod 600"
-            );
-        }
-        // What the reader says of a key may quote it.
-        let no_key = |_| content(key, KEY_OPTION, "private key", "it cannot be parsed".to_owned());
+        warn_if_readable(key, "private key");
+        // The parser's error may quote the key.
+        let no_key = |_| content(key, KEY_OPTION, "private key", "it cannot be parsed");
         let private = PrivateKeyDer::from_pem_slice(key_text.as_bytes()).map_err(no_key)?;
         match CertifiedKey::from_der(chain, private, &ring::default_provider()) {
             Ok(_) => Ok(Self { certificate: chain_text, key: key_text }),
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 let (certificate, key) = (certificate.display(), key.display());
                 Err(problem!(
-                    "the certificate `{certificate}` is not of the key `{key}`";
+                    "the certificate `{certificate}` does not belong to the key `{key}`";
                     "name two files that were made together"
                 ))
             }
             Err(error @ rustls::Error::InvalidCertificate(_)) => {
-                Err(content(certificate, CERTIFICATE_OPTION, CERTIFICATE, error.to_string()))
+                Err(content(certificate, CERTIFICATE_OPTION, CERTIFICATE, &error.to_string()))
             }
-            Err(error) => {
-                Err(content(key, KEY_OPTION, "private key that can be used", error.to_string()))
-            }
+            Err(error) => Err(content(key, KEY_OPTION, "usable private key", &error.to_string())),
         }
     }
 
@@ -105,16 +98,16 @@ const CERTIFICATE: &str = "certificate";
 const CERTIFICATE_OPTION: &str = "--tls-cert";
 const KEY_OPTION: &str = "--tls-key";
 
-fn content(path: &Path, option: &'static str, what: &'static str, problem: String) -> Problem {
+fn content(path: &Path, option: &str, what: &str, problem: &str) -> Problem {
     problem!(
         "`{}` holds no {what}: {problem}", path.display();
-        "{option} wants a PEM file; `swfn-coordinator certs` makes some"
+        "name a PEM file with {option}; `swfn-coordinator certs` makes some"
     )
 }
 
 fn read(path: &Path, option: &'static str) -> Result<String, Problem> {
     files::read_small(path, MAX_BYTES).map_err(
-        |error| problem!("cannot read `{}`: {error}", path.display(); "it is named by {option}"),
+        |error| problem!("cannot read `{}`: {error}", path.display(); "check the file of {option}"),
     )
 }
 
@@ -124,20 +117,25 @@ fn certificates(
     option: &'static str,
 ) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let read = read.map_err(|error| content(path, option, CERTIFICATE, error.to_string()))?;
+    let read = read.map_err(|error| content(path, option, CERTIFICATE, &error.to_string()))?;
     if read.is_empty() {
-        return Err(content(
-            path,
-            option,
-            CERTIFICATE,
-            "there is no PEM section of that kind".to_owned(),
-        ));
+        return Err(content(path, option, CERTIFICATE, "there is no PEM section of that kind"));
     }
     Ok(read)
 }
 
-/// The permissions of a secret file, if they let everybody read it.
-pub(super) fn world_readable(path: &Path) -> Option<u32> {
+/// Warns of a secret that all users of this machine can read.
+pub(super) fn warn_if_readable(path: &Path, what: &str) {
+    if let Some(mode) = world_readable(path) {
+        let shown = path.display();
+        warn!(
+            "all users of this machine can read the {what} `{shown}` (mode {mode:o})\nhint: chmod 600"
+        );
+    }
+}
+
+/// The permissions of a file, if they let all users read it.
+fn world_readable(path: &Path) -> Option<u32> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & 0o004 != 0).then_some(mode)
 }
@@ -175,21 +173,21 @@ mod tests {
             (&*signed, &*key.serialize_pem())
         );
         assert_eq!(format!("{identity:?}"), "Identity(hidden)");
-        assert_eq!(Authorities::read(&certificate, "--tls-ca").unwrap().pem(), signed);
+        assert_eq!(Authorities::read(&certificate, "--tls-ca").unwrap().pem, signed);
 
         let refused = |certificate: &Path, key: &Path, at_fault: &Path, expected: &str| {
             let text = Identity::read(certificate, key).unwrap_err().to_string();
             assert!(text.contains(&format!("`{}`", at_fault.display())), "{text}");
             assert!(text.contains(expected) && text.contains("\nhint: "), "{text}");
         };
-        refused(&certificate, &strange, &strange, "is not of the key");
+        refused(&certificate, &strange, &strange, "does not belong to the key");
         refused(&certificate, &certificate, &certificate, "holds no private key");
         refused(&key_pem, &key_pem, &key_pem, "holds no certificate: there is no PEM section");
         refused(&broken, &key_pem, &broken, "holds no certificate: invalid peer certificate");
-        refused(&missing, &key_pem, &missing, "named by --tls-cert");
-        refused(&certificate, &missing, &missing, "named by --tls-key");
+        refused(&missing, &key_pem, &missing, "check the file of --tls-cert");
+        refused(&certificate, &missing, &missing, "check the file of --tls-key");
         for (path, expected) in
-            [(&key_pem, "no PEM section"), (&broken, "BadEncoding"), (&missing, "by --tls-ca")]
+            [(&key_pem, "no PEM section"), (&broken, "BadEncoding"), (&missing, "of --tls-ca")]
         {
             let text = Authorities::read(path, "--tls-ca").unwrap_err().to_string();
             assert!(

@@ -1,4 +1,4 @@
-//! The bearer token: a secret that all of a cluster share.
+//! The bearer token: a secret that all machines of a cluster share.
 
 use std::{fmt, path::Path};
 
@@ -6,26 +6,25 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::crypto::ring;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tracing::warn;
 
-use super::pem::world_readable;
+use super::pem::warn_if_readable;
 use crate::{command_line::variable, files, problem, problem::Problem};
 
 /// The environment variable that holds the token where no file is named.
 pub const TOKEN_VARIABLE: &str = "SWFN_TOKEN";
 
-/// Fewer characters could be guessed, or were not meant as a secret.
+/// A shorter text could be guessed, or is not a secret.
 const MIN_LENGTH: usize = 32;
 
-/// More would not fit into a header beside others.
+/// A longer text would not fit into a header beside others.
 const MAX_LENGTH: usize = 1024;
 
-/// A file with a token has blanks around it at most.
+/// A file with a token has at most blanks around it.
 const MAX_FILE_BYTES: u64 = 16 << 10;
 
 const HINT: &str = "make one with `swfn-coordinator certs`, or with `openssl rand -hex 32`";
 
-/// A token of 32 to 1024 visible ASCII characters. It is shown nowhere: neither by `Debug` nor in errors.
+/// A token of 32 to 1024 visible ASCII characters. Neither `Debug` nor an error shows it.
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -36,10 +35,10 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// The token in the file, or without one in the environment; `None` where there is neither.
+    /// The token in the file, or without a file in the environment; `None` if there is neither.
     ///
     /// # Errors
-    /// If the file cannot be read, or what it or the variable holds is no token.
+    /// The file cannot be read, or its content or the variable is not a token.
     pub fn find(file: Option<&Path>) -> Result<Option<Self>, Problem> {
         if let Some(path) = file {
             let shown = path.display().to_string();
@@ -49,11 +48,7 @@ impl Token {
                     "name the file with --token-file"
                 )
             })?;
-            if let Some(mode) = world_readable(path) {
-                warn!(
-                    "all users of this machine can read the token file `{shown}` (mode {mode:o})\nhint: chmod 600"
-                );
-            }
+            warn_if_readable(path, "token file");
             return Self::parse(&text, &format!("`{shown}`")).map(Some);
         }
         match variable(TOKEN_VARIABLE) {
@@ -62,10 +57,10 @@ impl Token {
         }
     }
 
-    /// That text, without the blanks around it. `place` names where it comes from, in errors.
+    /// Parses a text, without the blanks around it. Errors name its origin `place`.
     ///
     /// # Errors
-    /// If it is too short, too long, or cannot be sent as a header.
+    /// The text is too short, too long, or cannot be sent as a header.
     pub fn parse(text: &str, place: &str) -> Result<Self, Problem> {
         let token = text.trim();
         if let Some(position) = token.chars().position(|character| !character.is_ascii_graphic()) {
@@ -76,7 +71,6 @@ impl Token {
             ));
         }
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&token.len()) {
-            // The text itself is a secret, so it is not shown.
             let length = token.len();
             let what = format!(
                 "the token in {place} has `{length}` characters, and not {MIN_LENGTH} to {MAX_LENGTH}"
@@ -86,7 +80,7 @@ impl Token {
         Ok(Self::kept(token.to_owned()))
     }
 
-    /// From here on this process leaves no core file: the secret would stand in it.
+    /// Keeps the secret, and switches core files of this process off, which would contain it.
     fn kept(text: String) -> Self {
         let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap_or_default();
         setrlimit(Resource::RLIMIT_CORE, 0, hard).ok();
@@ -96,7 +90,7 @@ impl Token {
     /// A fresh token of 256 random bits, in hexadecimal digits.
     ///
     /// # Panics
-    /// If the operating system has no random numbers.
+    /// The operating system has no random numbers.
     pub fn random() -> Self {
         let mut bytes = [0; 32];
         ring::default_provider()
@@ -111,7 +105,8 @@ impl Token {
         &self.0
     }
 
-    /// Whether that text is this token. How long it takes tells nothing about either: digests of equal length are compared, to the end.
+    /// Whether a text is this token. The time reveals nothing about either, since digests of equal
+    /// length are compared to the end.
     pub fn is(&self, presented: &[u8]) -> bool {
         Sha256::digest(presented).ct_eq(&Sha256::digest(&self.0)).into()
     }
@@ -124,7 +119,7 @@ mod tests {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn it_stands_in_no_core_file() {
+    fn core_files_are_off() {
         Token::random();
         assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap().0, 0);
     }
@@ -164,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_where_and_what_to_do() {
+    fn errors_have_an_origin_and_a_hint() {
         let text = |text: &str| Token::parse(text, "`t`").unwrap_err().to_string();
         assert_eq!(
             text("short"),

@@ -1,7 +1,7 @@
 //! The canonical JSON of a trial: the text that is hashed to its id, sent to workers and stored.
 //!
-//! One trial has one text: settings in the order of [`AXES`], the shortest form of each number, nothing between them. A text is
-//! read strictly: what differs from the text that this program would write is refused.
+//! One trial has one text: settings in the order of [`AXES`], the shortest form of each number,
+//! nothing between them. A text that differs from the one that this program would write is refused.
 
 use std::{ops::Range, sync::LazyLock};
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::{AXES, Axis, Kind, Value, Written};
 use crate::{dataset::Dataset, quote::quote, trial::TrialSpec};
 
-/// A text that is no trial.
+/// Why a text is not a trial.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// The text is not a JSON object.
@@ -22,15 +22,15 @@ pub enum SpecError {
     /// A setting that [`AXES`] does not have.
     #[error("setting {0} is unknown to this program")]
     Unknown(String),
-    /// A setting makes no sense.
+    /// A setting is wrong.
     #[error("setting `{place}`: {problem}")]
     Wrong {
-        /// Where the setting stands.
+        /// Path of the setting.
         place: String,
-        /// What is wrong with it.
+        /// What is wrong with its value.
         problem: String,
     },
-    /// Nothing is wrong with the settings, but their text.
+    /// The settings are right, but not their text.
     #[error("a trial is not in its canonical form, which is {0}")]
     Form(String),
 }
@@ -42,7 +42,7 @@ impl SpecError {
 }
 
 impl TrialSpec {
-    /// The canonical JSON.
+    /// Writes the canonical JSON.
     pub fn to_json(&self) -> String {
         let mut text = Vec::with_capacity(1024);
         write_group(&mut text, self, &FORM);
@@ -52,7 +52,7 @@ impl TrialSpec {
     /// Reads the canonical JSON of a trial.
     ///
     /// # Errors
-    /// The text is not what [`Self::to_json`] would give for a trial that can be trained.
+    /// The text is not the canonical JSON of a trial that can be trained.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let json: Map<String, Json> =
             serde_json::from_str(text).map_err(|error| SpecError::Json(error.to_string()))?;
@@ -75,17 +75,17 @@ impl TrialSpec {
     }
 }
 
-/// What an object of the canonical JSON has under a key.
+/// An entry of an object in the canonical JSON.
 #[derive(Debug)]
 enum Node {
     Setting { key: &'static str, axis: Axis },
     Group { key: &'static str, nodes: Vec<Node> },
 }
 
-/// The form of all trials, as the places in [`AXES`] give it.
+/// The form of every trial, which follows from the paths in [`AXES`].
 static FORM: LazyLock<Vec<Node>> = LazyLock::new(|| form(0..AXES.len(), 0));
 
-/// The form of the rows in `range`, whose places have their first `depth` bytes in common.
+/// The form of the rows in `range`, whose paths have their first `depth` bytes in common.
 fn form(range: Range<usize>, depth: usize) -> Vec<Node> {
     let mut nodes = Vec::new();
     let mut next = range.start;
@@ -109,7 +109,7 @@ fn form(range: Range<usize>, depth: usize) -> Vec<Node> {
     nodes
 }
 
-/// Writes an object; `null` where a trial has nothing of it, as of the function norm.
+/// Writes an object, or `null` if the trial has none of its settings.
 fn write_group(text: &mut Vec<u8>, spec: &TrialSpec, nodes: &[Node]) {
     if !nodes.iter().any(|node| is_written(spec, node)) {
         text.extend(b"null");
@@ -143,7 +143,7 @@ fn is_written(spec: &TrialSpec, node: &Node) -> bool {
     }
 }
 
-/// The value of a setting, if the canonical JSON has it.
+/// The value of a setting that the canonical JSON has.
 fn written(spec: &TrialSpec, axis: Axis) -> Option<Value> {
     let value = axis.raw(spec)?;
     let is_written = match axis.written {
@@ -160,7 +160,7 @@ fn write_key(text: &mut Vec<u8>, key: &str, start: usize) {
     text.extend(b"\":");
 }
 
-/// The value at that place; none if a group on the way is `null` or missing.
+/// The value at a path; `None` if a group on the way is `null` or missing.
 fn find<'j>(json: &'j Map<String, Json>, place: &str) -> Option<&'j Json> {
     match place.split_once('.') {
         None => json.get(place),
@@ -182,20 +182,16 @@ fn read(axis: Axis, json: &Json, spec: &mut TrialSpec) -> Result<(), SpecError> 
             .and_then(|given| names.iter().find(|name| **name == given))
             .map(|name| Value::Name(name)),
     };
-    let refused = || {
-        SpecError::wrong(
-            axis.place,
-            format!("{} is not {}", quote(&json.to_string()), axis.kind.wanted()),
-        )
-    };
-    let value = axis
-        .check(value.ok_or_else(refused)?)
+    let refused = || format!("{} is not {}", quote(&json.to_string()), axis.kind.wanted());
+    let value = value
+        .ok_or_else(refused)
+        .and_then(|value| axis.check(value))
         .map_err(|problem| SpecError::wrong(axis.place, problem))?;
     axis.set(spec, value);
     Ok(())
 }
 
-/// Refuses keys of which the table knows nothing.
+/// Refuses keys that the table does not have.
 fn refuse_unknown(json: &Map<String, Json>, group: &str) -> Result<(), SpecError> {
     for (key, value) in json {
         let place = format!("{group}{key}");

@@ -8,7 +8,11 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::{numbers::Bounds, quote::quote};
+use crate::{
+    dataset::Dataset,
+    numbers::{Bounds, exact, short},
+    quote::quote,
+};
 
 /// One value of one setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +26,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// As a number; zero for a name.
+    /// The value as a number; zero for a name.
     pub fn number(self) -> f64 {
         match self {
             Self::Whole(value) => value as f64,
@@ -31,26 +35,74 @@ impl Value {
         }
     }
 
-    /// A whole number that is in bounds.
-    pub(crate) fn count(self) -> u32 {
-        match self {
-            Self::Whole(value) => u32::try_from(value).unwrap_or(u32::MAX),
-            Self::Real(_) | Self::Name(_) => 0,
-        }
-    }
-
     /// The name; empty for a number.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Name(name) => name,
-            Self::Whole(_) | Self::Real(_) => "",
-        }
+        if let Self::Name(name) = self { name } else { "" }
     }
 
-    /// As messages quote it.
+    /// The value in backticks, for messages.
     pub(crate) fn quoted(self) -> String {
         quote(&self.to_string())
     }
+
+    /// A number in three digits, for people.
+    pub fn short(self) -> String {
+        if let Self::Real(value) = self { short(value) } else { self.to_string() }
+    }
+
+    /// A number in all its digits; very small and very large ones have an exponent.
+    pub fn exact(self) -> String {
+        if let Self::Real(value) = self { exact(value) } else { self.to_string() }
+    }
+}
+
+/// A field of a trial that holds the value of an axis.
+pub(crate) trait Field {
+    fn value(&self) -> Value;
+
+    /// Takes a value that is in bounds.
+    fn assign(&mut self, value: Value);
+}
+
+impl Field for u32 {
+    fn value(&self) -> Value {
+        Value::Whole((*self).into())
+    }
+
+    fn assign(&mut self, value: Value) {
+        *self = value.number() as Self;
+    }
+}
+
+impl Field for u64 {
+    fn value(&self) -> Value {
+        Value::Whole(*self)
+    }
+
+    fn assign(&mut self, value: Value) {
+        if let Value::Whole(value) = value {
+            *self = value;
+        }
+    }
+}
+
+impl Field for f64 {
+    fn value(&self) -> Value {
+        Value::Real(*self)
+    }
+
+    fn assign(&mut self, value: Value) {
+        *self = value.number();
+    }
+}
+
+impl Field for Dataset {
+    fn value(&self) -> Value {
+        Value::Name(self.name())
+    }
+
+    /// A name alone does not make a data set.
+    fn assign(&mut self, _: Value) {}
 }
 
 impl Eq for Value {}
@@ -83,7 +135,7 @@ impl Ord for Value {
     }
 }
 
-/// In all its digits.
+/// The value with all its digits.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -104,42 +156,40 @@ impl Serialize for Value {
     }
 }
 
-/// Which values a setting may have.
+/// The values that a setting may have.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// Whole numbers from one to another.
+    /// Whole numbers from `min` to `max`.
     Whole {
-        /// The least.
+        /// Smallest value.
         min: u64,
-        /// The most.
+        /// Largest value.
         max: u64,
     },
     /// Numbers.
     Real(Bounds),
     /// One of these names.
     Choice(&'static [&'static str]),
-    /// A data set, with what describes it. Its value is its name.
+    /// A data set and its description. The value is its name.
     Dataset,
 }
 
 impl Kind {
     pub(super) fn check(self, name: &'static str, value: Value) -> Result<Value, String> {
         match (self, value) {
-            (Self::Whole { min, max }, Value::Whole(number)) if (min..=max).contains(&number) => {
-                Ok(value)
+            (Self::Whole { max, .. }, Value::Whole(number)) if number > max => {
+                Err(format!("{name} `{number}` is above {max}"))
             }
-            (Self::Whole { min, max }, Value::Whole(number)) => {
-                Err(format!("{name} `{number}` is not in {min} to {max}"))
-            }
+            (Self::Whole { min, .. }, Value::Whole(number)) if number >= min => Ok(value),
             (Self::Real(bounds), Value::Real(number)) => {
-                bounds.check(name, number).map(Value::Real).map_err(|error| error.to_string())
+                bounds.check(name, number).map(Value::Real)
             }
             (Self::Choice(names), Value::Name(given)) if names.contains(&given) => Ok(value),
             _ => Err(format!("{name} {} is not {}", value.quoted(), self.wanted())),
         }
     }
 
-    /// Some value, the same for all lanes that may differ.
+    /// An arbitrary value, which stands for all others where lanes may differ.
     pub(crate) fn any(self) -> Value {
         match self {
             Self::Whole { .. } => Value::Whole(1),
@@ -149,7 +199,7 @@ impl Kind {
         }
     }
 
-    /// What stands in a column where a trial has no value.
+    /// The value in a column of results where a trial has none.
     pub fn nothing(self) -> Value {
         match self {
             Self::Whole { .. } => Value::Whole(0),
@@ -158,36 +208,16 @@ impl Kind {
         }
     }
 
-    /// What a value has to be, in a few words.
+    /// The allowed values in a few words.
     pub fn wanted(self) -> String {
+        const COUNTS: u64 = u32::MAX as u64;
         match self {
-            Self::Whole { min: 1, max } if max >= u32::MAX.into() => {
-                "a whole number from 1".to_owned()
-            }
-            Self::Whole { min: 0, max } if max >= u32::MAX.into() => "a whole number".to_owned(),
+            Self::Whole { min: 1, max: COUNTS.. } => "a whole number from 1".to_owned(),
+            Self::Whole { min: 0, max: COUNTS.. } => "a whole number".to_owned(),
             Self::Whole { min, max } => format!("a whole number from {min} to {max}"),
             Self::Real(bounds) => format!("a number in {bounds}"),
             Self::Choice(names) => format!("one of {}", names.join(", ")),
             Self::Dataset => "a data set".to_owned(),
-        }
-    }
-
-    /// The value that an open axis keeps as this number.
-    pub(super) fn value_of(self, number: f64) -> Value {
-        match self {
-            Self::Whole { .. } => Value::Whole(number as u64),
-            Self::Real(_) => Value::Real(number),
-            Self::Choice(names) => Value::Name(names.get(number as usize).copied().unwrap_or("")),
-            Self::Dataset => Value::Name(""),
-        }
-    }
-
-    pub(super) fn number_of(self, value: Value) -> f64 {
-        match (self, value) {
-            (Self::Choice(names), Value::Name(name)) => {
-                names.iter().position(|known| *known == name).unwrap_or(0) as f64
-            }
-            _ => value.number(),
         }
     }
 }

@@ -1,29 +1,28 @@
-//! Everything that a trial may vary: one table, over which all that reads, names, writes or shows a setting iterates.
+//! The axes: everything that a trial may vary, in one table.
 //!
-//! A new scalar regulariser is a row of [`AXES`] and a term in the worker. The grid reader, the names of cells, the columns of
-//! files, exports and pages, and the reference of the grid file follow from the row.
+//! A new scalar regulariser is a row of [`AXES`] and a term in the worker. The grid reader, the
+//! names of cells, the columns of files and pages, and the reference of the grid file follow from
+//! the row.
 
 mod json;
 mod kind;
 mod table;
 
-use std::{fmt, ops::Deref};
+use std::{borrow::Cow, fmt, ops::Deref, sync::LazyLock};
 
 pub use json::SpecError;
+pub(crate) use kind::Field;
 pub use kind::{Kind, Value};
 pub use table::AXES;
 
-use crate::{
-    numbers::{exact, short},
-    trial::TrialSpec,
-};
+use crate::trial::TrialSpec;
 
 /// The table of a grid file in which a setting stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
     /// `[grid]`, where a setting has a list of values.
     Grid {
-        /// Its place among the nested loops over the grid, outermost first.
+        /// Rank among the nested loops over the grid; the lowest is outermost.
         nesting: u8,
     },
     /// `[data]`.
@@ -34,7 +33,7 @@ pub enum Section {
     Vae,
     /// `[penalty]`.
     Penalty,
-    /// None: another setting determines it.
+    /// No table: another setting determines this one.
     Derived,
 }
 
@@ -52,36 +51,36 @@ impl Section {
     }
 }
 
-/// What a setting is in a study.
+/// The role of a setting in a study.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It repeats a measurement.
     Seed,
-    /// The number of training images.
+    /// It is the number of training images.
     Size,
-    /// The network, with the regularisers that are layers of it.
+    /// It is the network, with the regularisers that are layers of it.
     Network,
-    /// The weight of a regulariser; zero switches it off.
+    /// It is the weight of a regulariser; zero switches it off.
     Regulariser {
-        /// Names of combinations begin with the highest.
+        /// Rank in the names of combinations; the highest comes first.
         order: u8,
     },
-    /// Anything else.
+    /// It is none of these.
     Setting,
 }
 
 /// When the canonical JSON of a trial has a setting.
 #[derive(Debug, Clone, Copy)]
 pub enum Written {
-    /// Wherever the trial has it.
+    /// Whenever the trial has it.
     Always,
-    /// Unless it has this value, which is the one of all trials from before the setting was added.
+    /// Unless it has this value, which trials had before the setting was added.
     Unless(Value),
-    /// As functions say.
+    /// As the functions decide.
     If {
-        /// Whether this trial's JSON has it.
+        /// Whether the JSON of this trial has it.
         written: fn(&TrialSpec) -> bool,
-        /// Makes the trial what one without it is.
+        /// Turns the trial into one without the setting.
         absent: fn(&mut TrialSpec),
     },
 }
@@ -93,60 +92,60 @@ pub enum Lanes {
     Equal,
     /// They may.
     Differ,
-    /// They may where all of them have more than zero.
+    /// They may if all their values are above zero.
     DifferAboveZero,
 }
 
-/// Where the value of a setting stands in a [`TrialSpec`].
+/// How the value of a setting is read from a [`TrialSpec`] and set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Access {
-    /// In a field of its own.
+    /// It has a field of its own.
     Field { get: fn(&TrialSpec) -> Option<Value>, set: fn(&mut TrialSpec, Value) },
-    /// Among the values by axis: nothing but the table has to know of it.
+    /// It is a number among the open values, which nothing but the table has to know.
     Open,
 }
 
 /// A row of [`AXES`].
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// The key in grid files and the column in files of results.
+    /// Key in grid files and column in files of results.
     pub name: &'static str,
-    /// Where a grid file has it.
+    /// Table of the grid file.
     pub section: Section,
-    /// Where it stands in a trial's canonical JSON, such as `penalty.lambda`. No two rows have one place.
+    /// Unique path in the canonical JSON, such as `penalty.lambda`.
     pub place: &'static str,
-    /// For people, such as `weight decay`.
+    /// Name for people, such as `weight decay`.
     pub title: &'static str,
-    /// Its part of a cell's name, with `{}` for the value, such as `wd {}`.
+    /// Part of a cell's name, with `{}` for the value, such as `wd {}`.
     pub label: &'static str,
     /// One sentence for the reference of the grid file.
     pub purpose: &'static str,
-    /// Its values.
+    /// Allowed values.
     pub kind: Kind,
-    /// The value where a grid file names none; `None` where it has to.
+    /// Value where a grid file names none; `None` if it must name one.
     pub default: Option<Value>,
-    /// A value as a grid file has it, for messages.
+    /// Example in TOML, for messages; empty if it is the default.
     pub example: &'static str,
-    /// What to do about a value that is out of bounds, where the example does not say it.
+    /// Hint for a value that is out of bounds; empty if the example is hint enough.
     pub advice: &'static str,
-    /// What it is in a study.
+    /// Role in a study.
     pub role: Role,
     /// Whether lanes may differ in it.
     pub lanes: Lanes,
     /// When the canonical JSON has it.
     pub written: Written,
-    /// Whether it has an effect on a trial that has it.
+    /// Whether it has an effect on this trial.
     pub matters: fn(&TrialSpec) -> bool,
     pub(crate) access: Access,
 }
 
-/// A setting: one row of [`AXES`], by its number.
+/// A setting, as the number of its row in [`AXES`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Axis(u8);
 
 /// Seed of every random stream.
 pub const SEED: Axis = Axis::at("seed");
-/// Training images.
+/// Number of training images.
 pub const SUBSET_SIZE: Axis = Axis::at("subset_size");
 /// Network and switches.
 pub const ARCHITECTURE: Axis = Axis::at("architecture");
@@ -156,50 +155,45 @@ pub const WEIGHT_DECAY: Axis = Axis::at("weight_decay");
 pub const LEARNING_RATE: Axis = Axis::at("learning_rate");
 /// Weight of the function norm.
 pub const LAMBDA: Axis = Axis::at("penalty.lambda");
-/// What the function norm is sampled from.
+/// Density of the function norm's samples.
 pub const DENSITY: Axis = Axis::at("penalty.density");
-/// Validation images.
-pub(crate) const VALIDATION: Axis = Axis::at("validation");
-/// Steps between two evaluations.
-pub(crate) const EVALUATE_EVERY: Axis = Axis::at("classifier.evaluate_every");
-/// Epochs.
-pub(crate) const EPOCHS: Axis = Axis::at("classifier.epochs");
-/// Steps of epochs that restart.
-pub(crate) const RESTART_EVERY: Axis = Axis::at("classifier.restart_every");
-/// Samples of the function norm per step.
+/// Number of samples of the function norm in each step.
 pub const PENALTY_SAMPLES: Axis = Axis::at("penalty.samples");
+pub(crate) const VALIDATION: Axis = Axis::at("validation");
+pub(crate) const EVALUATE_EVERY: Axis = Axis::at("classifier.evaluate_every");
+pub(crate) const EPOCHS: Axis = Axis::at("classifier.epochs");
+pub(crate) const RESTART_EVERY: Axis = Axis::at("classifier.restart_every");
 
-/// The order in which files of results have had these from the beginning.
+/// The first columns in files of results, in the order that such files have always had.
+#[rustfmt::skip]
 const FIRST_COLUMNS: [Axis; 8] = [
-    ARCHITECTURE,
-    SUBSET_SIZE,
-    SEED,
-    LAMBDA,
-    DENSITY,
-    WEIGHT_DECAY,
-    LEARNING_RATE,
-    PENALTY_SAMPLES,
+    ARCHITECTURE, SUBSET_SIZE, SEED, LAMBDA, DENSITY, WEIGHT_DECAY, LEARNING_RATE, PENALTY_SAMPLES,
 ];
 
 impl Axis {
-    /// All of them, in the order of the canonical JSON.
+    /// All axes, in the order of the canonical JSON.
     pub fn all() -> impl ExactSizeIterator<Item = Self> + DoubleEndedIterator + Clone {
         (0..AXES.len() as u8).map(Self)
     }
 
-    /// The axis of that place in the canonical JSON. In a constant, a place that is none does not compile.
+    /// The axis with this path in the canonical JSON. In a constant, a wrong path does not compile.
     pub const fn at(place: &str) -> Self {
         let mut number = 0;
         while number < AXES.len() {
-            if same(AXES[number].place, place) {
+            if is_equal(AXES[number].place, place) {
                 return Self(number as u8);
             }
             number += 1;
         }
-        panic!("no row of AXES has this place")
+        panic!("no row of AXES has this path")
     }
 
-    /// The axis that a grid file calls so in that table.
+    /// The axis with this path in the canonical JSON, if there is one.
+    pub fn of_place(place: &str) -> Option<Self> {
+        Self::all().find(|axis| axis.place == place)
+    }
+
+    /// The axis with this key in that table of a grid file.
     pub fn named(section: &str, name: &str) -> Option<Self> {
         Self::all().find(|axis| axis.section.name() == section && axis.name == name)
     }
@@ -209,22 +203,22 @@ impl Axis {
         &GRID
     }
 
-    /// The axes of `[grid]` as columns of results: first those that files have had from the beginning.
+    /// The settings of another table of the grid file.
+    pub fn of_section(section: Section) -> impl Iterator<Item = Self> {
+        Self::all().filter(move |axis| axis.section == section)
+    }
+
+    /// The axes of `[grid]` as columns of results.
     pub fn columns() -> impl Iterator<Item = Self> + Clone {
         let others = GRID.iter().filter(|axis| !FIRST_COLUMNS.contains(axis));
         FIRST_COLUMNS.iter().chain(others).copied()
     }
 
-    /// Name and value of each column that a cell has, the seed left out.
+    /// Name and value of each column of a cell; a cell has no seed.
     pub fn columns_of(spec: &TrialSpec) -> impl Iterator<Item = (&'static str, Value)> + '_ {
         Self::columns()
             .filter(|axis| axis.role != Role::Seed)
             .map(|axis| (axis.name, axis.column(spec)))
-    }
-
-    /// The axis of that place in the canonical JSON, if it is one.
-    pub fn of_place(place: &str) -> Option<Self> {
-        Self::all().find(|axis| axis.place == place)
     }
 
     /// The axes that weigh regularisers, in the order of names.
@@ -232,12 +226,7 @@ impl Axis {
         &REGULARISERS
     }
 
-    /// The settings of another table of the grid file.
-    pub fn of_section(section: Section) -> impl Iterator<Item = Self> {
-        Self::all().filter(move |axis| axis.section == section)
-    }
-
-    /// Its place among [`Self::of_grid`]; behind them for another.
+    /// Position in [`Self::of_grid`]; an axis of another table has none and comes after all.
     pub(crate) fn nesting(self) -> usize {
         GRID.iter().position(|axis| *axis == self).unwrap_or(GRID_AXES)
     }
@@ -247,16 +236,21 @@ impl Axis {
         match value {
             Value::Whole(value) => value,
             Value::Real(value) => value.to_bits(),
-            Value::Name(_) => self.kind.number_of(value) as u64,
+            Value::Name(name) => match self.kind {
+                Kind::Choice(names) => {
+                    names.iter().position(|known| *known == name).unwrap_or(0) as u64
+                }
+                _ => 0,
+            },
         }
     }
 
-    /// The value of a trial; none where the trial does not have it, or it has no effect there.
+    /// The value of a trial, unless the trial has none or it has no effect there.
     pub fn value(self, spec: &TrialSpec) -> Option<Value> {
         if (self.matters)(spec) { self.raw(spec) } else { None }
     }
 
-    /// The value in a column of results: where a trial has none, zero or `none`.
+    /// The value in a column of results; zero or `none` where a trial has no value.
     pub fn column(self, spec: &TrialSpec) -> Value {
         self.value(spec).unwrap_or(self.kind.nothing())
     }
@@ -266,21 +260,19 @@ impl Axis {
         self.raw(spec).map_or(0.0, Value::number)
     }
 
-    /// What a trial has, whether it has an effect or not.
+    /// The value of a trial, even one without effect.
     pub(crate) fn raw(self, spec: &TrialSpec) -> Option<Value> {
         match self.access {
             Access::Field { get, .. } => get(spec),
-            Access::Open => Some(self.kind.value_of(spec.open.0[self.slot()])),
+            Access::Open => Some(Value::Real(spec.open.0[self.slot()])),
         }
     }
 
-    /// Gives a trial that value, which is in bounds. A trial that has no use for it stays as it is.
+    /// Gives a trial a value, which is in bounds. A trial that has no use for it stays as it is.
     pub fn set(self, spec: &mut TrialSpec, value: Value) {
         match self.access {
             Access::Field { set, .. } => set(spec, value),
-            Access::Open if (self.matters)(spec) => {
-                spec.open.0[self.slot()] = self.kind.number_of(value)
-            }
+            Access::Open if (self.matters)(spec) => spec.open.0[self.slot()] = value.number(),
             Access::Open => {}
         }
     }
@@ -288,17 +280,26 @@ impl Axis {
     /// The value in its normal form.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The value is not allowed; the text says why.
     pub fn check(self, value: Value) -> Result<Value, String> {
         self.kind.check(self.name, value)
     }
 
-    /// Whether the value means that a regulariser is off.
+    /// Whether the value switches a regulariser off.
     pub fn is_off(self, value: Value) -> bool {
         matches!(self.role, Role::Regulariser { .. }) && value.number() == 0.0
     }
 
-    /// A value, as it is written, as part of a cell's name.
+    /// An example value in TOML.
+    pub(crate) fn example(self) -> Cow<'static, str> {
+        match (self.example, self.default) {
+            ("", Some(Value::Name(name))) => format!("\"{name}\"").into(),
+            ("", Some(default)) => default.to_string().into(),
+            (example, _) => example.into(),
+        }
+    }
+
+    /// The part of a cell's name with this value, such as `wd 5e-4`.
     pub fn labelled(self, value: &str) -> String {
         self.label.replace("{}", value)
     }
@@ -308,7 +309,7 @@ impl Axis {
         self.labelled("").trim().to_owned()
     }
 
-    /// How people find it in a grid file: `[vae] hidden`.
+    /// Table and key in a grid file, for people: `[vae] hidden`.
     pub fn in_file(self) -> String {
         match self.section {
             Section::Derived => self.title.to_owned(),
@@ -316,7 +317,7 @@ impl Axis {
         }
     }
 
-    /// Its place among the open values.
+    /// Position among the open values.
     fn slot(self) -> usize {
         AXES[..usize::from(self.0)].iter().filter(|row| matches!(row.access, Access::Open)).count()
     }
@@ -336,103 +337,56 @@ impl fmt::Debug for Axis {
     }
 }
 
-/// The values of the axes that have no field of their own.
+/// The values of the axes that have no field of their own, as numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OpenValues([f64; OPEN]);
 
 impl OpenValues {
-    /// What all trials had before there were these axes.
+    /// The values of all trials from before there were these axes.
     pub(crate) const NONE: Self = Self([0.0; OPEN]);
 }
 
-impl Value {
-    /// A number in three digits, for people.
-    pub fn short(self) -> String {
-        match self {
-            Self::Real(value) => short(value),
-            other => other.to_string(),
-        }
-    }
-
-    /// A number in all its digits, those of very small and very large ones with an exponent.
-    pub fn exact(self) -> String {
-        match self {
-            Self::Real(value) => exact(value),
-            other => other.to_string(),
-        }
-    }
-}
-
-const OPEN: usize = count(Which::Open);
-/// How many axes `[grid]` has.
-pub(crate) const GRID_AXES: usize = count(Which::Grid);
-/// How many regularisers have a weight.
-pub(crate) const WEIGHTS: usize = count(Which::Regularisers);
-
-static GRID: [Axis; GRID_AXES] = ranked(Which::Grid);
-static REGULARISERS: [Axis; WEIGHTS] = ranked(Which::Regularisers);
-
-#[derive(Clone, Copy)]
-enum Which {
-    Open,
-    Grid,
-    Regularisers,
-}
-
-/// The rank of a row among those of a kind, the lowest first; none if it is of another kind.
-const fn rank(row: &Row, which: Which) -> Option<u8> {
-    match (which, row.access, row.section, row.role) {
-        (Which::Open, Access::Open, ..) => Some(0),
-        (Which::Grid, _, Section::Grid { nesting }, _) => Some(nesting),
-        (Which::Regularisers, _, _, Role::Regulariser { order }) => Some(u8::MAX - order),
-        _ => None,
-    }
-}
-
-const fn count(which: Which) -> usize {
-    let (mut count, mut number) = (0, 0);
-    while number < AXES.len() {
-        if rank(&AXES[number], which).is_some() {
-            count += 1;
-        }
-        number += 1;
-    }
-    count
-}
-
-/// The axes of a kind by rank; of equal ones in the order of the table.
-const fn ranked<const N: usize>(which: Which) -> [Axis; N] {
-    let mut ranked = [Axis(0); N];
-    let (mut found, mut next) = (0, 0_u16);
-    while next <= u8::MAX as u16 {
-        let mut number = 0;
+/// The number of rows whose field has this form.
+macro_rules! count {
+    ($field:ident: $form:pat) => {{
+        let (mut count, mut number) = (0, 0);
         while number < AXES.len() {
-            if let Some(rank) = rank(&AXES[number], which)
-                && rank as u16 == next
-            {
-                ranked[found] = Axis(number as u8);
-                found += 1;
+            if matches!(AXES[number].$field, $form) {
+                count += 1;
             }
             number += 1;
         }
-        next += 1;
-    }
-    ranked
+        count
+    }};
 }
 
-const fn same(one: &str, other: &str) -> bool {
+const OPEN: usize = count!(access: Access::Open);
+/// Number of axes in `[grid]`.
+pub(crate) const GRID_AXES: usize = count!(section: Section::Grid { .. });
+/// Number of regularisers that have a weight.
+pub(crate) const WEIGHTS: usize = count!(role: Role::Regulariser { .. });
+
+static GRID: LazyLock<Vec<Axis>> = LazyLock::new(|| {
+    ranked(|row| if let Section::Grid { nesting } = row.section { Some(nesting) } else { None })
+});
+static REGULARISERS: LazyLock<Vec<Axis>> = LazyLock::new(|| {
+    ranked(|row| if let Role::Regulariser { order } = row.role { Some(!order) } else { None })
+});
+
+/// The axes that have a rank, the lowest first; equal ranks in the order of the table.
+fn ranked(rank: fn(&Row) -> Option<u8>) -> Vec<Axis> {
+    let mut axes: Vec<_> = Axis::all().filter(|axis| rank(axis).is_some()).collect();
+    axes.sort_by_key(|axis| rank(axis));
+    axes
+}
+
+const fn is_equal(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
-    if one.len() != other.len() {
-        return false;
-    }
     let mut at = 0;
-    while at < one.len() {
-        if one[at] != other[at] {
-            return false;
-        }
+    while at < one.len() && at < other.len() && one[at] == other[at] {
         at += 1;
     }
-    true
+    at == one.len() && at == other.len()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::*;
 
 #[test]
-fn rows_are_complete_and_defaults_are_the_published_values() {
+fn rows_are_complete_with_published_defaults() {
     let published = TrialSpec::PUBLISHED.with(LAMBDA, Value::Real(0.1));
     let places: HashSet<_> = AXES.iter().map(|row| row.place).collect();
     assert_eq!(places.len(), AXES.len());
@@ -14,6 +14,7 @@ fn rows_are_complete_and_defaults_are_the_published_values() {
             axis.label.contains("{}") && !axis.title.is_empty() && axis.purpose.ends_with('.'),
             "{axis:?}"
         );
+        assert!(!matches!(axis.access, Access::Open) || matches!(axis.kind, Kind::Real(_)));
         if let Some(default) = axis.default {
             assert_eq!(axis.check(default), Ok(default), "{axis:?}");
             if axis != Axis::at("classifier.epochs") && axis != LAMBDA {
@@ -43,7 +44,7 @@ fn the_canonical_json_of_a_trial_is_the_trial() {
 }
 
 #[test]
-fn other_texts_are_refused_with_the_place_and_the_reason() {
+fn other_texts_are_refused_with_path_and_reason() {
     let text = TrialSpec::PUBLISHED.with(LAMBDA, Value::Real(0.25)).to_json();
     let with = |old: &str, new: &str| {
         assert!(text.contains(old), "{old}: {text}");

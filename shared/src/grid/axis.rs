@@ -1,4 +1,4 @@
-//! One axis of a grid: its name and its values, which a range gives without listing them.
+//! One axis of a grid: its name and its values. A range does not list them.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(Debug, Clone)]
 enum Values {
-    /// Shared: every `[[include]]` has the axes of `[grid]` that it does not name.
+    /// Shared, since every `[[include]]` has the axes of `[grid]` that it does not name.
     List(Arc<[Value]>),
     /// `start, start + 1, ...`
     Count { start: u64, count: u64 },
@@ -29,13 +29,17 @@ pub(super) struct Span {
     values: Values,
 }
 
-/// Bounds that a whole grid shares.
+/// Bounds that follow from other sections of the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// None where the file does not name one that is known.
+    /// `None` where the file does not name a known data set.
     pub(super) dataset: Option<Dataset>,
     /// Largest batch that a subset must fill.
     pub(super) batch: u32,
+}
+
+impl Bounds {
+    pub(super) const NONE: Self = Self { dataset: None, batch: 1 };
 }
 
 impl Span {
@@ -46,22 +50,20 @@ impl Span {
     /// Reads `[a, b]`, a single value, `{ count = n }` or `{ log10 = [a, b], count = n }`.
     pub(super) fn read(axis: Axis, item: &Item<'_>, bounds: &Bounds) -> Option<Self> {
         if let (axes::SEED, Ok(number)) = (axis, item.integer::<u64>("5")) {
-            // Nobody can tell the number of a seed from how many there are to be.
             let hint = format!(
-                "write `seed = [{number}]` for seed {number} alone, `seed = {{ count = {number} }}` for {number} seeds"
+                "write `seed = [{number}]` for seed {number} alone, \
+                 `seed = {{ count = {number} }}` for {number} seeds"
             );
-            item.findings.add(item.problem(format!("`seed = {number}` may mean two things"), hint));
+            item.report(format!("`seed = {number}` may mean two things"), hint);
             return None;
         }
         let values =
             if item.is_table() { read_range(axis, item)? } else { read_list(axis, item, bounds)? };
         let span = Self { axis, offset: item.offset, values };
-        // Ranges are monotone: when both ends are in bounds, all of it is.
-        if let Values::Count { .. } | Values::Log10 { .. } = span.values {
+        // Ranges are monotone: if both ends are in bounds, the whole range is.
+        if !span.is_list() {
             for end in [0, span.len() - 1] {
-                let checked = check(axis, span.get(end), bounds);
-                item.findings
-                    .keep(checked.map_err(|(problem, hint)| item.problem(problem, hint)))?;
+                item.findings.keep(check(axis, span.get(end), item, bounds))?;
             }
         }
         Some(span)
@@ -72,7 +74,7 @@ impl Span {
         matches!(self.values, Values::List(_))
     }
 
-    /// Refuses a list, read from `item`, in which a value stands twice.
+    /// Refuses a list, read from `item`, that has a value twice.
     pub(super) fn refuse_repeats(&self, item: &Item<'_>) -> Result<(), Problem> {
         let Values::List(values) = &self.values else { return Ok(()) };
         let mut seen = HashSet::new();
@@ -92,13 +94,11 @@ impl Span {
         }
     }
 
-    /// Whether some value fits. Of a range, which is monotone and may be long, the ends are asked.
+    /// Whether some value fits. A range may be long but is monotone, so its ends decide.
     pub(super) fn any(&self, fits: impl Fn(&Value) -> bool) -> bool {
         match &self.values {
             Values::List(list) => list.iter().any(fits),
-            Values::Count { .. } | Values::Log10 { .. } => {
-                [0, self.len() - 1].map(|end| self.get(end)).iter().any(fits)
-            }
+            _ => [0, self.len() - 1].map(|end| self.get(end)).iter().any(fits),
         }
     }
 
@@ -120,8 +120,9 @@ impl Span {
 fn read_list(axis: Axis, item: &Item<'_>, bounds: &Bounds) -> Option<Values> {
     let elements = item.elements();
     if elements.is_empty() {
-        let hint = format!("give it at least one value, as in `{} = {}`", axis.name, axis.example);
-        item.findings.add(item.problem(format!("axis `{}` is empty", axis.name), hint));
+        let hint =
+            format!("give it at least one value, as in `{} = {}`", axis.name, axis.example());
+        item.report(format!("axis `{}` is empty", axis.name), hint);
         return None;
     }
     let values: Vec<_> = elements
@@ -131,21 +132,22 @@ fn read_list(axis: Axis, item: &Item<'_>, bounds: &Bounds) -> Option<Values> {
     values.into_iter().collect::<Option<Arc<[_]>>>().map(Values::List)
 }
 
-/// One value, checked against the bounds of its axis.
+/// Reads one value and checks it against the bounds of its axis.
 pub(super) fn read_value(axis: Axis, item: &Item<'_>, bounds: &Bounds) -> Result<Value, Problem> {
+    let example = axis.example();
     let value = match axis.kind {
-        Kind::Whole { .. } => Value::Whole(item.integer(axis.example)?),
-        Kind::Real(_) => Value::Real(item.number(axis.example)?),
+        Kind::Whole { .. } => Value::Whole(item.integer(&example)?),
+        Kind::Real(_) => Value::Real(item.number(&example)?),
         Kind::Choice(names) => Value::Name(item.choice(names, |name| name)?),
-        Kind::Dataset => unreachable!("data sets are no axis of [grid]"),
+        Kind::Dataset => unreachable!("data sets have a reader of their own"),
     };
-    check(axis, value, bounds).map_err(|(problem, hint)| item.problem(problem, hint))
+    check(axis, value, item, bounds)
 }
 
-/// Of each named axis, the values.
+/// Allowed values of each named axis.
 pub(super) type Conditions = Vec<(Axis, HashSet<Value>)>;
 
-/// The values that must be had, on each of these axes that the table names. `called`: the table in messages.
+/// Reads the values of those axes that the table names. Messages call the table `called`.
 pub(super) fn read_conditions(
     table: &mut Table<'_>,
     called: &str,
@@ -158,8 +160,7 @@ pub(super) fn read_conditions(
         let elements = item.elements();
         if elements.is_empty() {
             let hint = format!("name a value, as in `{} = ...`, or remove the line", axis.name);
-            item.findings
-                .add(item.problem(format!("{called}: axis `{}` is empty", axis.name), hint));
+            item.report(format!("{called}: axis `{}` is empty", axis.name), hint);
         }
         let values = elements
             .iter()
@@ -184,29 +185,25 @@ fn read_range(axis: Axis, item: &Item<'_>) -> Option<Values> {
             count.map(|count| Values::Count { start, count })
         }
         _ => {
-            let hint = format!("write for example `{} = {}`", axis.name, axis.example);
-            findings
-                .add(item.problem(format!("axis `{}` cannot be such a range", axis.name), hint));
+            let hint = format!("write for example `{} = {}`", axis.name, axis.example());
+            item.report(format!("axis `{}` cannot be such a range", axis.name), hint);
             None
         }
     };
     table.finish();
-    match values? {
+    let values = values?;
+    match values {
         Values::Count { count: 0, .. } | Values::Log10 { count: 0, .. } => {
-            findings.add(
-                item.problem(format!("axis `{}` is empty: count `0`", axis.name), "count from 1"),
-            );
+            item.report(format!("axis `{}` is empty: count `0`", axis.name), "count from 1");
             None
         }
         Values::Count { start, count }
             if start.checked_add(count).is_none_or(|end| end > MAX_SEED) =>
         {
-            findings.add(
-                item.problem(format!("seeds go beyond `{MAX_SEED}`"), "lower `start` or `count`"),
-            );
+            item.report(format!("seeds go beyond `{MAX_SEED}`"), "lower `start` or `count`");
             None
         }
-        values => Some(values),
+        _ => Some(values),
     }
 }
 
@@ -225,23 +222,22 @@ fn read_exponents(axis: Axis, ends: &Item<'_>) -> Result<[f64; 2], Problem> {
 
 const MAX_SEED: u64 = i64::MAX as u64;
 
-/// The value in its normal form, or what is wrong with it and what to do.
-fn check(axis: Axis, value: Value, bounds: &Bounds) -> Result<Value, (String, String)> {
+/// The value of `item` in its normal form.
+fn check(axis: Axis, value: Value, item: &Item<'_>, bounds: &Bounds) -> Result<Value, Problem> {
     if let (axes::SUBSET_SIZE, Value::Whole(size), Some(dataset)) = (axis, value, bounds.dataset) {
         let (batch, len) = (u64::from(bounds.batch), u64::from(dataset.sizes().train_images));
         if !(batch..=len).contains(&size) {
-            let why =
-                format!("data set {dataset} has {len} training images, and a batch takes {batch}");
-            return Err((format!("{} `{size}` is not in {batch} to {len}", axis.name), why));
+            return Err(item.problem(
+                format!("{} `{size}` is not in {batch} to {len}", axis.name),
+                format!("data set {dataset} has {len} training images, and a batch takes {batch}"),
+            ));
         }
     }
-    axis.check(value).map_err(|problem| (problem, advice(axis)))
-}
-
-/// What to do about a value that is out of bounds.
-pub(super) fn advice(axis: Axis) -> String {
-    match axis.advice {
-        "" => format!("write for example `{} = {}`", axis.name, axis.example),
-        advice => advice.to_owned(),
-    }
+    axis.check(value).map_err(|problem| match axis.advice {
+        "" => {
+            let hint = format!("write for example `{} = {}`", axis.name, axis.example());
+            item.problem(problem, hint)
+        }
+        advice => item.problem(problem, advice),
+    })
 }

@@ -1,10 +1,11 @@
-//! `[[compare]]` and `[[claim]]`: which cells are compared with which, and what is expected of it. Nothing here changes a trial.
+//! `[[compare]]` and `[[claim]]`: the comparisons of cells, and what the user expects of them.
+//! Nothing here changes a trial.
 
 use std::collections::HashSet;
 
 use super::{
     axis::{Bounds, Conditions, read_conditions, read_value},
-    cells::{Cells, Changes, Place},
+    cells::{CellIndex, Cells, Changes, list_values},
     error::Problem,
     findings::Findings,
     reader::{Item, Table},
@@ -22,7 +23,7 @@ choice! {
     Selection {
         /// The last one.
         Final = "final",
-        /// The one with the highest accuracy on the test images: chosen on what it is judged by, so it flatters.
+        /// The one with the highest accuracy on the test images. They also judge it, so it flatters.
         Best = "best",
         /// The one with the highest accuracy on the validation images.
         Validation = "validation",
@@ -42,7 +43,7 @@ impl Selection {
 }
 
 choice! {
-    /// What a claim says of the mean difference between a cell and its reference.
+    /// The claimed mean difference between a cell and its reference.
     Relation {
         /// It is above the margin.
         Better = "better",
@@ -58,22 +59,22 @@ choice! {
 /// Two cells of the grid whose trials of one seed make a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contrast {
-    /// What the grid file calls it, if it has a name for it.
+    /// Name in the grid file, if it has one.
     pub name: Option<String>,
     /// The cell that is judged.
     pub cell: CellId,
-    /// What it is held against: another cell of the same subset size.
+    /// The cell that it is compared with, of the same subset size.
     pub reference: CellId,
 }
 
-/// What somebody expects: `[[claim]]`.
+/// A statement that the user made before the results: `[[claim]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
-    /// In words.
+    /// The claim in words.
     pub text: String,
-    /// Of each of the contrasts.
+    /// The claimed relation of each contrast.
     pub relation: Relation,
-    /// In shares of the test images, from 0 to 1; zero unless given.
+    /// Margin in shares of the test images, from 0 to 1; zero unless given.
     pub margin: f64,
     /// Level of significance.
     pub alpha: f64,
@@ -81,7 +82,7 @@ pub struct Claim {
     pub contrasts: Vec<Contrast>,
 }
 
-/// Contrasts that a file may name: a person reads them.
+/// Largest number of contrasts that a file may name: a person reads them.
 pub const MAX_CONTRASTS: usize = 10_000;
 
 /// Longest text of a claim or name of a contrast, in characters.
@@ -89,109 +90,89 @@ const MAX_TEXT: usize = 500;
 
 const AGAINST_HINT: &str = "name what the reference has instead, as in `against = { lambda = 0 }`";
 
-/// What a table says about the cells, before they are looked up.
+/// The cells that a table names, before they are looked up.
 #[derive(Debug)]
-struct Sides {
-    /// How messages call the table.
+pub(super) struct Sides {
+    /// The table in messages.
     table: String,
     offset: usize,
     conditions: Conditions,
     changes: Changes,
 }
 
-/// The cells that stand in a table's own keys, against the same ones with the changes of its key `against`.
+/// Reads the cells that the keys of a table name, and the changes of its key `against`.
 fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Option<Sides> {
-    let (offset, findings) = (table.offset, table.findings);
     let against = table.need("against", "{ lambda = 0 }");
     if let Some(item) = table.take(axes::SEED.name) {
-        let problem = format!("{name}: `seed` cannot choose cells");
-        findings.add(
-            item.problem(problem, "remove it: a cell is all its seeds, and they make the pairs"),
+        item.report(
+            format!("{name}: `seed` cannot choose cells"),
+            "remove it: a cell is all its seeds, and they make the pairs",
         );
     }
     let conditions = read_conditions(table, &name, &Axis::of_grid()[1..], bounds);
     let changes = read_changes(&against?, &name, bounds)?;
-    if conditions.iter().any(|(_, values)| values.is_empty()) {
-        return None;
-    }
-    Some(Sides { table: name, offset, conditions, changes })
+    let is_complete = conditions.iter().all(|(_, values)| !values.is_empty());
+    is_complete.then_some(Sides { table: name, offset: table.offset, conditions, changes })
 }
 
-/// What the reference has instead.
+/// Reads the values of the reference that differ.
 fn read_changes(against: &Item<'_>, name: &str, bounds: &Bounds) -> Option<Changes> {
-    let findings = against.findings;
-    let mut table = match against.is_table() {
-        true => against.table()?,
-        false => {
-            let problem = format!("{name}: against {} names no axis", against.shown());
-            findings.add(against.problem(problem, AGAINST_HINT));
-            return None;
-        }
-    };
+    if !against.is_table() {
+        let problem = format!("{name}: against {} names no axis", against.shown());
+        against.report(problem, AGAINST_HINT);
+        return None;
+    }
+    let mut table = against.table()?;
     if table.is_empty() {
-        findings.add(Problem::at(
-            table.offset,
-            format!("{name}: against names no axis"),
-            AGAINST_HINT,
-        ));
+        table.report(format!("{name}: against names no axis"), AGAINST_HINT);
     }
     let mut changes = Changes::new();
     for &axis in Axis::of_grid() {
-        let Some(item) = table.take(axis.name) else { continue };
-        if let axes::SEED | axes::SUBSET_SIZE = axis {
-            let problem = format!("{name}: `{}` cannot differ between the sides", axis.name);
-            let hint = "the trials of a pair have their subset and their seed in common";
-            findings.add(item.problem(problem, hint));
-        } else {
-            changes
-                .extend(findings.keep(read_value(axis, &item, bounds)).map(|value| (axis, value)));
-        }
+        let value = table.read(axis.name, |item| match axis {
+            axes::SEED | axes::SUBSET_SIZE => Err(item.problem(
+                format!("{name}: `{}` cannot differ between the sides", axis.name),
+                "the trials of a pair have their subset and their seed in common",
+            )),
+            _ => read_value(axis, item, bounds),
+        });
+        changes.extend(value.map(|value| (axis, value)));
     }
     table.finish();
     (!changes.is_empty()).then_some(changes)
 }
 
-/// Whether a cell that a table matches may lack its reference.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lacking {
-    /// It is no comparison.
-    LeftOut,
-    /// What is claimed is claimed of all cells, and none may be passed over in silence.
-    Refused,
-}
-
 impl Sides {
-    fn pairs(&self, cells: &Cells, lacking: Lacking) -> Result<Vec<(Place, Place)>, Problem> {
-        let matching = cells.matching(&self.conditions);
+    /// The pairs of cells and references.
+    ///
+    /// A cell without reference is an error if `all_need_references`, as for a claim, which is made
+    /// about all its cells. Otherwise it is skipped, unless all are.
+    fn pairs(
+        &self,
+        cells: &Cells,
+        all_need_references: bool,
+    ) -> Result<Vec<(CellIndex, CellIndex)>, Problem> {
+        let Self { table, offset, conditions, changes } = self;
+        let matching = cells.matching(conditions);
         if matching.is_empty() {
-            let problem = format!("{} matches no cell of the grid", self.table);
-            let hint = "its values must stand together in [grid] or in an [[include]]; without the function norm there is neither density nor \
-                        penalty_samples";
-            return Err(Problem::at(self.offset, problem, hint));
+            let problem = format!("{table} matches no cell of the grid");
+            let hint = "its values must stand together in [grid] or in an [[include]]; without the \
+                        function norm there is neither density nor penalty_samples";
+            return Err(Problem::at(*offset, problem, hint));
         }
-        let changes = || {
-            let changes = self
-                .changes
-                .iter()
-                .map(|(axis, value)| format!("{} {}", axis.name, value.quoted()));
-            changes.collect::<Vec<_>>().join(" and ")
-        };
+        let changed = || list_values(changes.iter().copied(), " and ");
         let mut pairs = Vec::new();
         for cell in &matching {
             let before = pairs.len();
-            pairs.extend(cells.changed(*cell, &self.changes).map(|reference| (*cell, reference)));
-            if lacking == Lacking::Refused
-                && pairs.len() == before
-                && !cells.has(*cell, &self.changes)
-            {
+            pairs.extend(cells.changed(*cell, changes).map(|reference| (*cell, reference)));
+            if all_need_references && pairs.len() == before && !cells.has(*cell, changes) {
                 let problem = format!(
-                    "{} speaks of a cell that has no reference in the grid, with {} instead: {}",
-                    self.table,
-                    changes(),
+                    "{table} names a cell that has no reference in the grid, with {} instead: {}",
+                    changed(),
                     cells.shown(*cell)
                 );
-                let hint = "name the cells that are meant, as in `subset_size = 300`, or add the reference to the grid";
-                return Err(Problem::at(self.offset, problem, hint));
+                let hint = "name the cells that are meant, as in `subset_size = 300`, \
+                            or add the reference to the grid";
+                return Err(Problem::at(*offset, problem, hint));
             }
             if pairs.len() > MAX_CONTRASTS {
                 break;
@@ -199,16 +180,12 @@ impl Sides {
         }
         if pairs.is_empty() {
             let problem = format!(
-                "{}: of the {} cells that it matches none has its reference, with {}, in the grid",
-                self.table,
+                "{table}: none of the {} cells that it matches has its reference, with {}, in the grid",
                 matching.len(),
-                changes()
+                changed()
             );
-            return Err(Problem::at(
-                self.offset,
-                problem,
-                "add the reference to the grid, or compare with another one",
-            ));
+            let hint = "add the reference to the grid, or compare with another one";
+            return Err(Problem::at(*offset, problem, hint));
         }
         Ok(pairs)
     }
@@ -216,127 +193,91 @@ impl Sides {
 
 fn read_text(item: &Item<'_>, example: &str) -> Result<String, Problem> {
     let text = item.string(example)?;
-    if text.trim().is_empty()
-        || text.chars().count() > MAX_TEXT
-        || text.chars().any(char::is_control)
-    {
-        let problem = format!(
-            "{} {} is empty, longer than {MAX_TEXT} characters or not one line",
-            item.key,
-            item.shown()
-        );
-        return Err(
-            item.problem(problem, format!("write for example `{} = \"{example}\"`", item.key))
-        );
+    let is_too_long = text.chars().count() > MAX_TEXT;
+    if text.trim().is_empty() || is_too_long || text.chars().any(char::is_control) {
+        let (key, shown) = (&item.key, item.shown());
+        return Err(item.problem(
+            format!("{key} {shown} is empty, longer than {MAX_TEXT} characters or not one line"),
+            format!("write for example `{key} = \"{example}\"`"),
+        ));
     }
     Ok(text.to_owned())
 }
 
-/// Turns places into contrasts, each pair of cells once.
-fn contrasts(
-    name: Option<&str>,
-    pairs: Vec<(Place, Place)>,
-    seen: &mut HashSet<(Place, Place)>,
-    id: &impl Fn(Place) -> CellId,
-) -> Vec<Contrast> {
-    let new = pairs.into_iter().filter(|pair| seen.insert(*pair));
-    new.map(|(cell, reference)| Contrast {
-        name: name.map(str::to_owned),
-        cell: id(cell),
-        reference: id(reference),
-    })
-    .collect()
+/// A table in messages, with its name.
+fn titled(table: &str, name: Option<&String>) -> String {
+    name.map_or(table.to_owned(), |name| format!("{table} {}", quote(name)))
 }
 
-/// A `[[compare]]`, before its cells are looked up.
-#[derive(Debug)]
-pub(super) struct CompareTable {
-    name: Option<String>,
-    sides: Sides,
-}
-
-pub(super) fn read_compare(mut table: Table<'_>, bounds: &Bounds) -> Option<CompareTable> {
-    let findings = table.findings;
-    let name = table.take("name").and_then(|item| findings.keep(read_text(&item, "function norm")));
-    let called = name
-        .as_deref()
-        .map_or("[[compare]]".to_owned(), |name| format!("[[compare]] {}", quote(name)));
-    let sides = read_sides(&mut table, called, bounds);
+/// Reads a `[[compare]]`: its name, and its cells before they are looked up.
+pub(super) fn read_compare(
+    mut table: Table<'_>,
+    bounds: &Bounds,
+) -> Option<(Option<String>, Sides)> {
+    let name = table.read("name", |item| read_text(item, "function norm"));
+    let sides = read_sides(&mut table, titled("[[compare]]", name.as_ref()), bounds);
     table.finish();
-    Some(CompareTable { name, sides: sides? })
+    Some((name, sides?))
 }
 
 /// The contrasts of all `[[compare]]`, each once, in the order of the file.
 pub(super) fn resolve_compares(
-    tables: Vec<CompareTable>,
+    tables: Vec<(Option<String>, Sides)>,
     cells: &Cells,
-    id: &impl Fn(Place) -> CellId,
     findings: &Findings,
 ) -> Vec<Contrast> {
     let (mut all, mut seen) = (Vec::new(), HashSet::new());
-    for CompareTable { name, sides } in tables.into_iter().take_while(|_| !findings.enough()) {
-        let Some(pairs) = findings.keep(sides.pairs(cells, Lacking::LeftOut)) else { continue };
-        let new = contrasts(name.as_deref(), pairs, &mut seen, id);
-        if new.is_empty() {
+    for (name, sides) in tables.into_iter().take_while(|_| !findings.enough()) {
+        let Some(pairs) = findings.keep(sides.pairs(cells, false)) else { continue };
+        let before = all.len();
+        let new = pairs.into_iter().filter(|pair| seen.insert(*pair));
+        all.extend(new.map(|pair| cells.contrast(name.as_deref(), pair)));
+        if all.len() == before {
             let problem =
                 format!("{}: each of its pairs of cells stands in a table before it", sides.table);
             let hint = "remove it: a pair is compared once, under one name";
             findings.add(Problem::at(sides.offset, problem, hint));
         }
-        all.extend(new);
         findings.keep(refuse_too_many(all.len(), sides.offset));
     }
     all
 }
 
-/// A `[[claim]]`, before its cells are looked up.
-#[derive(Debug)]
-pub(super) struct ClaimTable {
-    text: String,
-    relation: Relation,
-    margin: f64,
-    alpha: f64,
-    sides: Sides,
-}
-
-pub(super) fn read_claim(mut table: Table<'_>, bounds: &Bounds) -> Option<ClaimTable> {
+/// Reads a `[[claim]]`: the claim without its contrasts, and its cells before they are looked up.
+pub(super) fn read_claim(mut table: Table<'_>, bounds: &Bounds) -> Option<(Claim, Sides)> {
     let findings = table.findings;
     let text = table.need("text", "\"the function norm helps\"");
     let text = text.and_then(|item| findings.keep(read_text(&item, "the function norm helps")));
-    let called =
-        text.as_deref().map_or("[[claim]]".to_owned(), |text| format!("[[claim]] {}", quote(text)));
+    let called = titled("[[claim]]", text.as_ref());
     let is = table.need("is", "\"better\"");
     let relation =
         is.as_ref().and_then(|is| findings.keep(is.choice(Relation::ALL, Relation::name)));
     let margin = table.take("margin_points");
     if let (None, Some(Relation::NotWorse | Relation::Equal), Some(is)) = (&margin, relation, &is) {
-        let problem = format!("{called}: {} needs a margin", is.shown());
         let hint = "add how many percentage points do not matter, as in `margin_points = 0.5`";
-        findings.add(is.problem(problem, hint));
+        is.report(format!("{called}: {} needs a margin", is.shown()), hint);
     }
     let margin = margin.map_or(Some(0.0), |item| findings.keep(read_margin(&item)));
     let alpha = table.get("alpha", 0.05, read_alpha);
     let sides = read_sides(&mut table, called, bounds);
     table.finish();
-    Some(ClaimTable { text: text?, relation: relation?, margin: margin?, alpha, sides: sides? })
+    let (text, relation, margin) = (text?, relation?, margin?);
+    Some((Claim { text, relation, margin, alpha, contrasts: Vec::new() }, sides?))
 }
 
-/// All `[[claim]]`.
+/// All `[[claim]]` with their contrasts.
 pub(super) fn resolve_claims(
-    tables: Vec<ClaimTable>,
+    tables: Vec<(Claim, Sides)>,
     cells: &Cells,
-    id: &impl Fn(Place) -> CellId,
     findings: &Findings,
 ) -> Vec<Claim> {
     let (mut claims, mut count) = (Vec::new(), 0);
-    for ClaimTable { text, relation, margin, alpha, sides } in
-        tables.into_iter().take_while(|_| !findings.enough())
-    {
-        let Some(pairs) = findings.keep(sides.pairs(cells, Lacking::Refused)) else { continue };
-        let contrasts = contrasts(None, pairs, &mut HashSet::new(), id);
-        count += contrasts.len();
+    for (mut claim, sides) in tables.into_iter().take_while(|_| !findings.enough()) {
+        let Some(pairs) = findings.keep(sides.pairs(cells, true)) else { continue };
+        claim.contrasts = pairs.into_iter().map(|pair| cells.contrast(None, pair)).collect();
+        count += claim.contrasts.len();
         findings.keep(refuse_too_many(count, sides.offset));
-        claims.push(Claim { text, relation, margin, alpha, contrasts });
+        claims.push(claim);
     }
     claims
 }
@@ -349,13 +290,13 @@ fn refuse_too_many(count: usize, offset: usize) -> Result<(), Problem> {
     Err(Problem::at(offset, problem, "name fewer cells, as in `subset_size = 300`"))
 }
 
-/// Percentage points, as a share.
+/// Reads percentage points; returns them as a share.
 fn read_margin(item: &Item<'_>) -> Result<f64, Problem> {
     match item.number("0.5")? {
         points if points > 0.0 && points < 100.0 => Ok(points / 100.0),
         points => Err(item.problem(
             format!("margin_points `{points}` is not between 0 and 100"),
-            "percentage points of accuracy, as in `margin_points = 0.5`",
+            "give percentage points of accuracy, as in `margin_points = 0.5`",
         )),
     }
 }
@@ -365,19 +306,22 @@ fn read_alpha(item: &Item<'_>) -> Result<f64, Problem> {
         alpha if alpha > 0.0 && alpha < 0.5 => Ok(alpha),
         alpha => Err(item.problem(
             format!("alpha `{alpha}` is not between 0 and 0.5"),
-            "how often a claim that is false may be held, as in `alpha = 0.05`",
+            "give how often a false claim may be held, as in `alpha = 0.05`",
         )),
     }
 }
 
-/// `[select]`, of trials with so many validation images.
+/// Reads `[select]`, for trials with so many validation images.
 pub(super) fn read_select(mut table: Table<'_>, validation: u32) -> Selection {
-    let selection = table.get("by", Selection::Final, |item| match item.choice(Selection::ALL, Selection::name)? {
-        Selection::Validation if validation == 0 => {
-            let hint = "add for example `validation = 1000` to [data]; trials with another number are other trials";
-            Err(item.problem("by `validation`: the trials have no validation images", hint))
+    let selection = table.get("by", Selection::Final, |item| {
+        let selection = item.choice(Selection::ALL, Selection::name)?;
+        if selection == Selection::Validation && validation == 0 {
+            let hint = "add for example `validation = 1000` to [data]; \
+                        trials with another number are other trials";
+            let problem = "by `validation`: the trials have no validation images";
+            return Err(item.problem(problem, hint));
         }
-        selection => Ok(selection),
+        Ok(selection)
     });
     table.finish();
     selection

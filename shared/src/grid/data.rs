@@ -1,42 +1,36 @@
-//! The data set of `[data]`: published ones and the synthetic digits by name, those of the user's own by what they are.
+//! The data set of `[data]`: published ones and the synthetic digits by name, a user's own by its
+//! description.
 
 use std::ops::RangeInclusive;
 
 use super::{
     error::Problem,
-    findings::{missing, nearest},
+    findings::missing,
     reader::{Item, Table},
 };
 use crate::{
     catalogue::Origin,
     dataset::{self, CHANNELS, CLASSES, Dataset, IDX, IdxDataset, SIDES, Sizes},
-    ids::DataDigest,
     image::ImageShape,
 };
 
-/// The keys that describe a data set of the user's own.
+/// The keys that describe a user's own data set.
 const DESCRIPTION: [&str; 7] =
     ["digest", "height", "width", "channels", "classes", "train_images", "test_images"];
 
-/// The data set; nothing where it cannot be known.
+/// Reads the data set; `None` where it is wrong.
 pub(super) fn read_dataset(data: &mut Table<'_>) -> Option<Dataset> {
     let item = data.need("dataset", "\"mnist\"")?;
-    let name = data.findings.keep(item.string("mnist"))?;
-    if name == IDX {
+    let findings = data.findings;
+    let name = findings.keep(item.choice(&dataset::names(), |name| name));
+    if name == Some(IDX) {
         return read_idx(data).map(Dataset::Idx);
     }
-    let parsed = name.parse::<Dataset>().map_err(|_| {
-        let meant = nearest(name, dataset::names().into_iter())
-            .map(|name| format!("did you mean `{name}`? "));
-        let hint = format!("{}one of {}", meant.unwrap_or_default(), dataset::names().join(", "));
-        item.problem(format!("dataset {} is unknown", item.shown()), hint)
-    });
-    let named = data.findings.keep(parsed);
-    // Its other keys are known, whatever it is.
-    let description = DESCRIPTION.map(|key| data.take(key));
+    // A typing mistake in the name makes no other key unknown.
+    let described = DESCRIPTION.map(|key| data.take(key)).into_iter().flatten().next();
     let seed = data.take("seed");
-    let dataset = named?;
-    data.findings.keep(read_named(dataset, description.into_iter().flatten().next(), seed))
+    let dataset = name?.parse().ok()?;
+    findings.keep(read_named(dataset, described, seed))
 }
 
 /// A data set that has a name.
@@ -46,10 +40,9 @@ fn read_named(
     seed: Option<Item<'_>>,
 ) -> Result<Dataset, Problem> {
     if let Some(item) = described {
-        let hint = format!("only images of your own, `dataset = \"{IDX}\"`, are described so");
-        return Err(
-            item.problem(format!("`{}` does not go with data set {dataset}", item.key), hint)
-        );
+        let problem = format!("`{}` does not go with data set {dataset}", item.key);
+        let hint = format!("remove it: only your own images, `dataset = \"{IDX}\"`, have it");
+        return Err(item.problem(problem, hint));
     }
     match (dataset, seed) {
         (Dataset::Named { entry, .. }, Some(seed))
@@ -59,60 +52,58 @@ fn read_named(
         }
         (_, Some(seed)) => Err(seed.problem(
             format!("data set {dataset} has no seed"),
-            "only the synthetic digits are generated; seeds of trials stand in [grid]",
+            "remove it: only the synthetic digits are generated; seeds of trials stand in [grid]",
         )),
         (_, None) => Ok(dataset),
     }
 }
 
+const INSPECT: &str = "`swfn-worker inspect DIR` prints this table for the files in DIR";
+
 fn read_idx(data: &mut Table<'_>) -> Option<IdxDataset> {
-    let (offset, findings) = (data.offset, data.findings);
-    let channels = data.take("channels");
+    let findings = data.findings;
+    let channels = data.get("channels", 1, read_channels);
     let mut need = |key| {
-        let item = data.take(key);
-        if item.is_none() {
-            let hint = "`swfn-worker inspect DIR` prints this table for the files in DIR";
-            findings.add(Problem::at(offset, missing(key, "[data]"), hint));
+        if data.peek(key).is_none() {
+            data.report(missing(key, "[data]"), INSPECT);
         }
-        item
+        data.take(key)
     };
+    let digest = need("digest").and_then(|item| {
+        let problem =
+            || format!("digest {} is not 64 hexadecimal digits in lower case", item.shown());
+        let digest = item.string("...").map(str::parse);
+        findings.keep(digest.and_then(|id| id.map_err(|_| item.problem(problem(), INSPECT))))
+    });
     let scale = "pad or scale the images: the networks need these sizes";
-    let digest = need("digest").and_then(|item| findings.keep(read_digest(&item)));
     let height = need("height").and_then(|item| findings.keep(within(&item, &SIDES, scale)));
     let width = need("width").and_then(|item| findings.keep(within(&item, &SIDES, scale)));
-    let channels = match channels {
-        None => Some(1),
-        Some(item) => findings.keep(read_channels(&item)),
-    };
     let labels = "labels are bytes, from 0 to one below the number of classes";
     let classes = need("classes").and_then(|item| findings.keep(within(&item, &CLASSES, labels)));
     let train_images = need("train_images").and_then(|item| findings.keep(item.count("60000")));
     let test_images = need("test_images").and_then(|item| findings.keep(item.count("10000")));
-    let image = ImageShape { height: height?, width: width?, channels: channels? };
-    let sizes =
-        Sizes { image, classes: classes?, train_images: train_images?, test_images: test_images? };
+    let image = ImageShape { height: height?, width: width?, channels };
+    let (train_images, test_images) = (train_images?, test_images?);
+    let sizes = Sizes { image, classes: classes?, train_images, test_images };
     Some(IdxDataset { digest: digest?, sizes })
 }
 
 fn read_channels(item: &Item<'_>) -> Result<u32, Problem> {
-    match item.integer::<u32>("3")? {
-        channels if CHANNELS.contains(&channels) => Ok(channels),
-        channels => {
-            let problem =
-                format!("channels `{channels}` is neither 1 (grey) nor 3 (red, green and blue)");
-            Err(item.problem(
-                problem,
-                "convert the images: `swfn-worker inspect DIR` prints this table for them",
-            ))
-        }
+    let channels = item.integer("3")?;
+    if CHANNELS.contains(&channels) {
+        return Ok(channels);
     }
+    let problem = format!("channels `{channels}` is neither 1 (grey) nor 3 (red, green and blue)");
+    Err(item.problem(problem, format!("convert the images: {INSPECT}")))
 }
 
-fn read_digest(item: &Item<'_>) -> Result<DataDigest, Problem> {
-    item.string("...")?.parse().map_err(|_| {
-        let problem = format!("digest {} is not 64 hexadecimal digits in lower case", item.shown());
-        item.problem(problem, "`swfn-worker inspect DIR` prints it for the files in DIR")
-    })
+fn within(item: &Item<'_>, range: &RangeInclusive<u32>, hint: &str) -> Result<u32, Problem> {
+    let (from, to) = (range.start(), range.end());
+    let value = item.integer(&from.to_string())?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(item.problem(format!("{} `{value}` is not in {from} to {to}", item.key), hint))
 }
 
 impl IdxDataset {
@@ -123,18 +114,9 @@ impl IdxDataset {
         let channels =
             if *channels == 1 { String::new() } else { format!("channels = {channels}\n") };
         format!(
-            "[data]\ndataset = \"{IDX}\"\ndigest = \"{digest}\"\nheight = {height}\nwidth = {width}\n{channels}\
-             classes = {classes}\ntrain_images = {train_images}\ntest_images = {test_images}\n"
+            "[data]\ndataset = \"{IDX}\"\ndigest = \"{digest}\"\nheight = {height}\nwidth = {width}\n\
+             {channels}classes = {classes}\ntrain_images = {train_images}\n\
+             test_images = {test_images}\n"
         )
-    }
-}
-
-fn within(item: &Item<'_>, range: &RangeInclusive<u32>, hint: &str) -> Result<u32, Problem> {
-    let (from, to) = (range.start(), range.end());
-    match item.integer::<u32>(&from.to_string())? {
-        value if range.contains(&value) => Ok(value),
-        value => {
-            Err(item.problem(format!("{} `{value}` is not in {from} to {to}", item.key), hint))
-        }
     }
 }

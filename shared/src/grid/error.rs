@@ -1,4 +1,4 @@
-//! What is wrong with a grid file: all of it, each with its place and what to do.
+//! The mistakes in a grid file: all of them, each with its place and a hint.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use std::fmt;
 pub struct GridError {
     /// The file, as the user named it.
     pub file: String,
-    /// At least one, in the order of the file.
+    /// At least one mistake, in the order of the file.
     pub mistakes: Vec<Mistake>,
-    /// Whether there are more than those.
+    /// Whether there are more mistakes than those.
     pub more: bool,
 }
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// Line and column, from 1, where the problem has a place.
     pub place: Option<(usize, usize)>,
-    /// What is wrong; names the offending value.
+    /// The problem; names the offending value.
     pub problem: String,
-    /// What to do.
+    /// What the user can do.
     pub hint: String,
 }
 
@@ -40,10 +40,10 @@ impl fmt::Display for GridError {
 
 impl std::error::Error for GridError {}
 
-/// A problem before the file's name and the line are known.
+/// A mistake before the file's name and the line are known.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
-    /// Byte offset in the text.
+    /// Byte offset in the text, where the problem has a place.
     pub(super) offset: Option<usize>,
     pub(super) problem: String,
     pub(super) hint: String,
@@ -51,7 +51,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn at(offset: usize, problem: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { offset: Some(offset), problem: problem.into(), hint: hint.into() }
+        Self { offset: Some(offset), ..Self::somewhere(problem, hint) }
     }
 
     pub(super) fn somewhere(problem: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -62,8 +62,7 @@ impl Problem {
         let place = self.offset.map(|offset| {
             let before = &text.as_bytes()[..offset.min(text.len())];
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            let start =
-                before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
         });
         Mistake { place, problem: self.problem, hint: self.hint }

@@ -9,16 +9,16 @@ use super::{
     blocks::{check_effects, read_blocks, read_exclude, tables_of},
     cells::Cells,
     compare::{
-        Claim, ClaimTable, CompareTable, Contrast, Selection, read_claim, read_compare,
-        read_select, resolve_claims, resolve_compares,
+        Claim, Contrast, Selection, read_claim, read_compare, read_select, resolve_claims,
+        resolve_compares,
     },
     data::read_dataset,
     error::{GridError, Problem},
-    expand::{Block, Exclude, Point},
+    expand::{Block, Exclude, Point, is_kept},
     findings::Findings,
     reader::{Item, Table},
     settings::{
-        RunSettings, read_artifacts, read_classifier, read_run, read_section, read_setting,
+        RunSettings, read_artifacts, read_classifier, read_run, read_section, read_settings,
     },
 };
 use crate::{
@@ -28,10 +28,10 @@ use crate::{
     trial::{Architecture, Density, Epochs, TrialSpec},
 };
 
-/// Trials beyond which a grid is refused unless the user says otherwise.
+/// Largest number of trials of a grid, unless the user raises it.
 pub const DEFAULT_MAX_TRIALS: u64 = 1_000_000;
 
-/// A grid file is written by a person; what is larger is some other file.
+/// Largest grid file: a person writes it, and a larger file is something else.
 pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// A grid file, validated.
@@ -43,13 +43,13 @@ pub struct Grid {
     pub run: RunSettings,
     /// `[artifacts]`.
     pub artifacts: Artifacts,
-    /// `[select]`: which evaluation counts. Like what is compared and claimed, it changes no trial.
+    /// `[select]`: the evaluation that counts. Like comparisons and claims, it changes no trial.
     pub selection: Selection,
     /// `[[claim]]`.
     pub claims: Vec<Claim>,
     /// `[[compare]]`; the usual ones if there is none.
     compares: Option<Vec<Contrast>>,
-    /// What all trials have in common, with a function norm.
+    /// The settings of all trials, with a function norm.
     base: TrialSpec,
     /// The grid itself, then one block for each include.
     blocks: Vec<Block>,
@@ -57,33 +57,39 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Where the images come from.
+    /// The source of the images.
     pub fn dataset(&self) -> Dataset {
         self.base.dataset
     }
 
-    /// Reads the text of a grid file. `file` is how messages call it.
+    /// Reads the text of a grid file. Messages call the file `file`.
+    ///
+    /// # Errors
+    /// The file has mistakes, or more than `max_trials` trials.
     pub fn parse(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
         Self::parse_with(file, text, max_trials, |_| Epochs::Continuous)
     }
 
-    /// Reads it as it was read before it could say how epochs go: each evaluation started a fresh one.
+    /// Reads a file from before files could name epochs: each evaluation started a fresh one.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
     pub fn parse_before_epochs(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
         Self::parse_with(file, text, max_trials, |every| Epochs::Restart { every })
     }
 
-    /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
     fn parse_with(
         file: &str,
         text: &str,
         max_trials: u64,
-        unsaid: fn(u32) -> Epochs,
+        unnamed_epochs: fn(u32) -> Epochs,
     ) -> Result<Self, GridError> {
         let findings = Findings::default();
         match DeTable::parse(text) {
             Ok(table) => {
-                let top = Table::new("the file", 0, table.get_ref(), &findings);
-                if let Some(grid) = read(top, max_trials, unsaid).filter(|_| findings.none()) {
+                let top = Table::new("the file".to_owned(), 0, table.get_ref(), &findings);
+                let grid = read(top, max_trials, unnamed_epochs);
+                if let Some(grid) = grid.filter(|_| findings.none()) {
                     return Ok(grid);
                 }
             }
@@ -96,67 +102,35 @@ impl Grid {
         Err(findings.into_error(file, text))
     }
 
-    /// What is compared with what: as `[[compare]]` says, or else each cell with the same one at lambda = 0, and each regulariser with
-    /// none. Each pair of cells stands there once.
+    /// The pairs of cells to compare, each once.
+    ///
+    /// `[[compare]]` names them. Without it, each cell is compared with the same one at lambda = 0,
+    /// and each regulariser with `none`.
     pub fn contrasts(&self) -> Vec<Contrast> {
         let usual = || {
-            let Some(cells) = Cells::new(self.points()) else { return Vec::new() };
-            let id = |place| self.trial(cells.point(place)).cell();
+            let Some(cells) = Cells::new(self.points(), self.base) else { return Vec::new() };
             let pairs = cells.usual_pairs().into_iter();
-            pairs
-                .map(|(cell, reference)| Contrast {
-                    name: None,
-                    cell: id(cell),
-                    reference: id(reference),
-                })
-                .collect()
+            pairs.map(|pair| cells.contrast(None, pair)).collect()
         };
         self.compares.clone().unwrap_or_else(usual)
     }
 
-    /// Whether the file says what to compare.
+    /// Whether the file has a `[[compare]]`.
     pub fn names_contrasts(&self) -> bool {
         self.compares.is_some()
     }
 
-    /// Looks up the cells that these tables name.
-    fn resolve(
-        &mut self,
-        compares: Option<Vec<CompareTable>>,
-        claims: Vec<ClaimTable>,
-        findings: &Findings,
-    ) {
-        if compares.is_none() && claims.is_empty() {
-            return;
-        }
-        let Some(cells) = Cells::new(self.points()) else {
-            findings.add(Problem::somewhere(
-                "the grid has too many cells to compare them, with [[compare]] or [[claim]]",
-                "take values off its axes",
-            ));
-            return;
-        };
-        let id = |place| self.trial(cells.point(place)).cell();
-        let compares = compares.map(|tables| resolve_compares(tables, &cells, &id, findings));
-        let claims = resolve_claims(claims, &cells, &id, findings);
-        (self.compares, self.claims) = (compares, claims);
-    }
-
-    /// The trials, each once, in the order in which they are handed out. Two points that name the same computation are one trial.
+    /// The trials, each once, in the order in which they are handed out. Points that name the same
+    /// computation are one trial.
     pub fn trials(&self) -> impl Iterator<Item = TrialSpec> + '_ {
         let mut seen = HashSet::new();
-        self.points().map(|point| self.trial(&point)).filter(move |trial| seen.insert(trial.id()))
+        let trials = self.points().map(|point| point.trial(&self.base));
+        trials.filter(move |trial| seen.insert(trial.id()))
     }
 
     fn points(&self) -> impl Iterator<Item = Point> + '_ {
-        let kept = |point: &Point| !self.excludes.iter().any(|exclude| exclude.matches(point));
-        self.blocks.iter().flat_map(Block::points).filter(kept)
-    }
-
-    fn trial(&self, point: &Point) -> TrialSpec {
-        let mut spec = self.base;
-        point.values().for_each(|(axis, value)| axis.set(&mut spec, value));
-        spec
+        let points = self.blocks.iter().flat_map(Block::points);
+        points.filter(|point| is_kept(point, &self.excludes))
     }
 
     fn check_size(&self, max_trials: u64) -> Result<(), Problem> {
@@ -164,16 +138,12 @@ impl Grid {
         if total.is_none_or(|total| total > max_trials) {
             let count = total.map_or("more than 2^64".to_owned(), |total| total.to_string());
             let problem = format!("the grid has `{count}` points, and the limit is {max_trials}");
-            return Err(Problem::somewhere(
-                problem,
-                "take values off its axes, or raise the limit with --max-trials",
-            ));
+            let hint = "take values off its axes, or raise the limit with --max-trials";
+            return Err(Problem::somewhere(problem, hint));
         }
         if self.points().next().is_none() {
-            return Err(Problem::somewhere(
-                "the grid has no points: [[exclude]] takes them all",
-                "exclude less",
-            ));
+            let problem = "the grid has no points: [[exclude]] takes them all";
+            return Err(Problem::somewhere(problem, "exclude less"));
         }
         Ok(())
     }
@@ -181,11 +151,11 @@ impl Grid {
 
 const TOML_HINT: &str = "see https://toml.io; strings need quotes, and each key stands once";
 
-/// The grid, if nothing is wrong that keeps it from being one.
-fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Option<Grid> {
+/// Reads the grid; `None` if a mistake keeps it from being one.
+fn read(mut top: Table<'_>, max_trials: u64, unnamed_epochs: fn(u32) -> Epochs) -> Option<Grid> {
     let findings = top.findings;
     if let Some(version) = top.need("version", "1") {
-        // Of a file of another version nothing else can be told.
+        // A file of another version may have other keys, so nothing else is checked.
         findings.keep(read_version(&version))?;
     }
     let name = top.need("name", "\"quick\"").and_then(|item| findings.keep(read_name(&item)));
@@ -198,8 +168,9 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Optio
     top.finish();
 
     let mut base = TrialSpec::PUBLISHED.with(axes::LAMBDA, Value::Real(1.0));
-    let (dataset, validation) = data.map_or((None, None), |data| read_data(data, &mut base));
-    read_classifier(classifier, &mut base, unsaid);
+    let validation = data.as_ref().and_then(|data| data.peek(VALIDATION.name));
+    let dataset = data.and_then(|data| read_data(data, &mut base));
+    read_classifier(classifier, &mut base, unnamed_epochs);
     read_section(vae, Section::Vae, &mut base);
     read_section(penalty, Section::Penalty, &mut base);
     let (artifacts, run) = (read_artifacts(artifacts), read_run(run));
@@ -208,10 +179,10 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Optio
     let blocks = grid.and_then(|grid| read_blocks(grid, zips, includes, &bounds));
     let excludes: Vec<_> =
         tables_of(excludes).into_iter().map(|table| read_exclude(table, &bounds)).collect();
-    let compares = compares
-        .map(|item| item.tables().into_iter().filter_map(|table| read_compare(table, &bounds)));
-    let compares = compares.map(Iterator::collect);
-    let claims =
+    let compares: Option<Vec<_>> = compares.map(|item| {
+        item.tables().into_iter().filter_map(|table| read_compare(table, &bounds)).collect()
+    });
+    let claims: Vec<_> =
         tables_of(claims).into_iter().filter_map(|table| read_claim(table, &bounds)).collect();
     let (name, blocks) = (name?, blocks?);
     base.dataset = dataset?;
@@ -236,7 +207,18 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Optio
     if findings.none() {
         check_effects(&grid.blocks, &grid.excludes, findings);
     }
-    grid.resolve(compares, claims, findings);
+    if compares.is_some() || !claims.is_empty() {
+        match Cells::new(grid.points(), base) {
+            Some(cells) => {
+                grid.compares = compares.map(|tables| resolve_compares(tables, &cells, findings));
+                grid.claims = resolve_claims(claims, &cells, findings);
+            }
+            None => findings.add(Problem::somewhere(
+                "the grid has too many cells to compare them, with [[compare]] or [[claim]]",
+                "take values off its axes",
+            )),
+        }
+    }
     Some(grid)
 }
 
@@ -248,25 +230,16 @@ fn read_version(version: &Item<'_>) -> Result<(), Problem> {
     Err(version.problem(problem, "this program reads version 1"))
 }
 
-/// The data set of `[data]`, which may be missing or wrong, and the item that says how many validation images there are.
-fn read_data<'t>(
-    mut table: Table<'t>,
-    base: &mut TrialSpec,
-) -> (Option<Dataset>, Option<Item<'t>>) {
+/// Reads `[data]`; `None` if the data set is missing or wrong.
+fn read_data(mut table: Table<'_>, base: &mut TrialSpec) -> Option<Dataset> {
     let dataset = read_dataset(&mut table);
-    let mut validation = None;
-    for axis in Axis::of_section(Section::Data).filter(|axis| !matches!(axis.kind, Kind::Dataset)) {
-        let Some(item) = table.take(axis.name) else { continue };
-        if let Some(value) = table.findings.keep(read_setting(axis, &item)) {
-            axis.set(base, value);
-        }
-        validation = Some(item).filter(|_| axis == VALIDATION).or(validation);
-    }
+    let axes = Axis::of_section(Section::Data);
+    read_settings(&mut table, axes.filter(|axis| !matches!(axis.kind, Kind::Dataset)), base);
     table.finish();
-    (dataset, validation)
+    dataset
 }
 
-/// Validation images come from what subsets leave of the training images.
+/// Checks that the subsets leave enough training images for validation.
 fn check_validation(block: &Block, item: &Item<'_>, base: &TrialSpec) -> Result<(), Problem> {
     let (images, all) = (base.validation, u64::from(base.dataset.sizes().train_images));
     let too_large =
@@ -279,9 +252,9 @@ fn check_validation(block: &Block, item: &Item<'_>, base: &TrialSpec) -> Result<
     Err(item.problem(problem, "lower it, or subset_size"))
 }
 
-/// What no axis can know by itself: batches that do not go together with other axes.
+/// Checks batches that do not go together with values of axes.
 fn check_batches(block: &Block, base: &TrialSpec) -> Result<(), Problem> {
-    let below = |value: &Value, least: u32| matches!(value, Value::Whole(count) if *count < u64::from(least));
+    let below = |value: &Value, least: u32| value.number() < least.into();
     let sampled = |value: &Value| {
         Density::by_name(value.name()).is_some_and(|density| density.family().is_some())
     };
@@ -291,11 +264,8 @@ fn check_batches(block: &Block, base: &TrialSpec) -> Result<(), Problem> {
         && block.axis_with(axes::DENSITY, sampled).is_some()
     {
         let problem = format!("subset_size has values below `{batch}`, a batch of the VAE");
-        return Err(Problem::at(
-            span.offset,
-            problem,
-            "raise them, lower batch_size in [vae], or set lambda = 0",
-        ));
+        let hint = "raise them, lower batch_size in [vae], or set lambda = 0";
+        return Err(Problem::at(span.offset, problem, hint));
     }
     let normed = |value: &Value| {
         Architecture::by_name(value.name()).is_some_and(Architecture::has_batch_norm)
@@ -315,7 +285,8 @@ fn read_name(item: &Item<'_>) -> Result<String, Problem> {
     let name = item.string("quick")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !(1..=64).contains(&name.len()) || name.starts_with('.') || !name.chars().all(allowed) {
-        let hint = "1 to 64 letters, digits, `-`, `_` or `.`, not starting with a dot: it names the run directory";
+        let hint = "write 1 to 64 letters, digits, `-`, `_` or `.`, and no dot at the beginning: \
+                    it names the run directory";
         return Err(item.problem(format!("name {} cannot name a sweep", item.shown()), hint));
     }
     Ok(name.to_owned())

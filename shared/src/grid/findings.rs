@@ -1,17 +1,18 @@
-//! What is found wrong while a grid file is read. Reading goes on, so that one run tells of all.
+//! The mistakes that are found while a grid file is read. Reading goes on, so that one run reports
+//! all of them.
 
 use std::cell::{Cell, RefCell};
 
 use super::error::{GridError, Problem};
 use crate::{axes, quote::quote};
 
-/// Mistakes that a message lists: more would scroll away.
+/// Largest number of mistakes in a message: more would scroll away.
 const SHOWN: usize = 10;
 
-/// Mistakes that are kept: files may be made to have many.
+/// Largest number of mistakes that are kept: a file may be made to have many.
 const KEPT: usize = 1_000;
 
-/// What people write for a key, and the key.
+/// Words that people write for a key, and the key.
 const ALIASES: [(&str, &str); 9] = [
     ("lr", "learning_rate"),
     ("wd", "weight_decay"),
@@ -29,20 +30,19 @@ const ALIASES: [(&str, &str); 9] = [
 pub(super) struct Unknown {
     pub(super) offset: usize,
     pub(super) key: String,
-    /// Its value, if that is a whole number.
+    /// The value, if it is a whole number.
     pub(super) number: Option<u64>,
-    /// How messages call the table.
+    /// The table in messages.
     pub(super) table: String,
     pub(super) known: Vec<&'static str>,
 }
 
 impl Unknown {
-    /// The key of its own table that was meant.
+    /// The key of the same table that the user probably meant.
     fn meant(&self) -> Option<&'static str> {
-        let known = || self.known.iter().copied();
-        known()
-            .find(|known| alias(&self.key) == Some(known))
-            .or_else(|| nearest(&self.key, known()))
+        alias(&self.key)
+            .filter(|key| self.known.contains(key))
+            .or_else(|| nearest(&self.key, self.known.iter().copied()))
     }
 }
 
@@ -50,17 +50,18 @@ fn alias(written: &str) -> Option<&'static str> {
     ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(written)).map(|(_, key)| *key)
 }
 
-/// That a table lacks a key.
+/// The problem of a table that lacks a key.
 pub(super) fn missing(key: &str, table: &str) -> String {
     format!("`{key}` is missing in {table}")
 }
 
-/// The mistakes so far. What a key was meant to be is known when all sections have told their keys.
+/// The mistakes so far. An unknown key is explained at the end, when the keys of all sections are
+/// known.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: RefCell<Vec<Problem>>,
     unknown: RefCell<Vec<Unknown>>,
-    /// Of each section, its name in brackets and its keys.
+    /// The name of each section in brackets, and its keys.
     sections: RefCell<Vec<(String, Vec<&'static str>)>>,
     more: Cell<bool>,
 }
@@ -71,7 +72,7 @@ impl Findings {
         if problems.len() < KEPT { problems.push(problem) } else { self.more.set(true) }
     }
 
-    /// The value; a problem is put to the others.
+    /// The value; a problem joins the others.
     pub(super) fn keep<T>(&self, result: Result<T, Problem>) -> Option<T> {
         result.map_err(|problem| self.add(problem)).ok()
     }
@@ -81,27 +82,27 @@ impl Findings {
         if all.len() < KEPT { all.push(unknown) } else { self.more.set(true) }
     }
 
-    /// The keys that a section knows.
+    /// Adds a section and the keys that it knows.
     pub(super) fn add_section(&self, name: &str, keys: &[&'static str]) {
         self.sections.borrow_mut().push((name.to_owned(), keys.to_vec()));
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there are no mistakes so far.
     pub(super) fn none(&self) -> bool {
         self.problems.borrow().is_empty() && self.unknown.borrow().is_empty()
     }
 
-    /// Whether there are as many as a message lists: to look for more would take time.
+    /// Whether there are more than a message lists. Looking for others would only take time.
     pub(super) fn enough(&self) -> bool {
         self.problems.borrow().len() > SHOWN
     }
 
-    /// The error that names them all, in the order of the file; those without a place come last.
+    /// The error with all mistakes in the order of the file; those without a place come last.
     pub(super) fn into_error(self, file: &str, text: &str) -> GridError {
         let (sections, unknown) = (self.sections.into_inner(), self.unknown.into_inner());
         let mut problems = self.problems.into_inner();
         for unknown in &unknown {
-            // A slip in the name of a key is one mistake, not two.
+            // A typing mistake in a key is one mistake, not also a missing key.
             let lacks = unknown.meant().map(|key| missing(key, &unknown.table));
             problems.retain(|problem| Some(&problem.problem) != lacks.as_ref());
             problems.push(explain(unknown, &sections));
@@ -114,7 +115,7 @@ impl Findings {
     }
 }
 
-/// What somebody may have meant by a key.
+/// Explains an unknown key by what the user may have meant.
 fn explain(unknown: &Unknown, sections: &[(String, Vec<&'static str>)]) -> Problem {
     let Unknown { offset, key, number, table, known } = unknown;
     let here = || format!("known here: {}", known.join(", "));
@@ -145,18 +146,17 @@ fn explain(unknown: &Unknown, sections: &[(String, Vec<&'static str>)]) -> Probl
     Problem::at(*offset, format!("key {} is unknown in {table}", quote(key)), hint)
 }
 
-/// The one that is written almost so: with a letter in four wrong, or in another case.
+/// The name that is written almost so: with one letter in four wrong, or in another case.
 pub(super) fn nearest<'c>(written: &str, all: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    /// No name is as long.
-    const LONGEST: usize = 40;
-    if written.len() > LONGEST {
+    // No name is as long.
+    if written.len() > 40 {
         return None;
     }
     let written = written.to_lowercase().replace(['-', ' '], "_");
     let distance = |name: &str| strsim::osa_distance(&written, &name.replace('-', "_"));
     let most = (written.chars().count() / 4).max(1);
     let near = all.map(|name| (distance(name), name)).filter(|(distance, name)| {
-        // One letter for another is no slip in a name of two.
+        // A name of two letters with one wrong letter is not similar.
         *distance <= most && *distance < name.len().min(written.len())
     });
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)

@@ -92,7 +92,7 @@ fn files_that_are_made_to_do_harm_are_answered_soon() {
             "comparisons that match all cells",
             wide.replace("1_000_000", "100_000")
                 + &"[[compare]]\nagainst={lambda=0}\n".repeat(1_000),
-            "none has its reference",
+            "has its reference, with lambda `0`, in the grid",
         ),
         (
             "claims that match nothing but one cell",

@@ -1,4 +1,4 @@
-//! A walk over TOML that remembers where everything stands and refuses what nobody asked for.
+//! A walk over TOML that knows the place of everything, and refuses keys that nothing reads.
 
 use std::str::FromStr;
 
@@ -11,17 +11,17 @@ use super::{
 };
 use crate::quote::quote;
 
-/// Tables of one kind beyond which a file is refused: each exclude is held against each point.
+/// Largest number of tables of one kind: each exclude is compared with each point.
 const MAX_TABLES: usize = 1_000;
 
-/// Unknown keys of one table that are told of, at most.
+/// Largest number of unknown keys of one table that are reported.
 const MAX_UNKNOWN: usize = 20;
 
 /// One TOML value that knows the name of its key.
 #[derive(Debug, Clone)]
 pub(super) struct Item<'t> {
     pub(super) key: String,
-    /// Where the value begins.
+    /// Byte offset of the value.
     pub(super) offset: usize,
     pub(super) findings: &'t Findings,
     key_offset: usize,
@@ -41,27 +41,31 @@ pub(super) struct Table<'t> {
 
 impl<'t> Table<'t> {
     pub(super) fn new(
-        name: &str,
+        name: String,
         offset: usize,
         table: &'t DeTable<'t>,
         findings: &'t Findings,
     ) -> Self {
-        let item = |key: &str, at, value| item(key, at, value, findings);
-        let items =
-            table.iter().map(|(key, value)| item(key.get_ref(), key.span().start, value)).collect();
-        Self {
-            name: name.to_owned(),
-            offset,
-            findings,
-            items,
-            known: Vec::new(),
-            is_section: false,
-        }
+        let items = table
+            .iter()
+            .map(|(key, value)| Item::new(key.get_ref(), key.span().start, value, findings))
+            .collect();
+        Self { name, offset, findings, items, known: Vec::new(), is_section: false }
     }
 
-    /// Whether no key is left that nobody took.
+    /// Whether all keys have been taken.
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Adds a problem with this table to the findings.
+    pub(super) fn report(&self, problem: impl Into<String>, hint: impl Into<String>) {
+        self.findings.add(Problem::at(self.offset, problem, hint));
+    }
+
+    /// The value of a key, which stays in the table.
+    pub(super) fn peek(&self, key: &str) -> Option<Item<'t>> {
+        self.items.iter().find(|item| item.key == key).cloned()
     }
 
     /// Takes a key that may be missing.
@@ -75,14 +79,18 @@ impl<'t> Table<'t> {
     pub(super) fn need(&mut self, key: &'static str, example: &str) -> Option<Item<'t>> {
         let item = self.take(key);
         if item.is_none() {
-            let problem = missing(key, &self.name);
-            self.findings.add(Problem::at(
-                self.offset,
-                problem,
-                format!("add `{key} = {example}`"),
-            ));
+            self.report(missing(key, &self.name), format!("add `{key} = {example}`"));
         }
         item
+    }
+
+    /// Takes a key and parses it; `None` where it is missing or wrong.
+    pub(super) fn read<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&Item<'t>) -> Result<T, Problem>,
+    ) -> Option<T> {
+        self.take(key).and_then(|item| self.findings.keep(parse(&item)))
     }
 
     /// Takes a key and parses it; `default` where it is missing or wrong.
@@ -92,32 +100,24 @@ impl<'t> Table<'t> {
         default: T,
         parse: impl FnOnce(&Item<'t>) -> Result<T, Problem>,
     ) -> T {
-        self.take(key).and_then(|item| self.findings.keep(parse(&item))).unwrap_or(default)
+        self.read(key, parse).unwrap_or(default)
     }
 
-    /// The section under that key; one without keys where it is missing or no table.
+    /// The section under a key; an empty one where it is missing or not a table.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
-        let table = self.take(key).and_then(|item| item.table());
-        let name = format!("[{key}]");
         let (offset, findings) = (self.offset, self.findings);
-        let empty = || Self {
-            name,
-            offset,
-            findings,
-            items: Vec::new(),
-            known: Vec::new(),
-            is_section: true,
-        };
-        table.map_or_else(empty, |table| Self { is_section: true, ..table })
+        let (items, known) = Default::default();
+        let empty =
+            || Self { name: format!("[{key}]"), offset, findings, items, known, is_section: true };
+        self.take(key).and_then(|item| item.section()).unwrap_or_else(empty)
     }
 
-    /// The same for a section that must be there.
+    /// The section under a key, which must be there.
     pub(super) fn needed_section(&mut self, key: &'static str, example: &str) -> Option<Self> {
-        let table = self.need(key, example)?.table()?;
-        Some(Self { is_section: true, ..table })
+        self.need(key, example)?.section()
     }
 
-    /// Refuses keys that nobody took.
+    /// Refuses keys that have not been taken.
     pub(super) fn finish(self) {
         let Self { name, findings, mut items, known, is_section, .. } = self;
         if is_section {
@@ -132,41 +132,40 @@ impl<'t> Table<'t> {
     }
 }
 
-fn item<'t>(
-    key: &str,
-    key_offset: usize,
-    value: &'t Spanned<DeValue<'t>>,
-    findings: &'t Findings,
-) -> Item<'t> {
-    Item {
-        key: key.to_owned(),
-        offset: value.span().start,
-        findings,
-        key_offset,
-        value: value.get_ref(),
-    }
-}
-
 impl<'t> Item<'t> {
+    fn new(
+        key: &str,
+        key_offset: usize,
+        value: &'t Spanned<DeValue<'t>>,
+        findings: &'t Findings,
+    ) -> Self {
+        let (offset, value) = (value.span().start, value.get_ref());
+        Self { key: key.to_owned(), offset, findings, key_offset, value }
+    }
+
     /// A problem with this value.
     pub(super) fn problem(&self, problem: impl Into<String>, hint: impl Into<String>) -> Problem {
         Problem::at(self.offset, problem, hint)
     }
 
+    /// Adds a problem with this value to the findings.
+    pub(super) fn report(&self, problem: impl Into<String>, hint: impl Into<String>) {
+        self.findings.add(self.problem(problem, hint));
+    }
+
     fn mismatch(&self, wanted: &str, example: &str) -> Problem {
+        let (key, shown) = (&self.key, self.shown());
         if let DeValue::String(text) = self.value
             && text.trim().parse::<f64>().is_ok()
         {
-            let problem = format!("{} {} is text, not a number", self.key, self.shown());
-            return self.problem(problem, format!("take the quotes away: {}", quote(text.trim())));
+            let hint = format!("take the quotes away: {}", quote(text.trim()));
+            return self.problem(format!("{key} {shown} is text, not a number"), hint);
         }
-        self.problem(
-            format!("{} {} is not {wanted}", self.key, self.shown()),
-            format!("write for example `{} = {example}`", self.key),
-        )
+        let hint = format!("write for example `{key} = {example}`");
+        self.problem(format!("{key} {shown} is not {wanted}"), hint)
     }
 
-    /// The value as the user would recognise it.
+    /// The value as the user wrote it, for messages.
     pub(super) fn shown(&self) -> String {
         match self.value {
             DeValue::String(text) => quote(text),
@@ -204,30 +203,30 @@ impl<'t> Item<'t> {
         }
     }
 
-    /// A number, whole or not; bounds are the caller's.
+    /// A number, whole or not, without bounds.
     pub(super) fn number(&self, example: &str) -> Result<f64, Problem> {
-        let parsed = match self.value {
+        let number = match self.value {
             DeValue::Float(number) => number.as_str().replace('_', "").parse::<f64>().ok(),
             DeValue::Integer(number) => {
                 i128::from_str_radix(number.as_str(), number.radix()).ok().map(|value| value as f64)
             }
             _ => None,
         };
-        let parsed = parsed.ok_or_else(|| self.mismatch("a number", example))?;
-        // What is smaller than the smallest number is read as zero, which means something else.
-        let vanished = |text: &str| {
-            text.split(['e', 'E'])
+        let number = number.ok_or_else(|| self.mismatch("a number", example))?;
+        if let DeValue::Float(written) = self.value
+            && number == 0.0
+            && written
+                .as_str()
+                .split(['e', 'E'])
                 .next()
                 .is_some_and(|digits| digits.contains(|c: char| ('1'..='9').contains(&c)))
-        };
-        match self.value {
-            DeValue::Float(number) if parsed == 0.0 && vanished(number.as_str()) => {
-                let problem =
-                    format!("{} {} is too small to be told from zero", self.key, self.shown());
-                Err(self.problem(problem, "write 0, or a number from 1e-300"))
-            }
-            _ => Ok(parsed),
+        {
+            // It would be read as zero, which often has another meaning.
+            let problem =
+                format!("{} {} is too small to be told from zero", self.key, self.shown());
+            return Err(self.problem(problem, "write 0, or a number from 1e-300"));
         }
+        Ok(number)
     }
 
     pub(super) fn boolean(&self) -> Result<bool, Problem> {
@@ -243,16 +242,12 @@ impl<'t> Item<'t> {
         all: &[T],
         name: fn(T) -> &'static str,
     ) -> Result<T, Problem> {
-        let example = all.first().copied().map_or("", name);
-        let given = self.string(example)?;
         let names = || all.iter().copied().map(name);
+        let given = self.string(names().next().unwrap_or_default())?;
         let unknown = || {
             let meant = nearest(given, names()).map(|name| format!("did you mean `{name}`? "));
-            let hint = format!(
-                "{}one of {}",
-                meant.unwrap_or_default(),
-                names().collect::<Vec<_>>().join(", ")
-            );
+            let one_of = names().collect::<Vec<_>>().join(", ");
+            let hint = format!("{}one of {one_of}", meant.unwrap_or_default());
             self.problem(format!("{} {} is unknown", self.key, self.shown()), hint)
         };
         all.iter().copied().find(|choice| name(*choice) == given).ok_or_else(unknown)
@@ -260,7 +255,7 @@ impl<'t> Item<'t> {
 
     /// The elements of a list; a single value counts as a list of one.
     pub(super) fn elements(&self) -> Vec<Self> {
-        let element = |value| item(&self.key, self.key_offset, value, self.findings);
+        let element = |value| Self::new(&self.key, self.key_offset, value, self.findings);
         match self.value {
             DeValue::Array(array) => array.iter().map(element).collect(),
             _ => vec![self.clone()],
@@ -275,50 +270,49 @@ impl<'t> Item<'t> {
     /// The table under this key.
     pub(super) fn table(&self) -> Option<Table<'t>> {
         let name = format!("[{}]", self.key);
-        match self.value {
-            DeValue::Table(table) => Some(Table::new(&name, self.offset, table, self.findings)),
-            _ => {
-                let problem = format!("{} {} is not a table", self.key, self.shown());
-                let hint = format!("write `{name}` on a line of its own, then its keys");
-                self.findings.add(self.problem(problem, hint));
-                None
-            }
+        if let DeValue::Table(table) = self.value {
+            return Some(Table::new(name, self.offset, table, self.findings));
         }
+        let problem = format!("{} {} is not a table", self.key, self.shown());
+        self.report(problem, format!("write `{name}` on a line of its own, then its keys"));
+        None
+    }
+
+    /// The table under this key, as a section of the file.
+    fn section(&self) -> Option<Table<'t>> {
+        Some(Table { is_section: true, ..self.table()? })
     }
 
     /// The tables under this key, written `[[key]]`.
     pub(super) fn tables(&self) -> Vec<Table<'t>> {
-        let name = format!("[[{}]]", self.key);
-        let refuse = |offset| {
-            let hint = format!("write `{name}` on a line of its own, then its keys");
-            self.findings.add(Problem::at(
-                offset,
-                format!("{} is not a list of tables", self.key),
-                hint,
-            ));
-        };
-        let DeValue::Array(array) = self.value else {
-            refuse(self.offset);
-            return Vec::new();
-        };
-        if array.len() > MAX_TABLES {
-            let problem = format!("`{}` tables {name} are more than {MAX_TABLES}", array.len());
-            self.findings.add(Problem::at(
-                self.offset,
-                problem,
-                "lists of values say more in one table",
-            ));
-            return Vec::new();
-        }
-        let table = |value: &'t Spanned<DeValue<'t>>| match value.get_ref() {
-            DeValue::Table(table) => {
-                Some(Table::new(&name, value.span().start, table, self.findings))
+        let (name, findings) = (format!("[[{}]]", self.key), self.findings);
+        let array = match self.value {
+            DeValue::Array(array) if array.len() <= MAX_TABLES => &array[..],
+            DeValue::Array(array) => {
+                let problem = format!("`{}` tables {name} are more than {MAX_TABLES}", array.len());
+                self.report(problem, "write lists of values in one table");
+                &[]
             }
             _ => {
-                refuse(value.span().start);
+                self.not_tables(self.offset);
+                &[]
+            }
+        };
+        let table = |value: &'t Spanned<DeValue<'t>>| match (value.get_ref(), value.span().start) {
+            (DeValue::Table(table), offset) => {
+                Some(Table::new(name.clone(), offset, table, findings))
+            }
+            (_, offset) => {
+                self.not_tables(offset);
                 None
             }
         };
         array.iter().filter_map(table).collect()
+    }
+
+    fn not_tables(&self, offset: usize) {
+        let key = &self.key;
+        let hint = format!("write `[[{key}]]` on a line of its own, then its keys");
+        self.findings.add(Problem::at(offset, format!("{key} is not a list of tables"), hint));
     }
 }

@@ -497,11 +497,11 @@ fn images_of_ones_own_are_checked_on_the_wire() {
     let cases = [
         (
             refused("\"height\":32,", ""),
-            "setting `dataset.height`: it is no whole number from 16 to 64",
+            "setting `dataset.height`: it is not a whole number from 16 to 64",
         ),
         (
             refused("\"height\":32", "\"height\":15"),
-            "setting `dataset.height`: it is no whole number from 16 to 64",
+            "setting `dataset.height`: it is not a whole number from 16 to 64",
         ),
         (
             refused("\"classes\"", "\"channels\":2,\"classes\""),
@@ -509,11 +509,11 @@ fn images_of_ones_own_are_checked_on_the_wire() {
         ),
         (
             refused("\"classes\":26", "\"classes\":1"),
-            "setting `dataset.classes`: it is no whole number from 2 to 256",
+            "setting `dataset.classes`: it is not a whole number from 2 to 256",
         ),
         (
             refused("\"test_images\":60", "\"test_images\":0"),
-            "setting `dataset.test_images`: it is no whole number from 1",
+            "setting `dataset.test_images`: it is not a whole number from 1",
         ),
         (refused("\"0011", "\"00110"), "setting `dataset.digest`: digest `00110"),
         (refused("\"idx\"", "\"idxx\""), "setting `dataset.name`: dataset `idxx` is unknown"),

@@ -1,4 +1,4 @@
-//! What a worker reports of a trial: points, lines of its log, files and its outcome.
+//! Reports of a worker about a trial: points, lines of its log, files and its outcome.
 
 use swfn_proto::v1;
 
@@ -65,7 +65,7 @@ impl From<v1::Artifacts> for Artifacts {
     }
 }
 
-/// A part of a file, of that lease.
+/// A part of a file as a message about this lease.
 pub fn artifact_part(lease: LeaseId, part: ArtifactPart) -> v1::ArtifactPart {
     let ArtifactPart { name, offset, content, size } = part;
     v1::ArtifactPart { lease: Some(lease.into()), name: name.to_owned(), offset, content, size }
@@ -84,10 +84,8 @@ impl TryFrom<v1::ArtifactPart> for ArtifactPart {
             return Err(wrong("artifact.content", format!("`{bytes}` bytes are not 1 to {most}")));
         }
         if wire.size > artifacts::MAX_BYTES {
-            return Err(wrong(
-                "artifact.size",
-                format!("`{}` is above {}", wire.size, artifacts::MAX_BYTES),
-            ));
+            let problem = format!("`{}` is above {}", wire.size, artifacts::MAX_BYTES);
+            return Err(wrong("artifact.size", problem));
         }
         if wire.offset.checked_add(bytes as u64).is_none_or(|end| end > wire.size) {
             let problem =
@@ -98,15 +96,15 @@ impl TryFrom<v1::ArtifactPart> for ArtifactPart {
     }
 }
 
-/// The numbers of an outcome by name.
+/// The numbers of an outcome as a message.
 pub fn outcome_values(outcome: &Outcome) -> Vec<v1::NamedValue> {
     outcome.values().map(|(name, value)| v1::NamedValue { name: name.to_owned(), value }).collect()
 }
 
-/// The outcome of these numbers.
+/// The outcome with these numbers.
 ///
 /// # Errors
-/// A number is unknown, missing or wrong, or does not go with the others.
+/// A number is unknown, missing or wrong, or contradicts the others.
 pub fn outcome(values: &[v1::NamedValue]) -> Result<Outcome, WireError> {
     let named = values.iter().map(|value| (value.name.as_str(), value.value));
     Outcome::of(named)

@@ -1,4 +1,4 @@
-//! Redirects. Each may lead to a server that another proxy, or none, is meant for, so each is followed as a request of its own.
+//! Redirects. Each may lead to a server with another proxy or none, so each is a new request.
 
 use ureq::{
     Body,
@@ -15,14 +15,14 @@ use crate::{
     web::{Failure, Web},
 };
 
-/// Redirects after which servers send us round in circles.
+/// Largest number of redirects; more are a circle.
 const MOST: usize = 10;
 
-/// Gets what is at that address, or where its server says that it is; and who was asked last. `configure` sets limits of each request;
-/// `variable` looks up the environment.
+/// Gets a URL and follows redirects; returns the last client and its response. `configure` sets the
+/// limits of each request; `variable` reads the environment.
 ///
 /// # Errors
-/// If a server cannot be asked, or sends us nowhere.
+/// A server does not answer, or redirects to a wrong address.
 pub fn get(
     url: &str,
     certificates: Certificates,
@@ -44,13 +44,13 @@ pub fn get(
         let Some(location) = location(&response) else { return Ok((web, response)) };
         let next = resolve(&url, location);
         url = next.ok_or_else(|| {
-            hopeless(format!("`{url}` redirects to something that is no address{}", web.by()))
+            hopeless(format!("`{url}` redirects to something that is not an address{}", web.by()))
         })?;
     }
     Err(hopeless(format!("more than {MOST} redirects, the last one to `{url}`")))
 }
 
-/// Where an answer sends us, if it does.
+/// The target of a redirect.
 fn location<T>(response: &Response<T>) -> Option<&str> {
     let moved = [
         StatusCode::MOVED_PERMANENTLY,
@@ -64,7 +64,7 @@ fn location<T>(response: &Response<T>) -> Option<&str> {
     location.and_then(|location| location.to_str().ok())
 }
 
-/// An address, seen from another one.
+/// Resolves a location relative to another address.
 fn resolve(base: &str, location: &str) -> Option<String> {
     let base: Uri = base.parse().ok()?;
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
@@ -106,7 +106,7 @@ mod tests {
     const DONE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
     #[test]
-    fn a_redirect_takes_the_proxy_that_is_meant_for_where_it_leads() {
+    fn a_redirect_takes_the_proxy_of_its_target() {
         // This machine is asked itself; elsewhere is for the proxy.
         let (proxy, by_proxy) = server(DONE);
         let (here, asked) = server(redirect("http://elsewhere.invalid/images"));
@@ -124,15 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_to_nowhere_is_told() {
+    fn a_redirect_to_nowhere_is_an_error() {
         let (here, asked) = server(redirect("ftp://elsewhere.invalid"));
         let problem = ask(&format!("http://{here}/"), "http://proxy.invalid").unwrap_err();
-        assert!(problem.contains("redirects to something that is no address"), "{problem}");
+        assert!(problem.contains("redirects to something that is not an address"), "{problem}");
         asked.join().unwrap();
     }
 
     #[test]
-    fn locations_are_seen_from_where_they_are_given() {
+    fn locations_are_relative_to_their_page() {
         let base = "https://a.example:8443/data/mnist/images?x=1";
         for (location, expected) in [
             ("http://b.example/c", "http://b.example/c"),

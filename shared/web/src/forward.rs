@@ -1,5 +1,5 @@
-//! Requests without TLS by way of an HTTP proxy: it gets the whole address in the first line. ureq would ask for a tunnel, which most
-//! proxies make to port 443 alone.
+//! Requests without TLS by way of an HTTP proxy, which gets the whole address in the first line. ureq
+//! would ask for a tunnel, but most proxies allow tunnels to port 443 alone.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use ureq::{
     },
 };
 
-/// Connects to the proxy, if there is one, in the place of a server without TLS.
+/// Connects to the proxy, if there is one, instead of a server without TLS.
 #[derive(Debug, Default)]
 pub(crate) struct ForwardConnector(TcpConnector);
 
@@ -23,15 +23,13 @@ impl Connector for ForwardConnector {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Forward>, Error> {
-        let Some(proxy) =
-            details.config.proxy().filter(|proxy| proxy.protocol() == ProxyProtocol::Http)
-        else {
+        let proxy = details
+            .config
+            .proxy()
+            .filter(|proxy| proxy.protocol() == ProxyProtocol::Http && !details.needs_tls());
+        let (Some(proxy), Some(authority)) = (proxy, details.uri.authority()) else {
             return Ok(None);
         };
-        if details.needs_tls() {
-            return Ok(None);
-        }
-        let Some(authority) = details.uri.authority() else { return Ok(None) };
         let to_proxy = ConnectionDetails {
             uri: proxy.uri(),
             addrs: details.resolver.resolve(proxy.uri(), details.config, details.timeout)?,
@@ -47,26 +45,22 @@ impl Connector for ForwardConnector {
         let Some(socket) = Connector::<()>::connect(&self.0, &to_proxy, None)? else {
             return Ok(None);
         };
-        let credentials =
-            proxy.username().map(|name| format!("{name}:{}", proxy.password().unwrap_or_default()));
-        let credentials = credentials.map_or(String::new(), |credentials| {
+        let credentials = proxy.username().map_or(String::new(), |name| {
+            let credentials = format!("{name}:{}", proxy.password().unwrap_or_default());
             format!("proxy-authorization: Basic {}\r\n", BASE64_STANDARD.encode(credentials))
         });
         let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
-        Ok(Some(Forward {
-            socket: Box::new(socket),
-            server: Some(format!("http://{host}")),
-            credentials,
-        }))
+        let server = Some(format!("http://{host}"));
+        Ok(Some(Forward { socket: Box::new(socket), server, credentials }))
     }
 }
 
 /// A connection to a proxy, for one request.
 pub(crate) struct Forward {
     socket: Box<dyn Transport>,
-    /// What goes before the path in the first line; nothing when that line has gone.
+    /// The text before the path in the first line; `None` after that line.
     server: Option<String>,
-    /// A header with what lets in, or nothing.
+    /// A header with user and password; may be empty.
     credentials: String,
 }
 
@@ -76,20 +70,12 @@ impl fmt::Debug for Forward {
     }
 }
 
-/// The beginning of a request as a proxy wants it.
+/// The head of a request in the form for a proxy.
 fn for_proxy(head: &[u8], server: &str, credentials: &str) -> Option<Vec<u8>> {
     let path = 1 + head.iter().position(|byte| *byte == b' ')?;
     let headers = 2 + head.windows(2).position(|pair| pair == b"\r\n")?;
-    Some(
-        [
-            &head[..path],
-            server.as_bytes(),
-            &head[path..headers],
-            credentials.as_bytes(),
-            &head[headers..],
-        ]
-        .concat(),
-    )
+    let (server, credentials) = (server.as_bytes(), credentials.as_bytes());
+    Some([&head[..path], server, &head[path..headers], credentials, &head[headers..]].concat())
 }
 
 impl Transport for Forward {
@@ -103,7 +89,7 @@ impl Transport for Forward {
         };
         let output = self.socket.buffers().output();
         let too_long =
-            || Error::ConnectProxyFailed("the head of the request is too long for it".to_owned());
+            || Error::ConnectProxyFailed("the head of the request is too long".to_owned());
         let text = for_proxy(&output[..amount], &server, &self.credentials).ok_or_else(too_long)?;
         output.get_mut(..text.len()).ok_or_else(too_long)?.copy_from_slice(&text);
         self.socket.transmit_output(text.len(), timeout)
@@ -113,7 +99,7 @@ impl Transport for Forward {
         self.socket.await_input(timeout)
     }
 
-    /// The next request has a first line of its own.
+    /// The next request needs a first line of its own.
     fn is_open(&mut self) -> bool {
         false
     }

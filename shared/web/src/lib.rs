@@ -1,6 +1,6 @@
-//! How swfn asks servers of others: for images to download, and to bring results to MLflow.
+//! Requests to foreign servers: downloads of images, and uploads to MLflow.
 //!
-//! Here stand the rules that all such requests share: which proxy they take, whom they trust, and what is worth another try.
+//! The rules that all requests share live here: proxies, certificates, and what is worth another try.
 
 mod follow;
 mod forward;
@@ -10,6 +10,6 @@ mod web;
 
 pub use follow::get;
 pub use trust::Certificates;
-/// What requests are made with.
+/// The client library.
 pub use ureq;
 pub use web::{Failure, Web, environment, is_about_certificates};

@@ -1,28 +1,28 @@
-//! Which proxy a request takes: the variables of the environment, read as curl reads them.
+//! The proxy of a request, from the same environment variables as curl's.
 //!
-//! The proxy of the scheme goes before `ALL_PROXY`, and a name in lower case before one in upper case. An empty variable is none. What goes
-//! to this machine itself never takes a proxy.
+//! The proxy of the scheme goes before `ALL_PROXY`, and a name in lower case before one in upper case.
+//! An empty variable counts as unset. Requests to this machine never take a proxy.
 
 use std::net::IpAddr;
 
 use swfn_shared::{problem, problem::Problem, quote::quote};
 use ureq::{Proxy, ProxyProtocol, http::Uri};
 
-/// Looks up a variable of the environment.
+/// Reads a variable of the environment.
 pub(crate) type Variable<'v> = &'v dyn Fn(&str) -> Option<String>;
 
-/// A proxy and who named it.
+/// A proxy and its variable.
 #[derive(Debug, Clone)]
 pub(crate) struct Chosen {
     pub(crate) proxy: Proxy,
-    /// Its address without a password, and the variable, for messages.
+    /// The address without password, and the variable, for messages.
     pub(crate) shown: String,
 }
 
-/// The proxy for that address, if there is one.
+/// The proxy for an address, if there is one.
 ///
 /// # Errors
-/// If a variable names something that is no proxy, or one of a kind that is not supported.
+/// A variable does not name a proxy, or one of a kind that is not supported.
 pub(crate) fn choose(url: &Uri, variable: Variable<'_>) -> Result<Option<Chosen>, Problem> {
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
     let scheme = url.scheme_str().unwrap_or("http");
@@ -43,12 +43,12 @@ pub(crate) fn choose(url: &Uri, variable: Variable<'_>) -> Result<Option<Chosen>
         return Ok(None);
     }
     let value = value.trim();
-    // What is before it may be a password.
+    // The part before it may be a password.
     let address = value.rsplit_once('@').map_or(value, |(_, address)| address);
     let no_proxy = || {
         problem!(
-            "{} of {name} is no address of a proxy", quote(address);
-            "it looks like http://proxy.example:3128"
+            "{} of {name} is not the address of a proxy", quote(address);
+            "write it as in http://proxy.example:3128"
         )
     };
     let (kind, address) = match value.split_once("://") {
@@ -80,36 +80,36 @@ fn is_this_machine(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Whether `NO_PROXY` lists the server: its name or a domain that it is in, its address or a network that it is in, each with or without a
-/// port, or `*`.
+/// Whether `NO_PROXY` lists the server: its name or domain, its address or network, each with or
+/// without a port, or `*`.
 fn is_exempt(list: &str, host: &str, port: u16) -> bool {
     let host = host.trim_end_matches('.');
     let address: Option<IpAddr> = host.parse().ok();
-    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty()).any(
-        |entry| {
-            if entry == "*" {
-                return true;
+    let lists_server = |entry: &str| {
+        if entry == "*" {
+            return true;
+        }
+        let (entry, of_port) = without_port(entry);
+        if of_port.is_some_and(|of_port| of_port != port) {
+            return false;
+        }
+        match (address, entry.split_once('/')) {
+            (Some(address), Some((network, bits))) => is_in(address, network, bits),
+            (Some(address), None) => entry.parse().is_ok_and(|entry: IpAddr| entry == address),
+            (None, _) => {
+                let domain = entry.trim_start_matches('*').trim_matches('.').to_ascii_lowercase();
+                let before = host.strip_suffix(domain.as_str());
+                !domain.is_empty()
+                    && before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
             }
-            let (entry, of_port) = without_port(entry);
-            if of_port.is_some_and(|of_port| of_port != port) {
-                return false;
-            }
-            match (address, entry.split_once('/')) {
-                (Some(address), Some((network, bits))) => is_in(address, network, bits),
-                (Some(address), None) => entry.parse().is_ok_and(|entry: IpAddr| entry == address),
-                (None, _) => {
-                    let domain =
-                        entry.trim_start_matches('*').trim_matches('.').to_ascii_lowercase();
-                    let before = host.strip_suffix(domain.as_str());
-                    !domain.is_empty()
-                        && before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-                }
-            }
-        },
-    )
+        }
+    };
+    let mut entries = list.split(|c: char| c == ',' || c.is_whitespace());
+    entries.any(|entry| !entry.is_empty() && lists_server(entry))
 }
 
-/// An entry as `host`, `[address]`, `host:port` or `[address]:port`. More colons than one belong to an address of IPv6.
+/// Splits an entry: `host`, `[address]`, `host:port` or `[address]:port`. Several colons belong to an
+/// IPv6 address.
 fn without_port(entry: &str) -> (&str, Option<u16>) {
     if let Some((address, rest)) = entry.strip_prefix('[').and_then(|entry| entry.split_once(']')) {
         return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));

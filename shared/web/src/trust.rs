@@ -1,4 +1,4 @@
-//! Whom requests trust, and who they say that they are.
+//! The authorities that requests trust, and our own certificate.
 
 use std::{
     fs,
@@ -13,20 +13,20 @@ use swfn_shared::{problem, problem::Problem};
 
 use crate::proxies::Variable;
 
-/// Variables that name the authorities to trust for other programs that people use beside this one, before `SSL_CERT_FILE`.
+/// Variables of other programs that name trusted authorities. They go before `SSL_CERT_FILE`.
 const BUNDLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
-/// The variables that name certificates for one kind of server, beside those that count for all: `SSL_CERT_FILE` and the like.
+/// Variables that name certificates for one kind of server, beside those for all servers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Certificates {
-    /// Names a file or a folder with the authorities that are trusted, and no others.
+    /// The variable for a file or a folder with the only trusted authorities.
     pub authorities: Option<&'static str>,
-    /// Names a PEM file with a certificate of our own and its key.
+    /// The variable for a PEM file with our own certificate and its key.
     pub identity: Option<&'static str>,
 }
 
 impl Certificates {
-    /// What to say where a certificate is not trusted.
+    /// The hint for a certificate that is not trusted.
     pub(crate) fn hint(self) -> String {
         let own = self.authorities.map_or(String::new(), |name| format!("{name} or "));
         format!("name a file with the certificate of its authority in {own}SSL_CERT_FILE")
@@ -34,35 +34,22 @@ impl Certificates {
 
     pub(crate) fn read(self, variable: Variable<'_>) -> Result<TlsConfig, Problem> {
         let file = |name: Option<&'static str>| Some((name?, PathBuf::from(variable(name?)?)));
-        let roots =
-            match self.authorities.into_iter().chain(BUNDLES).find_map(|name| file(Some(name))) {
-                Some((name, path)) => {
-                    let (file, folder) =
-                        if path.is_dir() { (None, Some(&*path)) } else { (Some(&*path), None) };
-                    let read = load_certs_from_paths(file, folder);
-                    let problem =
-                        read.errors.first().map_or("it has none".to_owned(), ToString::to_string);
-                    Some(read.certs)
-                        .filter(|roots| !roots.is_empty())
-                        .ok_or_else(|| unreadable(AUTHORITIES, name, &path, &problem))?
-                }
-                None => {
-                    let read = load_native_certs();
-                    let named = variable("SSL_CERT_FILE").map(PathBuf::from);
-                    match (named, read.errors.first()) {
-                        (Some(path), Some(error)) if read.certs.is_empty() => {
-                            return Err(unreadable(
-                                AUTHORITIES,
-                                "SSL_CERT_FILE",
-                                &path,
-                                &error.to_string(),
-                            ));
-                        }
-                        _ => read.certs,
-                    }
-                }
-            };
-        // A machine without any store of its own, such as a container, trusts those whom browsers trust.
+        let mut named =
+            self.authorities.into_iter().chain(BUNDLES).find_map(|name| file(Some(name)));
+        let read = match &named {
+            Some((_, path)) if path.is_dir() => load_certs_from_paths(None, Some(path)),
+            Some((_, path)) => load_certs_from_paths(Some(path), None),
+            None => {
+                named = file(Some("SSL_CERT_FILE"));
+                load_native_certs()
+            }
+        };
+        let roots = read.certs;
+        if let (true, Some((name, path))) = (roots.is_empty(), &named) {
+            let why = read.errors.first().map_or("it has none".to_owned(), ToString::to_string);
+            return Err(unreadable("certificates of authorities", name, path, &why));
+        }
+        // A machine without certificates, such as a container, trusts the authorities of browsers.
         let roots = match roots.is_empty() {
             true => RootCerts::WebPki,
             false => RootCerts::Specific(Arc::new(
@@ -73,8 +60,6 @@ impl Certificates {
         Ok(TlsConfig::builder().root_certs(roots).client_cert(identity).build())
     }
 }
-
-const AUTHORITIES: &str = "certificates of authorities";
 
 fn unreadable(what: &str, variable: &str, path: &Path, why: &str) -> Problem {
     problem!(
@@ -89,7 +74,7 @@ fn identity(variable: &'static str, path: PathBuf) -> Result<ClientCert, Problem
     let text = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     let (mut chain, mut key) = (Vec::new(), None);
     for item in parse_pem(&text) {
-        // What a reader says of a key may quote it.
+        // The parser's error may quote the key.
         match item.map_err(|_| wrong("it cannot be parsed".to_owned()))? {
             PemItem::Certificate(certificate) => chain.push(certificate),
             PemItem::PrivateKey(found) => key = Some(found),

@@ -220,7 +220,7 @@ fn variables_that_are_empty_count_as_unset() {
         &["--run-dir", &run_dir, "--local-workers", "1"],
         &[("RUST_LOG", "=,=a")],
     );
-    assert!(said.contains("RUST_LOG is `=,=a`, which is no filter"), "{said}");
+    assert!(said.contains("RUST_LOG is `=,=a`, which is not a filter"), "{said}");
 }
 
 /// Those of schedulers, service managers and shells, but what whoever runs these tests has ignored: so it stays in what they start.

@@ -47,10 +47,10 @@ impl Address {
             None => access.authorities.is_some(),
         };
         // Whoever names no host means this machine.
-        let host = if *address.host() == Host::Any {
+        let host = if address.host == Host::Any {
             "localhost".to_owned()
         } else {
-            address.host().to_string()
+            address.host.to_string()
         };
         let url =
             &*format!("{}://{host}:{}", if with_tls { "https" } else { "http" }, address.port);
@@ -73,7 +73,7 @@ impl Address {
                 ));
             };
             let mut config = ClientTlsConfig::new()
-                .ca_certificate(Certificate::from_pem(authorities.pem()))
+                .ca_certificate(Certificate::from_pem(&authorities.pem))
                 .timeout(CONNECT);
             if let Some(identity) = identity {
                 let identity =

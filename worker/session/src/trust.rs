@@ -45,7 +45,7 @@ impl Probe {
     pub(crate) fn tls(access: &Access) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in
-            access.authorities.iter().flat_map(|authorities| certificates(authorities.pem()))
+            access.authorities.iter().flat_map(|authorities| certificates(&authorities.pem))
         {
             roots.add(certificate?)?;
         }

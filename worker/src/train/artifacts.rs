@@ -79,7 +79,7 @@ fn vae_sheet(
     let _guard = no_grad_guard();
     let reconstructions = vae.reconstructions();
     let columns = reconstructions.size()[0];
-    let spread = spec.vae_samples().map_or(1.0, |samples| samples.spread.get());
+    let spread = spec.vae_samples().map_or(1.0, |samples| samples.spread);
     let stream = &mut Stream::new(spec.seed, Purpose::SampleSheet);
     let count = SAMPLE_ROWS * columns as usize;
     let noise = Tensor::from_slice(&stream.normal(count * vae.density().latent()));

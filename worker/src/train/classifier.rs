@@ -138,7 +138,7 @@ impl<'o> Classifiers<'o> {
             pool: Pool::new(&subsets),
             batch: shape.classifier.batch_size as usize,
             samples,
-            dropout: shape.classifier.dropout.get(),
+            dropout: shape.classifier.dropout,
             mask_widths: core.network.mask_widths(),
             place: self.place,
         };

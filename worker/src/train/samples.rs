@@ -89,7 +89,7 @@ impl Samples {
     ) -> Result<Self, TrainError> {
         let source = match (penalty.density, penalty.vae, densities) {
             (Density::Vae | Density::ConvVae, Some(samples), Some(densities)) => {
-                Source::Vaes { densities, spread: samples.spread.get() }
+                Source::Vaes { densities, spread: samples.spread }
             }
             (Density::Vae | Density::ConvVae, _, _) => {
                 return Err(TrainError::Data(format!(

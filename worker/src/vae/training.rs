@@ -92,7 +92,7 @@ struct Core {
 impl Core {
     fn new(settings: &Settings, image: [i64; 3], seed: u64, place: Place) -> Self {
         let vae = AnyVae::new(settings, image, &[seed], place);
-        let optimiser = Adam::new(&vae.parameters(), settings.learning_rate.get(), place);
+        let optimiser = Adam::new(&vae.parameters(), settings.learning_rate, place);
         Self { vae, optimiser, sums: Tensor::zeros([1], (Kind::Float, place.device)) }
     }
 }

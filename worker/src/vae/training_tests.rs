@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use swfn_shared::{dataset::Dataset, numbers::LearningRate};
+use swfn_shared::dataset::Dataset;
 use tch::{Device, Reduction};
 
 use super::*;
@@ -22,7 +22,7 @@ impl Observer for Silent {
 }
 
 fn settings(family: VaeFamily, iterations: u32) -> Settings {
-    let learning_rate = LearningRate::new(1e-3).unwrap();
+    let learning_rate = 1e-3;
     let latent_statistics = LatentStatistics::LastBatch;
     Settings {
         family,

@@ -9,7 +9,6 @@ use swfn_shared::{
     dataset::Dataset,
     ids::ShapeId,
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
-    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
     trial::{
         Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty,
         Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
@@ -46,30 +45,30 @@ pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
         validation: 0,
         seed: 1,
         architecture,
-        learning_rate: LearningRate::new(0.01).unwrap(),
+        learning_rate: 0.01,
         classifier: Classifier {
             iterations: 25,
             batch_size: 10,
-            momentum: Momentum::new(0.5).unwrap(),
-            dropout: Dropout::new(0.5).unwrap(),
+            momentum: 0.5,
+            dropout: 0.5,
             batch_norm_scale: BatchNormScale::Uniform,
             evaluate_every: 10,
             precision: Precision::Float32,
             epochs: Epochs::Continuous,
         },
         penalty: (lambda > 0.0).then(|| Penalty {
-            lambda: Lambda::new(lambda).unwrap(),
+            lambda: lambda,
             samples: 6,
             density: Density::Vae,
             units: SampleUnits::Vae,
             batch_norm: SampleBatchNorm::Train,
             vae: Some(VaeSamples {
-                spread: Spread::new(3.0).unwrap(),
+                spread: 3.0,
                 vae: Vae {
                     family: VaeFamily::Vanilla,
                     iterations: 30,
                     batch_size: 20,
-                    learning_rate: LearningRate::new(1e-3).unwrap(),
+                    learning_rate: 1e-3,
                     hidden: 16,
                     latent: 4,
                     latent_statistics: LatentStatistics::LastBatch,
@@ -196,12 +195,12 @@ pub(crate) fn varied(base: &TrialSpec, k: u32) -> TrialSpec {
     let mut spec = TrialSpec {
         seed: u64::from(k) + 1,
         subset_size: 40 + 7 * k,
-        learning_rate: LearningRate::new(0.01 + 0.002 * f64::from(k)).unwrap(),
+        learning_rate: 0.01 + 0.002 * f64::from(k),
         ..base.with(axes::WEIGHT_DECAY, Value::Real(f64::from(k) * 0.01))
     };
     spec.classifier.iterations = 20 + 3 * k;
     if let Some(penalty) = &mut spec.penalty {
-        penalty.lambda = Lambda::new(0.01 * f64::from(k + 1)).unwrap();
+        penalty.lambda = 0.01 * f64::from(k + 1);
     }
     spec
 }

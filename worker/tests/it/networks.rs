@@ -12,7 +12,6 @@ use swfn_shared::{
         Placed,
     },
     metrics::{TEST_LOSS, TRAIN_FUNCTION_NORM, TRAIN_LOSS},
-    numbers::Lambda,
     trial::{Architecture, BatchNormScale, SampleBatchNorm, TrialSpec},
     work,
 };
@@ -135,7 +134,7 @@ fn specs(architecture: Architecture, lambda: f64) -> Vec<TrialSpec> {
     let spec = |lane: i64| {
         let mut spec = spec(architecture, lambda);
         if let Some(penalty) = &mut spec.penalty {
-            penalty.lambda = Lambda::new(lambda * (lane + 1) as f64).unwrap();
+            penalty.lambda = lambda * (lane + 1) as f64;
             penalty.batch_norm = SampleBatchNorm::TrainNoUpdate;
         }
         spec

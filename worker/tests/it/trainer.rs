@@ -13,7 +13,6 @@ use swfn_shared::{
     catalogue::KMNIST,
     dataset::Dataset,
     metrics::{self, MetricPoint},
-    numbers::LearningRate,
     trial::{
         Architecture, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
         SampleBatchNorm, SampleUnits, Sampling, TrialSpec, VaeFamily,
@@ -193,10 +192,7 @@ fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
         let mut busy = trainer();
         // Another subset, another VAE, a failure, then the same VAE from another architecture: it is found ready below.
         run(&mut busy, &TrialSpec { seed: 2, ..trial });
-        let wild = TrialSpec {
-            learning_rate: LearningRate::new(1e6).unwrap(),
-            ..spec(Architecture::LENET, 0.0)
-        };
+        let wild = TrialSpec { learning_rate: 1e6, ..spec(Architecture::LENET, 0.0) };
         assert!(busy.run(&wild, &mut Recorder::default()).is_err());
         run(&mut busy, &TrialSpec { architecture: Architecture::NET, ..trial });
         assert_eq!(
@@ -378,10 +374,7 @@ fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
 
 #[test]
 fn a_loss_that_is_not_finite_fails_the_trial_as_diverged() {
-    let spec = TrialSpec {
-        learning_rate: LearningRate::new(1e6).unwrap(),
-        ..spec(Architecture::LENET, 0.0)
-    };
+    let spec = TrialSpec { learning_rate: 1e6, ..spec(Architecture::LENET, 0.0) };
     let error = trainer().run(&spec, &mut Recorder::default()).unwrap_err();
     assert!(
         matches!(error, TrainError::Diverged { metric: metrics::TRAIN_LOSS, step: 10, .. }),

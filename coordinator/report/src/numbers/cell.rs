@@ -8,7 +8,6 @@ use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId},
     metrics::Outcome,
-    numbers::Lambda,
     state::TrialState,
     treatment::{Names, Network, Regulariser},
     trial::{Penalty, TrialSpec},
@@ -162,9 +161,7 @@ pub(crate) fn sides(cell: &Cell, reference: &Cell) -> (String, String, String) {
 
 /// Equal for cells that differ in lambda alone, zero excluded.
 pub(crate) fn over_lambda(spec: &TrialSpec) -> TrialSpec {
-    let penalty = spec
-        .penalty
-        .and_then(|penalty| Some(Penalty { lambda: Lambda::new(1.0).ok()?, ..penalty }));
+    let penalty = spec.penalty.map(|penalty| Penalty { lambda: 1.0, ..penalty });
     TrialSpec { penalty, seed: 0, ..*spec }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use serde::Serialize;
 use swfn_shared::{
-    ids::{Place, TrialId},
+    ids::{TrialId, WorkerDevice},
     metrics::Outcome,
     treatment::Names,
     trial::TrialSpec,
@@ -81,7 +81,7 @@ impl Verification {
         let identical = data_agree && bits(&one) == bits(&other);
         let near = (one.final_test_accuracy - other.final_test_accuracy).abs() <= TOLERANCE;
         self.by_the_same_device +=
-            usize::from(Place::from(&by_one.id) == Place::from(&by_other.id));
+            usize::from(WorkerDevice::from(&by_one.id) == WorkerDevice::from(&by_other.id));
         if identical {
             self.identical += 1;
         } else if data_agree && near && !same_kind {

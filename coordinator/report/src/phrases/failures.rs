@@ -51,7 +51,7 @@ mod tests {
     fn equal_failures_are_told_once() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\nsubset_size = 100\n\
                     architecture = \"net\"\nlambda = [0, 0.1]\nlearning_rate = [0.01, 1000]\n";
-        let mut summary = finished(grid, |spec| (spec.learning_rate.get() < 1.0).then_some(0.8));
+        let mut summary = finished(grid, |spec| (spec.learning_rate < 1.0).then_some(0.8));
         let failure = |cell: usize, seed: u64| Failure {
             trial: format!("{cell}{seed}345678"),
             label: summary.cells()[cell].label(),
@@ -62,7 +62,7 @@ mod tests {
             log: Some("one\ntwo\u{1b}[31m\nthree".to_owned()),
         };
         let failed: Vec<usize> =
-            (0..4).filter(|cell| summary.cells()[*cell].spec.learning_rate.get() > 1.0).collect();
+            (0..4).filter(|cell| summary.cells()[*cell].spec.learning_rate > 1.0).collect();
         let failures =
             failed.iter().flat_map(|cell| [failure(*cell, 0), failure(*cell, 1)]).collect();
         let other = Failure { error: "out of memory".to_owned(), ..failure(failed[0], 7) };

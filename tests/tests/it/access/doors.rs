@@ -77,7 +77,7 @@ fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
     for (number, (authority, problem)) in [
         ("missing", "--authority names a folder"),
         ("other", "other/ca-key.pem`"),
-        ("renewed", "is not of the key"),
+        ("renewed", "does not belong to the key"),
     ]
     .into_iter()
     .enumerate()
@@ -154,7 +154,7 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
         (
             &address,
             format!("{ca} --tls-cert @pki/worker-ann.pem --tls-key @pki/worker-bob-key.pem"),
-            "is not of the key",
+            "does not belong to the key",
         ),
         (&address, "--tls-ca @missing.pem".to_owned(), "missing.pem`: No such file"),
         (&address, "--tls-ca @pki/token".to_owned(), "pki/token` holds no certificate"),
@@ -213,7 +213,7 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
         (
             "--tls-cert @pki/server.pem --tls-key @other/server-key.pem".to_owned(),
             1,
-            "is not of the key",
+            "does not belong to the key",
         ),
         (
             "--tls-cert @pki/server.pem --tls-key @pki/server.pem".to_owned(),
@@ -246,10 +246,6 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
     let before = cluster.token();
     let mut again = cluster.certs("pki", &["--hosts", "127.0.0.1"]);
     assert_eq!(again.wait(), Some(1));
-    assert!(
-        again.stderr().contains("is there already, and nothing is overwritten"),
-        "{}",
-        again.stderr()
-    );
+    assert!(again.stderr().contains("exists, and nothing is overwritten"), "{}", again.stderr());
     assert_eq!(cluster.token(), before);
 }

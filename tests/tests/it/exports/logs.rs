@@ -69,7 +69,7 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     let said = retry.stderr();
     assert!(
         said.contains(
-            "trying again 0 trials that failed; 1 diverged and would diverge again: left out"
+            "trying 0 failed trials again; left out 1 that diverged and would diverge again"
         ),
         "{said}"
     );

@@ -111,8 +111,8 @@ fn sum(x: &Tensor) -> Tensor {
 /// The numbers of a trial's optimiser.
 pub fn sgd_settings(spec: &TrialSpec) -> sgd::Settings {
     let mut settings = sgd::Settings {
-        learning_rate: spec.learning_rate.get(),
-        momentum: spec.classifier.momentum.get(),
+        learning_rate: spec.learning_rate,
+        momentum: spec.classifier.momentum,
         weight_decay: 0.0,
     };
     ALL.iter().for_each(|term| term.tune(term.weight(spec), &mut settings));

@@ -2,7 +2,6 @@
 
 use swfn_shared::{
     metrics::TRAIN_FUNCTION_NORM,
-    numbers::LearningRate,
     trial::{Architecture, LatentStatistics, SampleUnits, Vae as Settings, VaeFamily},
 };
 use swfn_worker::{
@@ -72,7 +71,7 @@ fn check_at(file: &str, place: Place) {
         // Those below do not matter to the layers.
         iterations: 0,
         batch_size: 0,
-        learning_rate: LearningRate::new(1.0).unwrap(),
+        learning_rate: 1.0,
         latent_statistics: LatentStatistics::LastBatch,
     };
     for statistics in LatentStatistics::ALL {

@@ -8,7 +8,6 @@ use std::{
 
 use swfn_shared::{
     metrics::VAE_LOSS,
-    numbers::LearningRate,
     trial::{Architecture, Classifier, Density, Epochs, TrialSpec, VaeFamily},
 };
 use swfn_worker::{
@@ -150,7 +149,7 @@ fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
 #[test]
 fn a_trial_that_diverges_after_a_checkpoint_starts_anew_once() {
     let mut trial = long(Architecture::NET);
-    trial.learning_rate = LearningRate::new(1e30).unwrap();
+    trial.learning_rate = 1e30;
     let folder = tempfile::tempdir().unwrap();
     interrupt(&mut resuming(folder.path(), AT_THE_END), &trial, 200);
     only_file(folder.path());

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use swfn_shared::{
-    numbers::{Lambda, LearningRate},
-    trial::{Architecture, TrialSpec},
-};
+use swfn_shared::trial::{Architecture, TrialSpec};
 use swfn_worker::{
     compute::{
         AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates,
@@ -99,7 +96,7 @@ fn a_lane_that_diverges_is_cancelled_or_fails_leaves_the_others_alone() {
     for place in places() {
         let base = spec(Architecture::LENET_BN, 0.1);
         let mut specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
-        specs[1].learning_rate = LearningRate::new(1e6).unwrap();
+        specs[1].learning_rate = 1e6;
         specs[3].subset_size = 60_001;
         let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
         // The third is given back at its first report after the VAE's.
@@ -150,7 +147,7 @@ fn lanes_that_become_free_are_taken_at_once() {
 fn a_vae_that_two_wait_for_is_trained_for_the_one_that_stays() {
     let base = spec(Architecture::NET, 0.1);
     let mut other = base;
-    other.penalty.as_mut().unwrap().lambda = Lambda::new(0.2).unwrap();
+    other.penalty.as_mut().unwrap().lambda = 0.2;
     let specs = [base, other];
     let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
     // The first is given back at the VAE's first report.

@@ -1,27 +1,31 @@
-//! Where a door is: from what an option says to the socket's address, and to what others call it.
+//! The address of a listener: from the text of an option to the socket, and to the URL for others.
 
 use std::{
     ffi::OsStr,
     marker::PhantomData,
-    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     str::FromStr,
 };
 
-use anyhow::{Context as _, anyhow};
 use clap::{
     Arg, Command,
     builder::{StringValueParser, TypedValueParser},
     error::ErrorKind,
 };
-use swfn_shared::address::{Address, Host};
+use swfn_shared::{
+    address::{Address, Host},
+    problem,
+    problem::OrProblem as _,
+};
 
 use crate::{arguments::Access, machine};
 
-/// Reads an option whose value may have a password in it: unlike clap's own errors, those of this one do not repeat it.
+/// A parser for an option whose value may contain a password: unlike clap's, its errors do not repeat
+/// the value.
 #[derive(Debug, Clone, Copy)]
 pub struct Discreet<T>(PhantomData<fn() -> T>);
 
-/// A [`Discreet`] reader.
+/// A [`Discreet`] parser.
 pub fn discreet<T>() -> Discreet<T> {
     Discreet(PhantomData)
 }
@@ -47,33 +51,35 @@ where
     }
 }
 
-/// Where to listen. A name with several addresses means its first one of IPv4, as the usual address is.
+/// Resolves the address of a listener. Of a name's addresses, the first IPv4 address counts.
 pub fn resolve(address: &Address, option: &str) -> anyhow::Result<SocketAddr> {
-    let name = match address.host() {
-        Host::Any => return Ok((Ipv4Addr::UNSPECIFIED, address.port).into()),
-        Host::Ip(ip) => return Ok((*ip, address.port).into()),
-        Host::Name(name) => name,
+    let port = address.port;
+    let name = match &address.host {
+        Host::Any => return Ok((Ipv4Addr::UNSPECIFIED, port).into()),
+        Host::Ip(ip) => return Ok((*ip, port).into()),
+        Host::Name(name) => name.as_str(),
     };
-    let hint = format!(
-        "hint: {option} takes an address or a name of this machine, or `:{}` for all",
-        address.port
-    );
-    let found = (name.as_str(), address.port).to_socket_addrs();
+    let problem = |why| {
+        problem!(
+            "host `{name}` of {option} {why}";
+            "give {option} an address or a name of this machine, or `:{port}` for all"
+        )
+    };
     let found: Vec<_> =
-        found.with_context(|| format!("host `{name}` of {option} is not known\n{hint}"))?.collect();
+        (name, port).to_socket_addrs().or_problem(|| problem("is not known"))?.collect();
     let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
-    first.copied().ok_or_else(|| anyhow!("host `{name}` of {option} has no address\n{hint}"))
+    Ok(*first.or_problem(|| problem("has no address"))?)
 }
 
 impl Access {
-    /// What others call a door at this address, which an option may have named by its host. With TLS it is a name that the certificate
-    /// has, if there is one.
-    pub fn url(&self, address: SocketAddr, said: &Host) -> String {
+    /// The URL of a listener for others; `named` is the host in the option. With TLS its host is a name
+    /// in the certificate, if there is one.
+    pub fn url(&self, address: SocketAddr, named: &Host) -> String {
         let ip = address.ip();
-        let mut hosts = match said {
-            Host::Name(_) => vec![said.clone()],
-            Host::Ip(_) | Host::Any => Vec::new(),
-        };
+        let mut hosts = Vec::new();
+        if let Host::Name(_) = named {
+            hosts.push(named.clone());
+        }
         if !ip.is_unspecified() {
             hosts.push(Host::Ip(ip));
         }
@@ -86,16 +92,17 @@ impl Access {
         let (scheme, known) = match &self.tls {
             None => ("http", None),
             Some(tls) => {
+                let bare = |host: &Host| host.to_string().replace(['[', ']'], "");
                 let covered = hosts.iter().find(|host| tls.covers(&bare(host))).cloned();
                 ("https", covered.or_else(|| tls.first_name().map(Host::Name)))
             }
         };
-        // Only a machine without a name and without a network has none.
+        // Only a machine without name and network has no host.
         let host = known.or(hosts.first().cloned()).unwrap_or(Host::Ip(Ipv4Addr::LOCALHOST.into()));
         format!("{scheme}://{host}:{}", address.port())
     }
 
-    /// The options that workers need to get in.
+    /// The options that workers need for access.
     pub fn worker_options(&self) -> String {
         let clients = self.tls.as_ref().is_some_and(|tls| tls.asks_for_certificates());
         let file =
@@ -109,20 +116,12 @@ impl Access {
     }
 }
 
-/// Without the brackets of a URL.
-fn bare(host: &Host) -> String {
-    match host {
-        Host::Ip(ip) => ip.to_string(),
-        other => other.to_string(),
-    }
-}
-
-/// Where this machine itself reaches a door.
-pub fn from_here(address: SocketAddr) -> SocketAddr {
+/// The address at which this machine itself reaches a listener.
+pub fn local_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     (ip, address.port()).into()
 }
@@ -151,11 +150,11 @@ mod tests {
 
     fn url(access: &Access, address: &str) -> String {
         let address: Address = address.parse().unwrap();
-        access.url(resolve(&address, "--listen").unwrap(), address.host())
+        access.url(resolve(&address, "--listen").unwrap(), &address.host)
     }
 
     #[test]
-    fn names_and_ports_alone_are_places() {
+    fn names_and_ports_resolve_to_addresses() {
         let of = |text: &str| {
             resolve(&text.parse().unwrap(), "--listen").map(|address| address.to_string())
         };
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_can_be_used() {
+    fn printed_urls_can_be_used() {
         let none = Access::default();
         assert_eq!(url(&none, "127.0.0.1:1"), "http://127.0.0.1:1");
         assert_eq!(url(&none, "[::1]:1"), "http://[::1]:1");
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn with_tls_it_has_a_name_of_the_certificate() {
+    fn with_tls_urls_have_names_of_the_certificate() {
         let access = with_certificate(&["head.example", "10.9.8.7"]);
         assert_eq!(url(&access, "10.9.8.7:1"), "https://10.9.8.7:1");
         assert_eq!(url(&access, "127.0.0.1:1"), "https://head.example:1");
@@ -199,7 +198,7 @@ mod tests {
 
     #[test]
     fn local_workers_need_no_name() {
-        let of = |text: &str| from_here(text.parse().unwrap()).to_string();
+        let of = |text: &str| local_address(text.parse().unwrap()).to_string();
         assert_eq!(
             (of("0.0.0.0:1"), of("[::]:1"), of("10.0.0.1:1")),
             ("127.0.0.1:1".into(), "[::1]:1".into(), "10.0.0.1:1".into())
