@@ -16,7 +16,7 @@ pub(crate) struct SweepArguments {
     /// Run this grid file [default: the one that the run directory was last run with]
     #[arg(long, value_name = "FILE", help_heading = "Sweep")]
     pub(crate) grid: Option<PathBuf>,
-    /// Keep results, and the state from which the sweep resumes, in this folder [default: runs/NAME]
+    /// Keep results, and the state to resume from, in this folder [default: runs/NAME]
     #[arg(long, value_name = "DIR", help_heading = "Sweep")]
     pub(crate) run_dir: Option<PathBuf>,
     /// Print what would run, its cost and the comparisons, and exit
@@ -52,7 +52,7 @@ pub(crate) struct SweepArguments {
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     pub(crate) lanes: Option<u16>,
-    /// Read the data set's files from this folder [default: the user's cache folder, downloaded when
+    /// Read the data set's files from this folder [default: the user's cache folder, downloaded if
     /// missing]
     #[arg(long, value_name = "DIR", help_heading = "Local workers")]
     pub(crate) data_dir: Option<PathBuf>,
