@@ -1,5 +1,4 @@
-//! Compiles `swfn/v1/*.proto` with protox, which needs no `protoc`, and keeps the descriptor set for
-//! gRPC reflection.
+//! Compiles `swfn/v1/*.proto` without `protoc`, and keeps the descriptors for gRPC reflection.
 
 use std::{env, error::Error, fs, path::PathBuf};
 

@@ -172,7 +172,7 @@ mod tests {
     /// The rows of a table of settings.
     fn settings(axes: impl Iterator<Item = Axis>) -> String {
         let default = |axis: &Axis| {
-            axis.default.map_or("–".to_owned(), |value: Value| format!("`{value}`"))
+            axis.default().map_or("–".to_owned(), |value: Value| format!("`{value}`"))
         };
         let row = |axis: Axis| {
             format!(

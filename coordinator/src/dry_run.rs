@@ -311,7 +311,7 @@ mod tests {
                 .map(|spec| (row(&spec), spec.subset_size, spec.label()))
                 .collect::<BTreeSet<_>>();
             assert_eq!(rows.len(), if axis.role == Role::Seed { 1 } else { 2 }, "{axis:?}");
-            for value in values.iter().filter(|value| Some(**value) != axis.default) {
+            for value in values.iter().filter(|value| Some(**value) != axis.default()) {
                 let part = axis.labelled(&value.exact());
                 let named = matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
                 assert!(!named || text.contains(&part), "{part} in {text}");

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_value() {
+    fn errors_name_the_wrong_part() {
         for (text, expected) in [
             ("localhost", "`localhost` has no port\nhint: write HOST:PORT"),
             ("7077", "`7077` has no port"),

@@ -2,11 +2,7 @@
 //!
 //! Source: Rannen Triki, Berman, Blaschko 2017, arXiv 1710.06703.
 
-use std::{
-    cmp::Ordering,
-    fmt,
-    hash::{Hash, Hasher},
-};
+use std::{cmp::Ordering, fmt};
 
 use serde::{Serialize, Serializer};
 
@@ -31,7 +27,7 @@ choice! {
 }
 
 /// A row of the table.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Design {
     /// Name in grid files.
     pub name: &'static str,
@@ -45,8 +41,8 @@ pub struct Design {
     pub layers: &'static [LayerSpec],
 }
 
-/// A classifier: a row of the table. Architectures of one name are equal.
-#[derive(Clone, Copy)]
+/// A classifier: a row of the table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Architecture(&'static Design);
 
 const fn conv5(out: u32) -> LayerSpec {
@@ -178,20 +174,6 @@ impl Architecture {
 
 field!(Architecture);
 
-impl PartialEq for Architecture {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name()
-    }
-}
-
-impl Eq for Architecture {}
-
-impl Hash for Architecture {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name().hash(state);
-    }
-}
-
 impl PartialOrd for Architecture {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -229,7 +211,7 @@ mod tests {
     use crate::dataset::{CLASSES, SIDES};
 
     #[test]
-    fn a_switch_is_all_that_an_architecture_has_beyond_its_network() {
+    fn architectures_differ_from_networks_by_their_switch() {
         for architecture in Architecture::ALL {
             let switch = match architecture.switch() {
                 Some(Switch::Dropout) => Some(LayerSpec::Dropout),

@@ -1,12 +1,12 @@
-//! The files that a trial leaves behind if `[artifacts]` of the grid file asks for them. They change
-//! no result, so they are not part of a trial's identity.
+//! The files that a trial leaves behind if `[artifacts]` of the grid file asks for them. They
+//! change no result, so they are not part of a trial's identity.
 
-/// Final parameters and running statistics of the classifier. Names and shapes are those of PyTorch's
-/// modules of the same layers, so that `load_state_dict` takes them.
+/// Final parameters and running statistics of the classifier. Names and shapes are those of
+/// PyTorch's modules of the same layers, so that `load_state_dict` takes them.
 pub const WEIGHTS: &str = "weights.safetensors";
 /// Images of the subset, their reconstructions by the VAE, and samples of the VAE.
 pub const VAE_SHEET: &str = "vae.png";
-/// The confusion matrix on the test images after the last iteration, and the accuracy of each class.
+/// The confusion matrix on the test images at the end, and the accuracy of each class.
 pub const CONFUSION: &str = "confusion.csv";
 
 /// All names, in the order in which the files are written.

@@ -47,7 +47,7 @@ pub struct Published {
     pub files: &'static [PublishedFile],
     /// Content that the digests cover.
     pub digest_of: DigestOf,
-    /// Folders from which the files can be downloaded under their names with `.gz`, each ending in `/`.
+    /// Folders with the files as downloads, under their names with `.gz`; each ends in `/`.
     pub mirrors: &'static [&'static str],
     /// Folders in which other programs keep the files, below the user's data folder.
     pub folders: &'static [&'static str],

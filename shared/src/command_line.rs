@@ -12,8 +12,8 @@ use crate::quote::printable;
 
 /// Parses the command line. Ends the process if it is wrong or asks for help.
 ///
-/// A variable that is set but empty counts as unset. Variables for options beside the subcommands do
-/// not concern the subcommands.
+/// A variable that is set but empty counts as unset. Variables for options beside the subcommands
+/// do not concern the subcommands.
 pub fn parse<P: Parser>() -> P {
     let arguments = without_doubled_help(env::args_os().collect());
     let command = without_ignored_variables(
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_variables_and_those_of_other_commands_do_not_count() {
+    fn empty_and_foreign_variables_do_not_count() {
         assert_eq!(variables(None, "x"), [true, true]);
         assert_eq!(variables(None, ""), [false, false]);
         assert_eq!(variables(Some("look"), "x"), [false, true]);

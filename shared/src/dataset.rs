@@ -15,7 +15,7 @@ use crate::{
 /// A data set, known by content, so that this value can stand for the content in ids.
 ///
 /// A worker checks published files against pinned SHA-256 digests, and the user's own against the
-/// digest in the grid. The synthetic digits follow from the version and the seed of their generator.
+/// digest in the grid. The synthetic digits follow from version and seed of their generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dataset {
     /// A row of the catalogue.
@@ -90,7 +90,7 @@ pub fn names() -> Vec<&'static str> {
     CATALOGUE.iter().map(|entry| entry.name).chain([IDX]).collect()
 }
 
-/// A name that is not in the catalogue. [`IDX`] is one, too: it alone does not identify the content.
+/// A name that is not in the catalogue, such as [`IDX`], which does not identify the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("dataset {} is unknown; hint: one of {names}", quote(.0), names = names().join(", "))]
 pub struct UnknownDataset(pub String);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_down_stays_and_comes_back() {
+    fn json_stays_and_survives_parsing() {
         let coloured = OWN.replace("20,\"", "20,\"channels\":3,\"");
         let synthetic = "{\"name\":\"synthetic\",\"generator_seed\":7,\"generator_version\":1}";
         for written in ["{\"name\":\"kmnist\"}", synthetic, OWN, &coloured] {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn impossible_descriptions_are_refused() {
         for (from, to, key) in [
             ("\"idx\"", "\"cifar\"", ".name"),
             ("32", "15", ".height"),

@@ -32,7 +32,7 @@ impl Blame {
 /// An action of the user on a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// A failed trial waits again. Its attempts go on being counted; failures and losses start at 0.
+    /// A failed trial waits again. Attempts are counted on; failures and losses start at 0.
     Retried,
 }
 

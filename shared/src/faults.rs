@@ -1,9 +1,9 @@
 //! Faults that tests inject. Builds with debug assertions contain them, and an environment variable
 //! switches them on. A release contains none.
 //!
-//! `FAILPOINTS` has the syntax of the crate `fail`. `store/rows=3*off->return` kills the process when
-//! it reaches that point for the fourth time; `store/rows=sleep(20)` delays it each time. `SWFN_BUG`
-//! switches one planted bug on.
+//! `FAILPOINTS` has the syntax of the crate `fail`. `store/rows=3*off->return` kills the process
+//! when it reaches that point for the fourth time; `store/rows=sleep(20)` delays it each time.
+//! `SWFN_BUG` switches one planted bug on.
 
 /// A named point where a test may kill or delay the process.
 #[inline]
@@ -45,9 +45,9 @@ mod on_purpose {
 
     /// Kills the process like `kill -9`.
     ///
-    /// If `SWFN_FAULT_TOKENS` names a folder, a kill at `store/rows` removes a file there whose name
-    /// begins with `store.rows`. Without such a file the process lives. So a test limits and counts
-    /// the kills of processes that restart.
+    /// If `SWFN_FAULT_TOKENS` names a folder, a kill at `store/rows` removes a file there whose
+    /// name begins with `store.rows`. Without such a file the process lives. So a test limits and
+    /// counts the kills of processes that restart.
     pub(super) fn die(point: &str) {
         if let Some(folder) = env::var_os("SWFN_FAULT_TOKENS") {
             let name = point.replace('/', ".");

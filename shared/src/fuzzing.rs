@@ -20,8 +20,8 @@ const MOST: u64 = 500;
 /// The longest error message in bytes.
 const LONGEST: usize = 6_000;
 
-/// A grid file is refused with a place and a hint, or expanded. Its trials are distinct, no more than
-/// allowed, the same each time, and survive the wire.
+/// A grid file is refused with a place and a hint, or expanded. Its trials are distinct, no more
+/// than allowed, the same each time, and survive the wire.
 pub fn grid(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let parse = |most| Grid::parse("grid.toml", text, most);

@@ -125,7 +125,7 @@ hashed_id! {
 }
 hexadecimal! {
     /// SHA-256 over the files of a data set: training images, training labels, test images, test
-    /// labels. It covers the hexadecimal SHA-256 of each uncompressed file, with a line feed between.
+    /// labels. It covers the hexadecimal SHA-256 of each file's content, joined by line feeds.
     DataDigest, 32, "digest", "64 hexadecimal digits in lower case"
 }
 
@@ -159,7 +159,7 @@ impl fmt::Display for LeaseId {
     }
 }
 
-/// Name of one worker process, which it gives itself: 1 to 64 letters, digits, `-`, `_`, `.` or `:`.
+/// Name that a worker process gives itself: 1 to 64 letters, digits, `-`, `_`, `.` or `:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct WorkerId(String);

@@ -1,14 +1,14 @@
 //! Networks as lists of layers.
 //!
-//! Everything about a network follows from its list: sizes, names of weights, work, and whether it has
-//! dropout or batch norm.
+//! Everything about a network follows from its list: sizes, names of weights, work, and whether it
+//! has dropout or batch norm.
 
 use std::fmt;
 
 use crate::image::ImageShape;
 
 /// One layer of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LayerSpec {
     /// Convolution with stride 1, without padding.
     Conv {
@@ -35,7 +35,7 @@ pub enum LayerSpec {
 }
 
 /// Size of the filters of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kernel {
     /// Square with sides of so many pixels.
     Side(u32),
@@ -183,8 +183,7 @@ pub fn macs(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Option<f64
     each.sum()
 }
 
-/// Shape of the output of a layer of the list; `None` if it does not fit. Logits come last, and only
-/// logits do.
+/// Shape of a layer's output; `None` if it does not fit. Logits come last, and only they do.
 fn output(layers: &[LayerSpec], index: usize, input: Shape, classes: u32) -> Option<Shape> {
     let (layer, is_last) = (layers[index], index + 1 == layers.len());
     layer.output(input, classes).filter(|_| (layer == LayerSpec::Logits) == is_last)

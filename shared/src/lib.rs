@@ -1,8 +1,8 @@
-//! Types that coordinator and worker share: trials, grids, metrics, their identities and wire forms.
+//! Types that coordinator and worker share: trials, grids, metrics, identities, wire forms.
 //!
-//! `grid.toml -> Grid -> TrialSpec`. Most modules are pure: no torch, runtime, socket or clock, so that
-//! a test can call each part. The others are `access`, `command_line`, `faults`, `files`, `folders`,
-//! `output`, `signals`, `telemetry`, `threads` and `trial_log`.
+//! `grid.toml -> Grid -> TrialSpec`. Most modules are pure: no torch, runtime, socket or clock, so
+//! that a test can call each part. The others are `access`, `command_line`, `faults`, `files`,
+//! `folders`, `output`, `signals`, `telemetry`, `threads` and `trial_log`.
 
 pub mod access;
 pub mod address;

@@ -1,8 +1,8 @@
 //! The one place that prints: messages on standard error, results on standard output.
 //!
 //! A terminal in Ctrl-S, a stopped pager or a full pipe holds nothing up: after [`start`], a thread
-//! prints the messages from a queue. A full queue drops lines, and prints how many. If the reader is
-//! gone, the messages are lost.
+//! prints the messages from a queue. A full queue drops lines, and prints how many. If the reader
+//! is gone, the messages are lost.
 
 use std::{
     collections::VecDeque,
@@ -199,8 +199,8 @@ pub fn draw(picture: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Waits until all messages are printed, but not long for a reader that has stopped. For the end of a
-/// process, and before a table.
+/// Waits until all messages are printed, but not long for a reader that has stopped. For the end of
+/// a process, and before a table.
 pub fn settle() {
     if STARTED.get().is_some() {
         QUEUE.settle(LAST_PATIENCE);

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_hint_is_told_after_all_that_happened() {
+    fn the_first_hint_follows_all_causes() {
         let name = "x";
         let inner = Kind::Other(problem!("no such file `{name}`, {}", 1; "look in {}", "here"));
         assert_eq!(inner.to_string(), "no such file `x`, 1\nhint: look in here");

@@ -1,5 +1,5 @@
-//! Escapes foreign text for each kind of output. The result can neither control a terminal nor begin
-//! a line, a cell, a tag or a command of its own.
+//! Escapes foreign text for each kind of output. The result can neither control a terminal nor
+//! begin a line, a cell, a tag or a command of its own.
 
 use std::borrow::Cow;
 
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_stays_a_line_and_a_text_no_formula() {
+    fn lines_stay_lines_and_texts_no_formulas() {
         assert_eq!(one_line("a \"b\" ä\n2026 INFO\u{202e}"), "a \"b\" ä\\n2026 INFO\\u{202e}");
         for formula in ["=cmd|'/C calc'!A0", "@SUM(A1)", "+1", "-1", "\t=1"] {
             assert_eq!(cell(formula), format!("'{formula}"));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_short_and_printable() {
+    fn quoted_text_is_short_and_printable() {
         assert_eq!(quote("a b"), "`a b`");
         assert_eq!(quote("\u{1b}[2J\n"), "`\\u{1b}[2J\\n`");
         assert_eq!(quote(&"x".repeat(1 << 20)).chars().count(), 63);

@@ -1,5 +1,5 @@
-//! Signals that ask a program to stop in order, as schedulers, service managers, shells and users send
-//! them before they kill it.
+//! Signals that ask a program to stop in order, as schedulers, service managers, shells and users
+//! send them before they kill it.
 
 use std::{fs, io};
 
@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// Signals that a parent process may have set to be ignored, as `nohup` does; they then stop nothing.
+/// Signals that stop nothing if the parent process ignores them, as `nohup` does.
 const IGNORABLE: [Signal; 5] =
     [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU];
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nohup_ignores_is_read() {
+    fn signals_that_nohup_ignores_are_read() {
         let ignored = ignored("Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004000\n");
         assert_eq!(ignored, bit(Signal::SIGHUP) | bit(Signal::SIGPIPE));
     }

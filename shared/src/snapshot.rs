@@ -23,13 +23,8 @@ pub struct Counts {
 
 impl Counts {
     /// The number of trials in a state.
-    pub fn get(&self, state: TrialState) -> usize {
-        match state {
-            TrialState::Pending => self.pending,
-            TrialState::Leased => self.leased,
-            TrialState::Succeeded => self.succeeded,
-            TrialState::Quarantined => self.quarantined,
-        }
+    pub fn get(mut self, state: TrialState) -> usize {
+        *self.get_mut(state)
     }
 
     /// The number of trials in a state, to change it.

@@ -98,8 +98,8 @@ pub(crate) fn notice(text: &str) -> String {
 
 /// Installs the process's log subscriber; called once.
 ///
-/// `RUST_LOG` wins over `default_filter`, unless it is empty or not a filter. The logs of trials have
-/// a filter of their own.
+/// `RUST_LOG` wins over `default_filter`, unless it is empty or not a filter. The logs of trials
+/// have a filter of their own.
 pub fn init(format: LogFormat, default_filter: &str) {
     FORMAT.set(format).ok();
     let wanted = variable(EnvFilter::DEFAULT_ENV).map(|text| text.to_string_lossy().into_owned());

@@ -1,4 +1,4 @@
-//! A check that the system has enough threads for this program. Without them it would panic or hang.
+//! A check that the system has enough threads for this program, which would else panic or hang.
 
 use std::{sync::mpsc, thread};
 

@@ -136,7 +136,7 @@ impl TrialSpec {
     pub fn unusual(&self) -> String {
         let settings = Axis::of_grid().iter().filter(|axis| axis.role == Role::Setting);
         let unusual = settings.filter_map(|axis| {
-            let value = axis.value(self).filter(|value| Some(*value) != axis.default)?;
+            let value = axis.value(self).filter(|value| Some(*value) != axis.default())?;
             Some(format!(", {}", axis.labelled(&value.exact())))
         });
         unusual.collect()

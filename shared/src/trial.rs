@@ -26,7 +26,7 @@ choice! {
     Precision {
         /// As float32, the numbers that all tensors hold.
         Float32 = "float32",
-        /// With factors of 10 bits of mantissa (NVIDIA's TF32) and float32 sums: faster, less exact.
+        /// NVIDIA's TF32, factors of 10 bits of mantissa and float32 sums: faster, less exact.
         Tf32 = "tf32",
     }
 }
@@ -307,6 +307,10 @@ impl TrialSpec {
         penalty: None,
         open: OpenValues::NONE,
     };
+
+    /// The same with a function norm.
+    pub(crate) const PUBLISHED_WITH_NORM: Self =
+        Self { penalty: Some(Penalty::PUBLISHED), ..Self::PUBLISHED };
 
     /// The trial's identity.
     pub fn id(&self) -> TrialId {

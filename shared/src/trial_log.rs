@@ -1,7 +1,7 @@
 //! The log of an attempt: the lines of its span, bounded, on their way to the run directory.
 //!
-//! The first `HEAD_BYTES` are sent as they come. After them only the newest lines are kept, and sent
-//! when the attempt ends. A line between tells how many were left out.
+//! The first `HEAD_BYTES` are sent as they come. After them only the newest lines are kept, and
+//! sent when the attempt ends. A line between tells how many were left out.
 
 use std::{
     collections::VecDeque,
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_go_to_the_attempt_that_they_are_about() {
+    fn lines_go_to_their_attempt() {
         tracing::subscriber::with_default(
             tracing_subscriber::registry().with(TrialLogs.with_filter(filter())),
             || {

@@ -1,4 +1,4 @@
-//! Conversions between wire types and domain types. A wrong message is refused with the field's name.
+//! Conversions between wire types and domain types. An error names the wrong field.
 
 use swfn_proto::v1;
 
@@ -14,8 +14,8 @@ pub const PROTOCOL: u32 = 6;
 /// Largest number of lanes of one worker that counts; their trials fit into one message.
 pub const MAX_LANES: u32 = 4096;
 
-/// Largest number of leases or VAEs in one message. A worker has fewer: those of its lanes, and those
-/// whose reports wait.
+/// Largest number of leases or VAEs in one message. A worker has fewer: those of its lanes, and
+/// those whose reports wait.
 pub const MAX_NAMED: usize = 2 * MAX_LANES as usize;
 
 /// Largest number of points in one report; a worker sends more in several reports.

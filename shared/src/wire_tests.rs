@@ -52,7 +52,7 @@ fn specifications_of_no_grid_file_are_refused() {
 }
 
 #[test]
-fn settings_of_another_trial_are_refused_with_both_ids() {
+fn settings_of_another_trial_are_refused() {
     let (one, other) = (TrialSpec::PUBLISHED, TrialSpec { seed: 1, ..TrialSpec::PUBLISHED });
     let lease = LeaseId { trial: one.id(), attempt: 1 };
     assert_eq!(trial(lease, &one.to_json()), Ok(one));
@@ -64,7 +64,7 @@ fn settings_of_another_trial_are_refused_with_both_ids() {
 }
 
 #[test]
-fn a_grant_for_all_lanes_fits_into_a_message() {
+fn the_largest_grant_fits_into_a_message() {
     let lease =
         TrialSpec::PUBLISHED.with(axes::LAMBDA, Value::Real(f64::MIN_POSITIVE)).to_json().len()
             + 400;

@@ -28,8 +28,8 @@ fn vae_macs(vae: &Vae, dataset: &Dataset) -> (f64, f64) {
             (hidden * (values + 2.0 * latent), hidden * (latent + values))
         }
         VaeFamily::Convolutional => {
-            // Three halvings of both sides, C -> h/8 -> h/4 -> h/2 channels, 16 taps each.
-            // Then h/2 values of each pixel.
+            // Three halvings of both sides, C -> h/8 -> h/4 -> h/2 channels, 16 taps each. Then h/2
+            // values of each pixel.
             let (first, second, third) = (hidden / 8.0, hidden / 4.0, hidden / 2.0);
             let convolutions = pixels(1) * channels * first
                 + pixels(2) * first * second
@@ -44,7 +44,7 @@ fn vae_macs(vae: &Vae, dataset: &Dataset) -> (f64, f64) {
 const TRAIN_FLOP_PER_MAC: f64 = 6.0;
 const FORWARD_FLOP_PER_MAC: f64 = 2.0;
 
-/// Floating-point operations of training the trial's VAE; zero without one. Trials of one subset share it.
+/// Floating-point operations of training the VAE, which trials of one subset share, or zero.
 pub fn vae_flop(spec: &TrialSpec) -> f64 {
     spec.vae_samples().map_or(0.0, |VaeSamples { vae, .. }| {
         let (encoder, decoder) = vae_macs(&vae, &spec.dataset);
@@ -53,7 +53,7 @@ pub fn vae_flop(spec: &TrialSpec) -> f64 {
     })
 }
 
-/// Floating-point operations of training and testing the trial's classifier, its penalty samples included.
+/// Floating-point operations of training and testing the classifier, with its penalty samples.
 pub fn classifier_flop(spec: &TrialSpec) -> f64 {
     let macs = classifier_macs(spec.architecture, &spec.dataset);
     let (batch, samples) =
@@ -77,7 +77,7 @@ pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
     f64::from(evaluations(spec)) * FORWARD_FLOP_PER_MAC * macs * images
 }
 
-/// Floating-point operations of each trial; a VAE counts in equal parts for the trials that share it.
+/// Floating-point operations of each trial; trials that share a VAE share its operations.
 pub fn of_trials<'s>(
     trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Clone,
 ) -> HashMap<TrialId, f64> {

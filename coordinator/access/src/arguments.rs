@@ -39,8 +39,8 @@ pub struct DoorArguments {
 pub struct AccessArguments {
     #[command(flatten)]
     pub door: DoorArguments,
-    /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS).
-    /// It binds their ids and leases to their certificates
+    /// Admit only workers with a certificate that an authority in this file has signed (mutual
+    /// TLS). It binds their ids and leases to their certificates
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// Admit so many connections of workers at a time; each takes an open file

@@ -1,5 +1,5 @@
-//! `swfn-coordinator certs`: an authority, certificates signed by it, and a token, for a cluster that
-//! has no authority of its own.
+//! `swfn-coordinator certs`: an authority, certificates signed by it, and a token, for a cluster
+//! that has no authority of its own.
 
 use std::{
     fs::{DirBuilder, File},
@@ -44,8 +44,8 @@ const PUBLIC: u32 = 0o644;
 /// The options of `certs`.
 #[derive(Debug, Args)]
 pub struct CertsArguments {
-    /// Write the files to this folder: ca.pem, server.pem, worker-NAME.pem, their keys in *-key.pem,
-    /// and token
+    /// Write the files to this folder: ca.pem, server.pem, worker-NAME.pem, their keys in
+    /// *-key.pem, and token
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Certify these names and addresses of the coordinator, under which workers reach it
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_secret_belong_together_and_are_never_overwritten() {
+    fn files_are_secret_and_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("pki");
         let arguments =

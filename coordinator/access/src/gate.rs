@@ -2,11 +2,11 @@
 //!
 //! A connection begins as a stranger's. Its first request that passes the access check makes it a
 //! guest's, which stays. Strangers have little time and few slots. When all slots are taken, the
-//! network that holds most of them loses its oldest. So a flood of connections evicts itself, while a
-//! worker becomes a guest within a round trip or two.
+//! network that holds most of them loses its oldest. So a flood of connections evicts itself, while
+//! a worker becomes a guest within a round trip or two.
 //!
-//! The server itself has no such limits: it waits for ever for a TLS handshake, an HTTP/2 preface and
-//! a first request, and accepts without limit.
+//! The server itself has no such limits: it waits for ever for a TLS handshake, an HTTP/2 preface
+//! and a first request, and accepts without limit.
 
 use std::{
     cmp::Reverse,
@@ -182,8 +182,8 @@ impl Connection {
         self.stream.local_addr()
     }
 
-    /// Fails when the time of a stranger is over. Every read and write checks it, so that no way to do
-    /// nothing is left.
+    /// Fails when the time of a stranger is over. Every read and write checks it, so that no way to
+    /// do nothing is left.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if let Standing::Stranger { deadline, evicted } = &mut self.standing {
             let is_guest = self.visitor.slot.is_guest();

@@ -20,8 +20,7 @@ use swfn_shared::{
 
 use crate::{arguments::Access, machine};
 
-/// A parser for an option whose value may contain a password: unlike clap's, its errors do not repeat
-/// the value.
+/// A parser for an option with a password in its value: its errors do not repeat the value.
 #[derive(Debug, Clone, Copy)]
 pub struct Discreet<T>(PhantomData<fn() -> T>);
 
@@ -72,8 +71,8 @@ pub fn resolve(address: &Address, option: &str) -> anyhow::Result<SocketAddr> {
 }
 
 impl Access {
-    /// The URL of a listener for others; `named` is the host in the option. With TLS its host is a name
-    /// in the certificate, if there is one.
+    /// The URL of a listener for others; `named` is the host in the option. With TLS its host is a
+    /// name in the certificate, if there is one.
     pub fn url(&self, address: SocketAddr, named: &Host) -> String {
         let ip = address.ip();
         let mut hosts = Vec::new();

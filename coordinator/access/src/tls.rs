@@ -1,8 +1,8 @@
 //! The coordinator's side of TLS, with certificates that can be renewed.
 //!
 //! At SIGHUP, or when a file has changed, all files are read again and replace the old certificates
-//! together. If one is wrong, the error is logged and the old ones stay. Open connections keep theirs;
-//! none gets older than `--max-connection-age`.
+//! together. If one is wrong, the error is logged and the old ones stay. Open connections keep
+//! theirs; none gets older than `--max-connection-age`.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
 
@@ -35,14 +35,14 @@ pub struct TlsFiles {
     pub clients: Option<PathBuf>,
 }
 
-/// Inode, length and time of a file. A replacement changes the inode, and writing in place the rest.
+/// Inode, length and time of a file. A replacement changes the inode, a write in place the rest.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
 /// The settings of connections.
 #[derive(Debug)]
 struct Offers {
     workers: Arc<ServerConfig>,
-    /// Without client certificates: browsers and Prometheus have none, and the token identifies them.
+    /// Without client certificates: the token identifies browsers and Prometheus.
     people: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
 }
@@ -151,7 +151,7 @@ impl Tls {
             let stamps = self.files.stamps();
             let news = asked || stamps != seen;
             seen = stamps;
-            // A new mode or owner may mend an error without changing the files: try again, log once.
+            // A new mode or owner may mend an error without changing the files: try again.
             if !news && failure.is_none() {
                 continue;
             }

@@ -55,7 +55,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Reads the files that `--tls-cert` and `--tls-key` name. Warns of a key that all users can read.
+    /// Reads the files of `--tls-cert` and `--tls-key`. Warns of a key that all users can read.
     ///
     /// # Errors
     /// The files have other contents, or do not belong together.
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_file_is_named_with_what_is_wrong() {
+    fn errors_name_the_wrong_file() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_world_readable_if_others_may_read_it() {
+    fn files_that_others_may_read_are_found() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (mode, expected) in
             [(0o600, None), (0o640, None), (0o644, Some(0o644)), (0o604, Some(0o604))]

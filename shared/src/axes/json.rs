@@ -3,7 +3,7 @@
 //! One trial has one text: settings in the order of [`AXES`], the shortest form of each number,
 //! nothing between them. A text that differs from the one that this program would write is refused.
 
-use std::{ops::Range, sync::LazyLock};
+use std::{fmt, ops::Range, sync::LazyLock};
 
 use serde_json::{Map, Value as Json};
 
@@ -12,32 +12,13 @@ use crate::{dataset::Dataset, quote::quote, trial::TrialSpec};
 
 /// Why a text is not a trial.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SpecError {
-    /// The text is not a JSON object.
-    #[error("a trial is not JSON: {0}")]
-    Json(String),
-    /// A setting is missing.
-    #[error("setting `{0}` is missing")]
-    Missing(&'static str),
-    /// A setting that [`AXES`] does not have.
-    #[error("setting {0} is unknown to this program")]
-    Unknown(String),
-    /// A setting is wrong.
-    #[error("setting `{place}`: {problem}")]
-    Wrong {
-        /// Path of the setting.
-        place: String,
-        /// What is wrong with its value.
-        problem: String,
-    },
-    /// The settings are right, but not their text.
-    #[error("a trial is not in its canonical form, which is {0}")]
-    Form(String),
-}
+#[error("{0}")]
+pub struct SpecError(String);
 
 impl SpecError {
-    pub(crate) fn wrong(place: impl Into<String>, problem: impl ToString) -> Self {
-        Self::Wrong { place: place.into(), problem: problem.to_string() }
+    /// A setting has a wrong value.
+    pub(crate) fn wrong(path: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self(format!("setting `{path}`: {problem}"))
     }
 }
 
@@ -54,15 +35,17 @@ impl TrialSpec {
     /// # Errors
     /// The text is not the canonical JSON of a trial that can be trained.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let json: Map<String, Json> =
-            serde_json::from_str(text).map_err(|error| SpecError::Json(error.to_string()))?;
+        let json: Map<String, Json> = serde_json::from_str(text)
+            .map_err(|error| SpecError(format!("a trial is not JSON: {error}")))?;
         let mut spec = Self::PUBLISHED;
         for axis in Axis::all() {
             match (find(&json, axis.place), axis.written, axis.raw(&spec)) {
                 (Some(value), ..) => read(axis, value, &mut spec)?,
                 (None, Written::Unless(value), _) => axis.set(&mut spec, value),
                 (None, Written::If { absent, .. }, _) => absent(&mut spec),
-                (None, Written::Always, Some(_)) => return Err(SpecError::Missing(axis.place)),
+                (None, Written::Always, Some(_)) => {
+                    return Err(SpecError(format!("setting `{}` is missing", axis.place)));
+                }
                 (None, Written::Always, None) => {}
             }
         }
@@ -70,7 +53,9 @@ impl TrialSpec {
         spec.fits_together()?;
         match spec.to_json() {
             form if form == text => Ok(spec),
-            form => Err(SpecError::Form(form)),
+            form => {
+                Err(SpecError(format!("a trial is not in its canonical form, which is {form}")))
+            }
         }
     }
 }
@@ -198,7 +183,10 @@ fn refuse_unknown(json: &Map<String, Json>, group: &str) -> Result<(), SpecError
         let inside = format!("{place}.");
         let row = AXES.iter().find(|row| row.place == place || row.place.starts_with(&inside));
         match (row, value) {
-            (None, _) => return Err(SpecError::Unknown(quote(&place))),
+            (None, _) => {
+                let setting = quote(&place);
+                return Err(SpecError(format!("setting {setting} is unknown to this program")));
+            }
             (Some(row), Json::Object(json)) if row.place != place => refuse_unknown(json, &inside)?,
             _ => {}
         }

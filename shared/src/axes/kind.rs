@@ -64,37 +64,25 @@ pub(crate) trait Field {
     fn assign(&mut self, value: Value);
 }
 
-impl Field for u32 {
-    fn value(&self) -> Value {
-        Value::Whole((*self).into())
-    }
+macro_rules! number_field {
+    ($type:ident, $variant:ident) => {
+        impl Field for $type {
+            fn value(&self) -> Value {
+                Value::$variant((*self).into())
+            }
 
-    fn assign(&mut self, value: Value) {
-        *self = value.number() as Self;
-    }
-}
-
-impl Field for u64 {
-    fn value(&self) -> Value {
-        Value::Whole(*self)
-    }
-
-    fn assign(&mut self, value: Value) {
-        if let Value::Whole(value) = value {
-            *self = value;
+            fn assign(&mut self, value: Value) {
+                if let Value::$variant(value) = value {
+                    *self = value as Self;
+                }
+            }
         }
-    }
+    };
 }
 
-impl Field for f64 {
-    fn value(&self) -> Value {
-        Value::Real(*self)
-    }
-
-    fn assign(&mut self, value: Value) {
-        *self = value.number();
-    }
-}
+number_field!(u32, Whole);
+number_field!(u64, Whole);
+number_field!(f64, Real);
 
 impl Field for Dataset {
     fn value(&self) -> Value {

@@ -122,9 +122,9 @@ pub struct Row {
     pub purpose: &'static str,
     /// Allowed values.
     pub kind: Kind,
-    /// Value where a grid file names none; `None` if it must name one.
-    pub default: Option<Value>,
-    /// Example in TOML, for messages; empty if it is the default.
+    /// Whether a grid file must name a value.
+    pub required: bool,
+    /// Example in TOML, for messages; empty if the default is one.
     pub example: &'static str,
     /// Hint for a value that is out of bounds; empty if the example is hint enough.
     pub advice: &'static str,
@@ -285,6 +285,11 @@ impl Axis {
         self.kind.check(self.name, value)
     }
 
+    /// The value where a grid file names none: the published one.
+    pub fn default(self) -> Option<Value> {
+        if self.required { None } else { self.raw(&TrialSpec::PUBLISHED_WITH_NORM) }
+    }
+
     /// Whether the value switches a regulariser off.
     pub fn is_off(self, value: Value) -> bool {
         matches!(self.role, Role::Regulariser { .. }) && value.number() == 0.0
@@ -292,7 +297,7 @@ impl Axis {
 
     /// An example value in TOML.
     pub(crate) fn example(self) -> Cow<'static, str> {
-        match (self.example, self.default) {
+        match (self.example, self.default()) {
             ("", Some(Value::Name(name))) => format!("\"{name}\"").into(),
             ("", Some(default)) => default.to_string().into(),
             (example, _) => example.into(),

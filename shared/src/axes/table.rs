@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// The row of a field: its key, its section, its place in the JSON, and how to read and set it.
-/// A trial that lacks the part, such as the function norm, has no value and takes none.
+/// The row of a field: its key, its section, its place in the JSON, and how to read and set it. A
+/// trial that lacks the part, such as the function norm, has no value and takes none.
 macro_rules! field {
     ($field:ident) => {
         field!(Data, "", $field, |spec| Some(spec), |spec| Some(spec))
@@ -65,6 +65,7 @@ macro_rules! field {
 /// Everything that a trial may vary.
 pub const AXES: &[Row] = &[
     Row {
+        required: true,
         title: "data set",
         purpose: "The images. `synthetic` also takes a `seed`; `idx` takes what `swfn-worker inspect` prints.",
         kind: Kind::Dataset,
@@ -72,6 +73,7 @@ pub const AXES: &[Row] = &[
         ..field!(dataset)
     },
     Row {
+        required: true,
         section: Section::Grid { nesting: 20 },
         title: "training images",
         label: "n = {}",
@@ -86,7 +88,6 @@ pub const AXES: &[Row] = &[
         label: "sampling {}",
         purpose: "How a subset is drawn: `balanced` has as many images of each class as of any other.",
         kind: Kind::Choice(Sampling::NAMES),
-        default: Some(Value::Name("uniform")),
         lanes: Lanes::Differ,
         ..field!(sampling)
     },
@@ -95,12 +96,12 @@ pub const AXES: &[Row] = &[
         label: "{} validation images",
         purpose: "Training images outside the subset that each evaluation measures as well; training ignores them.",
         kind: Kind::Whole { min: 0, max: u32::MAX as u64 },
-        default: Some(Value::Whole(0)),
         example: "1000",
         written: Written::Unless(Value::Whole(0)),
         ..field!(validation)
     },
     Row {
+        required: true,
         section: Section::Grid { nesting: 10 },
         title: "seed",
         label: "seed {}",
@@ -114,6 +115,7 @@ pub const AXES: &[Row] = &[
         ..field!(seed)
     },
     Row {
+        required: true,
         section: Section::Grid { nesting: 30 },
         title: "network",
         purpose: "The network, with dropout or batch norm where its name says so.",
@@ -140,7 +142,6 @@ pub const AXES: &[Row] = &[
         label: "lr {}",
         purpose: "Step size of the SGD that trains the network.",
         kind: Kind::Real(Bounds::ABOVE_ZERO),
-        default: Some(Value::Real(0.01)),
         example: "[0.01]",
         lanes: Lanes::Differ,
         ..field!(learning_rate)
@@ -149,7 +150,6 @@ pub const AXES: &[Row] = &[
         title: "steps of training",
         label: "iterations {}",
         purpose: "Steps of SGD.",
-        default: Some(Value::Whole(10_000)),
         lanes: Lanes::Differ,
         ..field!(classifier.iterations)
     },
@@ -157,7 +157,6 @@ pub const AXES: &[Row] = &[
         title: "batch size",
         label: "batch size {}",
         purpose: "Images per step; the last partial batch of an epoch is dropped.",
-        default: Some(Value::Whole(10)),
         ..field!(classifier.batch_size)
     },
     Row {
@@ -165,7 +164,6 @@ pub const AXES: &[Row] = &[
         label: "momentum {}",
         purpose: "Share of the previous step that a step of SGD keeps.",
         kind: Kind::Real(Bounds::BELOW_ONE),
-        default: Some(Value::Real(0.5)),
         ..field!(classifier.momentum)
     },
     Row {
@@ -173,7 +171,6 @@ pub const AXES: &[Row] = &[
         label: "dropout {}",
         purpose: "Probability that a dropout layer zeroes an activation.",
         kind: Kind::Real(Bounds::BELOW_ONE),
-        default: Some(Value::Real(0.5)),
         matters: |spec| spec.architecture.has_dropout(),
         ..field!(classifier.dropout)
     },
@@ -182,7 +179,6 @@ pub const AXES: &[Row] = &[
         label: "batch norm scale {}",
         purpose: "Initial scale of batch norm: `uniform` in (0, 1), as published, or `ones`.",
         kind: Kind::Choice(BatchNormScale::NAMES),
-        default: Some(Value::Name("uniform")),
         matters: |spec| spec.architecture.has_batch_norm(),
         ..field!(classifier.batch_norm_scale)
     },
@@ -190,7 +186,6 @@ pub const AXES: &[Row] = &[
         title: "steps between evaluations",
         label: "evaluate every {}",
         purpose: "Steps between two passes over the test images. They change nothing that is trained.",
-        default: Some(Value::Whole(1_000)),
         ..field!(classifier.evaluate_every)
     },
     Row {
@@ -198,7 +193,6 @@ pub const AXES: &[Row] = &[
         label: "precision {}",
         purpose: "How exactly GPUs multiply: as `float32`, or faster with factors of 10 bits, as `tf32`.",
         kind: Kind::Choice(Precision::NAMES),
-        default: Some(Value::Name("float32")),
         ..field!(classifier.precision)
     },
     Row {
@@ -206,8 +200,7 @@ pub const AXES: &[Row] = &[
         label: "{} epochs",
         purpose: "When the images are shuffled again: `continuous`, when all have been seen, or `restart`.",
         kind: Kind::Choice(Epochs::NAMES),
-        default: Some(Value::Name(Epochs::CONTINUOUS)),
-        // Before there was a choice, epochs restarted at each evaluation. Such trials keep their ids.
+        // Epochs once always restarted at each evaluation. Such trials keep their ids.
         written: Written::If {
             written: |spec| spec.classifier.epochs != restart_at_evaluations(spec),
             absent: |spec| spec.classifier.epochs = restart_at_evaluations(spec),
@@ -248,11 +241,11 @@ pub const AXES: &[Row] = &[
         ..SETTING
     },
     Row {
+        required: true,
         section: Section::Grid { nesting: 80 },
         title: "function norm",
         label: "fn {}",
         purpose: "Weight of the function norm in the objective; zero switches the norm off.",
-        default: None,
         role: Role::Regulariser { order: 100 },
         lanes: Lanes::DifferAboveZero,
         access: Access::Field {
@@ -274,7 +267,6 @@ pub const AXES: &[Row] = &[
         label: "{} samples",
         purpose: "Samples of the function norm per step, drawn afresh in each.",
         kind: Kind::Whole { min: 1, max: MAX_PENALTY_SAMPLES as u64 },
-        default: Some(Value::Whole(20)),
         example: "[20]",
         advice: "20 as published; lambda = 0 switches the function norm off",
         ..field!(penalty.samples)
@@ -285,7 +277,6 @@ pub const AXES: &[Row] = &[
         label: "on {}",
         purpose: "What the function norm is sampled from: VAEs of the subset, its images, or noise.",
         kind: Kind::Choice(Density::NAMES),
-        default: Some(Value::Name("vae")),
         example: "[\"vae\"]",
         access: Access::Field {
             get: |spec| spec.penalty.map(|penalty| penalty.density.value()),
@@ -319,14 +310,12 @@ pub const AXES: &[Row] = &[
         title: "steps of training the VAE",
         label: "VAE iterations {}",
         purpose: "Steps of Adam.",
-        default: Some(Value::Whole(10_000)),
         ..field!(vae.iterations)
     },
     Row {
         title: "batch size of the VAE",
         label: "VAE batch size {}",
         purpose: "Images per step; the last partial batch of an epoch is dropped.",
-        default: Some(Value::Whole(20)),
         ..field!(vae.batch_size)
     },
     Row {
@@ -334,7 +323,6 @@ pub const AXES: &[Row] = &[
         label: "VAE learning rate {}",
         purpose: "Step size of Adam.",
         kind: Kind::Real(Bounds::ABOVE_ZERO),
-        default: Some(Value::Real(1e-3)),
         ..field!(vae.learning_rate)
     },
     Row {
@@ -342,7 +330,6 @@ pub const AXES: &[Row] = &[
         label: "VAE hidden {}",
         purpose: "Width of the hidden layers; a convolutional VAE has half as many channels in its innermost layer.",
         kind: WIDTH,
-        default: Some(Value::Whole(128)),
         advice: "128 as published",
         ..field!(vae.hidden)
     },
@@ -351,7 +338,6 @@ pub const AXES: &[Row] = &[
         label: "VAE latent {}",
         purpose: "Dimensions of the latent code.",
         kind: WIDTH,
-        default: Some(Value::Whole(100)),
         advice: "100 as published",
         ..field!(vae.latent)
     },
@@ -360,7 +346,6 @@ pub const AXES: &[Row] = &[
         label: "VAE latent statistics {}",
         purpose: "Latent codes that samples spread around: those of the last training batch, as published, or all.",
         kind: Kind::Choice(LatentStatistics::NAMES),
-        default: Some(Value::Name("last-batch")),
         ..field!(vae.latent_statistics)
     },
     Row {
@@ -368,7 +353,6 @@ pub const AXES: &[Row] = &[
         label: "spread {}",
         purpose: "Factor on the standard deviation of the latent code from which samples are decoded.",
         kind: Kind::Real(Bounds::FROM_ZERO),
-        default: Some(Value::Real(3.0)),
         ..field!(samples.spread)
     },
     Row {
@@ -376,7 +360,6 @@ pub const AXES: &[Row] = &[
         label: "units {}",
         purpose: "Units in which the network sees samples: the VAE's own, in 0 to 1, or those of the images.",
         kind: Kind::Choice(SampleUnits::NAMES),
-        default: Some(Value::Name("vae")),
         ..field!(penalty.units)
     },
     Row {
@@ -384,7 +367,6 @@ pub const AXES: &[Row] = &[
         label: "batch norm {}",
         purpose: "How batch norm treats samples: as a training batch, without the running statistics, or as in tests.",
         kind: Kind::Choice(SampleBatchNorm::NAMES),
-        default: Some(Value::Name("train")),
         matters: |spec| spec.architecture.has_batch_norm(),
         ..field!(penalty.batch_norm)
     },
@@ -408,7 +390,7 @@ const SETTING: Row = Row {
     label: "{}",
     purpose: "",
     kind: Kind::Whole { min: 1, max: u32::MAX as u64 },
-    default: None,
+    required: false,
     example: "",
     advice: "",
     role: Role::Setting,
@@ -418,11 +400,10 @@ const SETTING: Row = Row {
     access: Access::Open,
 };
 
-/// The weight of a regulariser that needs nothing but a term in the worker: off unless a grid names it.
+/// The weight of a regulariser that only needs a term in the worker. It is off unless named.
 const WEIGHT: Row = Row {
     section: Section::Grid { nesting: 45 },
     kind: Kind::Real(Bounds::FROM_ZERO),
-    default: Some(Value::Real(0.0)),
     example: "[0, 0.1]",
     role: Role::Regulariser { order: 40 },
     lanes: Lanes::Differ,

@@ -6,7 +6,6 @@ use super::*;
 
 #[test]
 fn rows_are_complete_with_published_defaults() {
-    let published = TrialSpec::PUBLISHED.with(LAMBDA, Value::Real(0.1));
     let places: HashSet<_> = AXES.iter().map(|row| row.place).collect();
     assert_eq!(places.len(), AXES.len());
     for axis in Axis::all() {
@@ -15,12 +14,10 @@ fn rows_are_complete_with_published_defaults() {
             "{axis:?}"
         );
         assert!(!matches!(axis.access, Access::Open) || matches!(axis.kind, Kind::Real(_)));
-        if let Some(default) = axis.default {
+        if let Some(default) = axis.default() {
             assert_eq!(axis.check(default), Ok(default), "{axis:?}");
-            if axis != Axis::at("classifier.epochs") && axis != LAMBDA {
-                assert_eq!(axis.raw(&published), Some(default), "{axis:?}");
-            }
         }
+        assert!(axis.section == Section::Derived || !axis.example().is_empty(), "{axis:?}");
     }
     let grid: Vec<_> = Axis::of_grid().iter().map(|axis| axis.name).collect();
     let names = [
@@ -37,7 +34,7 @@ fn rows_are_complete_with_published_defaults() {
 }
 
 #[test]
-fn the_canonical_json_of_a_trial_is_the_trial() {
+fn canonical_json_survives_parsing() {
     for spec in [TrialSpec::PUBLISHED, TrialSpec::PUBLISHED.with(LAMBDA, Value::Real(0.25))] {
         assert_eq!(TrialSpec::parse(&spec.to_json()), Ok(spec));
     }

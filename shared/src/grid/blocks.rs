@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{axes::Axis, quote::quote};
 
-/// Reads the grid itself, then one block for each include; `None` where an axis is missing or wrong.
+/// Reads the grid itself, then a block for each include; `None` if an axis is missing or wrong.
 pub(super) fn read_blocks(
     mut grid: Table<'_>,
     zips: Option<Item<'_>>,
@@ -38,7 +38,7 @@ pub(super) fn read_blocks(
         dimensions.push(zip);
     }
     for axis in Axis::of_grid().iter().filter(|axis| !named.contains(axis)) {
-        match axis.default {
+        match axis.default() {
             Some(value) => dimensions.push(vec![Span::single(*axis, value)]),
             None => {
                 let hint = format!("add for example `{} = {}`", axis.name, axis.example());

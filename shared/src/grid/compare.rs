@@ -23,7 +23,7 @@ choice! {
     Selection {
         /// The last one.
         Final = "final",
-        /// The one with the highest accuracy on the test images. They also judge it, so it flatters.
+        /// The one with the highest accuracy on the test images, which also judge it: it flatters.
         Best = "best",
         /// The one with the highest accuracy on the validation images.
         Validation = "validation",
@@ -257,8 +257,12 @@ pub(super) fn read_claim(mut table: Table<'_>, bounds: &Bounds) -> Option<(Claim
         let hint = "add how many percentage points do not matter, as in `margin_points = 0.5`";
         is.report(format!("{called}: {} needs a margin", is.shown()), hint);
     }
-    let margin = margin.map_or(Some(0.0), |item| findings.keep(read_margin(&item)));
-    let alpha = table.get("alpha", 0.05, read_alpha);
+    let points = "percentage points of accuracy";
+    let margin = margin
+        .map_or(Some(0.0), |item| findings.keep(read_below(&item, 100.0, "0.5", points)))
+        .map(|points| points / 100.0);
+    let risk = "how often a false claim may be held";
+    let alpha = table.get("alpha", 0.05, |item| read_below(item, 0.5, "0.05", risk));
     let sides = read_sides(&mut table, called, bounds);
     table.finish();
     let (text, relation, margin) = (text?, relation?, margin?);
@@ -290,25 +294,14 @@ fn refuse_too_many(count: usize, offset: usize) -> Result<(), Problem> {
     Err(Problem::at(offset, problem, "name fewer cells, as in `subset_size = 300`"))
 }
 
-/// Reads percentage points; returns them as a share.
-fn read_margin(item: &Item<'_>) -> Result<f64, Problem> {
-    match item.number("0.5")? {
-        points if points > 0.0 && points < 100.0 => Ok(points / 100.0),
-        points => Err(item.problem(
-            format!("margin_points `{points}` is not between 0 and 100"),
-            "give percentage points of accuracy, as in `margin_points = 0.5`",
-        )),
+/// Reads a number above zero and below `most`.
+fn read_below(item: &Item<'_>, most: f64, example: &str, hint: &str) -> Result<f64, Problem> {
+    let (key, number) = (&item.key, item.number(example)?);
+    if number > 0.0 && number < most {
+        return Ok(number);
     }
-}
-
-fn read_alpha(item: &Item<'_>) -> Result<f64, Problem> {
-    match item.number("0.05")? {
-        alpha if alpha > 0.0 && alpha < 0.5 => Ok(alpha),
-        alpha => Err(item.problem(
-            format!("alpha `{alpha}` is not between 0 and 0.5"),
-            "give how often a false claim may be held, as in `alpha = 0.05`",
-        )),
-    }
+    let hint = format!("give {hint}, as in `{key} = {example}`");
+    Err(item.problem(format!("{key} `{number}` is not between 0 and {most}"), hint))
 }
 
 /// Reads `[select]`, for trials with so many validation images.

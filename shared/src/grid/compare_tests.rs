@@ -59,7 +59,7 @@ fn without_a_word_regularisers_are_compared_with_none() {
 }
 
 #[test]
-fn tables_name_cells_and_what_is_changed() {
+fn tables_name_cells_and_changes() {
     let densities = "density = [\"vae\", \"data\"]\npenalty_samples = [20, 40]\n";
     let text = BASE.replace("architecture = [\"net\", \"net+dropout\"]", "architecture = \"net\"")
         + densities;
@@ -239,7 +239,7 @@ fn the_number_of_comparisons_is_limited() {
 }
 
 #[test]
-fn the_published_claims_stand_in_the_grid_of_the_paper() {
+fn the_grid_of_the_paper_has_the_claims() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/grids/paper.toml");
     let grid = parse(&std::fs::read_to_string(path).unwrap()).unwrap();
     let claims =

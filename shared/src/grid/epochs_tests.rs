@@ -9,8 +9,7 @@ use super::{
 use crate::trial::TrialSpec;
 
 #[test]
-fn epochs_that_restart_at_evaluations_leave_a_trial_the_id_that_it_had_before_they_could_be_chosen()
-{
+fn epochs_that_restart_at_evaluations_keep_ids() {
     let second = |grid: Grid| grid.trials().nth(1).unwrap();
     let with =
         |classifier: &str| second(parse(&format!("{BASE}[classifier]\n{classifier}")).unwrap());

@@ -1,5 +1,5 @@
-//! Files as large as they may be, made to take long or to fill the memory. Each is answered before anybody gets impatient; the limit
-//! on time is many times what they take.
+//! Files as large as they may be, made to take long or to fill the memory. Each is answered before
+//! anybody gets impatient; the limit on time is many times what they take.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn filled(text: &str, part: impl Fn(usize) -> String) -> String {
 }
 
 #[test]
-fn files_that_are_made_to_do_harm_are_answered_soon() {
+fn hostile_files_are_answered_soon() {
     let list = |end: usize| (0..end).map(|seed| format!("{seed},")).collect::<String>();
     let seeds = |end: usize| format!("{BASE}subset_size = 100\nseed = [{}]\n", list(end));
     let same = |part: &'static str| move |_: usize| part.to_owned();

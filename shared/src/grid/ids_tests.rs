@@ -1,4 +1,5 @@
-//! Ids of trials, cells, subsets and VAEs as earlier programs made them: results and files of theirs are found by these ids.
+//! Ids of trials, cells, subsets and VAEs as earlier programs made them: results and files of
+//! theirs are found by these ids.
 
 use super::tests::parse;
 

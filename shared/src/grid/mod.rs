@@ -1,9 +1,9 @@
 //! The grid file: from TOML to a validated [`Grid`] to its trials.
 //!
-//! `reader` walks the TOML and knows the line of everything. `findings` gathers the mistakes, so that
-//! one run reports all of them. `file`, `blocks`, `data` and `settings` give the sections their
-//! meaning. `axis` holds the values of one axis without listing them. `expand` counts and enumerates
-//! points. `compare` decides which `cells` are compared with which.
+//! `reader` walks the TOML and knows the line of everything. `findings` gathers the mistakes, so
+//! that one run reports all of them. `file`, `blocks`, `data` and `settings` give the sections
+//! their meaning. `axis` holds the values of one axis without listing them. `expand` counts and
+//! enumerates points. `compare` decides which `cells` are compared with which.
 
 mod axis;
 mod blocks;

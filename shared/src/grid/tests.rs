@@ -90,7 +90,7 @@ learning_rate = 0.01
 }
 
 #[test]
-fn what_cannot_matter_makes_no_second_trial() {
+fn settings_without_effect_make_no_second_trial() {
     let grid = parse(&(BASE.to_owned() + "penalty_samples = [20, 100]\n")).unwrap();
     // Without the function norm the number of its samples is nothing: 2 x 2 x 2 x (1 + 2).
     assert_eq!(grid.trials().count(), 24);
@@ -105,7 +105,7 @@ fn what_cannot_matter_makes_no_second_trial() {
 }
 
 #[test]
-fn lanes_of_one_shape_may_differ_in_what_ends_them_and_not_in_what_they_compute() {
+fn lanes_of_one_shape_compute_the_same() {
     let ids = |section: &str| {
         let trial = parse(&(BASE.to_owned() + section)).unwrap().trials().nth(1).unwrap();
         (trial.shape(), trial.vae(), trial.id())
@@ -131,7 +131,8 @@ fn the_documented_and_the_example_grids_are_right() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = std::fs::read_to_string(root.join("docs/grid.md")).unwrap();
     let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    // 10 seeds x 2 zipped pairs x (7 pairs of subset size and architecture x 4 lambdas + 2 subset sizes of the include).
+    // 10 seeds x 2 zipped pairs x (7 pairs of subset size and architecture x 4 lambdas + 2 subset
+    // sizes of the include).
     assert_eq!(parse(example).unwrap().trials().count(), 10 * 2 * (7 * 4 + 2));
     let shown =
         "grid.toml:9:14: lambda `-0.1` is negative\nhint: write for example `lambda = [0, 0.1]`";
@@ -160,7 +161,7 @@ fn ids_are_pinned() {
 }
 
 #[test]
-fn images_of_ones_own_are_part_of_the_identity() {
+fn own_images_are_part_of_the_identity() {
     let grid = parse(&BASE.replace("\"mnist\"", OWN)).unwrap();
     let trial = grid.trials().nth(1).unwrap();
     insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));
@@ -357,7 +358,7 @@ fn wrong_files_get_a_place_and_a_hint() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_their_order() {
+fn all_mistakes_are_reported_in_order() {
     let text = BASE
         .replace("count = 2", "count = 0")
         .replace("0.1]", "-0.1, nan]")
@@ -488,7 +489,7 @@ proptest! {
 }
 
 #[test]
-fn images_of_ones_own_are_checked_on_the_wire() {
+fn own_images_are_checked_on_the_wire() {
     let json = parse(&BASE.replace("\"mnist\"", OWN)).unwrap().trials().next().unwrap().to_json();
     let refused = |old: &str, new: &str| {
         assert!(json.contains(old), "{json}");

@@ -1,5 +1,5 @@
-//! Requests without TLS by way of an HTTP proxy, which gets the whole address in the first line. ureq
-//! would ask for a tunnel, but most proxies allow tunnels to port 443 alone.
+//! Requests without TLS by way of an HTTP proxy, which gets the whole address in the first line.
+//! ureq would ask for a tunnel, but most proxies allow tunnels to port 443 alone.
 
 use std::fmt;
 

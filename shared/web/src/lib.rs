@@ -1,6 +1,6 @@
 //! Requests to foreign servers: downloads of images, and uploads to MLflow.
 //!
-//! The rules that all requests share live here: proxies, certificates, and what is worth another try.
+//! All requests share rules for proxies, certificates and retries.
 
 mod follow;
 mod forward;

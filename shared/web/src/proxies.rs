@@ -1,7 +1,7 @@
 //! The proxy of a request, from the same environment variables as curl's.
 //!
-//! The proxy of the scheme goes before `ALL_PROXY`, and a name in lower case before one in upper case.
-//! An empty variable counts as unset. Requests to this machine never take a proxy.
+//! The proxy of the scheme goes before `ALL_PROXY`, and a name in lower case before one in upper
+//! case. An empty variable counts as unset. Requests to this machine never take a proxy.
 
 use std::net::IpAddr;
 
@@ -108,8 +108,7 @@ fn is_exempt(list: &str, host: &str, port: u16) -> bool {
     entries.any(|entry| !entry.is_empty() && lists_server(entry))
 }
 
-/// Splits an entry: `host`, `[address]`, `host:port` or `[address]:port`. Several colons belong to an
-/// IPv6 address.
+/// Splits `host`, `[address]`, `host:port` or `[address]:port`; an IPv6 address has more colons.
 fn without_port(entry: &str) -> (&str, Option<u16>) {
     if let Some((address, rest)) = entry.strip_prefix('[').and_then(|entry| entry.split_once(']')) {
         return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_of_the_scheme_goes_before_that_of_all() {
+    fn the_scheme_has_the_first_proxy() {
         let all = [
             ("ALL_PROXY", "http://all:1"),
             ("https_proxy", "secure:2"),
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_and_passwords_are_not_shown() {
+    fn wrong_proxies_are_refused_without_passwords() {
         let refused = |value: &str| chosen("http://a", &[("http_proxy", value)]).unwrap_err();
         let socks = refused("socks5h://ann:secret@proxy:1080");
         assert!(

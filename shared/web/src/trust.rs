@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_read_and_what_is_wrong_with_them_is_named() {
+    fn errors_name_the_variable_of_a_file() {
         const OF: Certificates =
             Certificates { authorities: Some("AUTHORITIES"), identity: Some("IDENTITY") };
         let folder = tempfile::tempdir().unwrap();

@@ -29,7 +29,7 @@ fn by(address: &str, url: &str) -> Web {
 }
 
 #[test]
-fn without_tls_a_proxy_is_given_the_whole_address() {
+fn without_tls_proxies_get_the_whole_address() {
     let (address, asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let web = by(&address, "http://mlflow.invalid:5000");
     let mut answer = web.agent().get("http://mlflow.invalid:5000/api?a=b").call().unwrap();
@@ -41,7 +41,7 @@ fn without_tls_a_proxy_is_given_the_whole_address() {
 }
 
 #[test]
-fn with_tls_it_is_asked_for_a_tunnel_and_named_when_it_refuses() {
+fn with_tls_proxies_are_asked_for_tunnels() {
     for (answer, hopeless) in
         [("403 Forbidden", true), ("407 No", true), ("502 Bad Gateway", false)]
     {
