@@ -1,6 +1,9 @@
 //! The state of the sweep as people see it while it runs.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use swfn_scheduler::{Act, Event, Lease, Scheduler, TrialState};
 use swfn_shared::{
@@ -24,7 +27,7 @@ pub(crate) struct SweepProgress {
     /// Which accuracy counts.
     selection: Selection,
     /// For each cell the number of its results and the sum of their accuracies.
-    cells: HashMap<CellId, (TrialSpec, usize, f64)>,
+    cells: BTreeMap<CellId, (TrialSpec, usize, f64)>,
 }
 
 impl SweepProgress {
@@ -42,7 +45,7 @@ impl SweepProgress {
             share_at_start: 0.0,
             succeeded_before: scheduler.counts().succeeded,
             selection,
-            cells: HashMap::new(),
+            cells: BTreeMap::new(),
         };
         progress.reset_baseline(scheduler);
         progress
