@@ -132,7 +132,7 @@ fn run() -> ExitCode {
         }
     };
     if arguments.grid.is_none() && arguments.run_dir.is_none() {
-        output::say(&format!("error: {NO_GRID}\n\nFor more information, try '--help'."));
+        output::print_message(&format!("error: {NO_GRID}\n\nFor more information, try '--help'."));
         return ExitCode::from(2);
     }
     let terminal = Terminal::new();
@@ -191,9 +191,9 @@ mod tests {
 
     #[test]
     fn the_reference_of_settings_is_current() {
-        check_page("grid.md", Some("axes"), &settings(Axis::of_grid().iter().copied()));
+        check_page("grid.md", Some("axes"), &settings(Axis::in_grid().iter().copied()));
         for section in [Section::Data, Section::Classifier, Section::Vae, Section::Penalty] {
-            check_page("grid.md", Some(section.name()), &settings(Axis::of_section(section)));
+            check_page("grid.md", Some(section.name()), &settings(Axis::in_section(section)));
         }
     }
 

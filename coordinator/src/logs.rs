@@ -15,7 +15,7 @@ use rusqlite::Row;
 use swfn_shared::{
     output, problem,
     problem::OrProblem as _,
-    quote::{harmless, quote},
+    quote::{for_terminal, quote},
     state::TrialState,
     trial_log::MAX_BYTES,
 };
@@ -284,7 +284,7 @@ fn show_log(
     file.seek(SeekFrom::Start(from))
         .with_context(|| format!("cannot read `{}`", path.display()))?;
     file.take(2 * MAX_BYTES as u64).read_to_end(&mut bytes)?;
-    out.write_all(harmless(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+    out.write_all(for_terminal(&String::from_utf8_lossy(&bytes)).as_bytes())?;
     Ok(from + bytes.len() as u64)
 }
 

@@ -88,7 +88,7 @@ impl Terminal {
     /// Prints a line above the bars, or logs it.
     pub(crate) fn say(&self, text: &str) {
         if self.is_live() {
-            output::say(text);
+            output::print_message(text);
         } else {
             info!("{text}");
         }

@@ -104,7 +104,7 @@ pub(crate) fn run(
     custody::take_stock(&run_dir, &store, &grid, &specs, &text, arguments.replace)?;
     let work = Work::of(specs.iter(), rates::here(&rates::load()));
     for note in notes(&grid, &specs, &work).into_iter().chain(costly_evaluations(&specs, &work)) {
-        output::say(&format!("note: {note}"));
+        output::print_message(&format!("note: {note}"));
     }
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let mut engine = Engine::new(

@@ -20,7 +20,7 @@ pub struct Capacity {
 
 impl Capacity {
     /// Whether both ask for the same trials: without room, nothing else matters.
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    pub fn is_equivalent_to(&self, other: &Self) -> bool {
         self == other || (self.lanes == 0 && other.lanes == 0)
     }
 
@@ -66,8 +66,8 @@ mod tests {
         assert_eq!(capacity.clone().with_held(2).lanes, 5);
         let full = Capacity { lanes: 0, ..capacity };
         assert!(
-            full.says_the_same(&Capacity::default())
-                && !full.says_the_same(&full.clone().with_held(1))
+            full.is_equivalent_to(&Capacity::default())
+                && !full.is_equivalent_to(&full.clone().with_held(1))
         );
     }
 }

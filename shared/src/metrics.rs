@@ -74,7 +74,7 @@ impl MetricPoint {
     ///
     /// # Errors
     /// The value is out of bounds, or the trial has no such step.
-    pub fn check_of(&self, spec: &TrialSpec) -> Result<(), String> {
+    pub fn check_against(&self, spec: &TrialSpec) -> Result<(), String> {
         let Self { metric, step, .. } = self;
         let most = match *metric {
             VAE_LOSS => spec.vae_samples().map_or(0, |samples| samples.vae.iterations),

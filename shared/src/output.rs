@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind, IsTerminal as _, Write},
     os::fd::AsFd as _,
-    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -30,6 +30,7 @@ type Picture = Box<dyn FnOnce() + Send>;
 type Around = Box<dyn Fn(&mut dyn FnMut()) + Send>;
 
 /// Output that waits for the thread.
+#[derive(Default)]
 struct Waiting {
     texts: VecDeque<Vec<u8>>,
     bytes: usize,
@@ -44,15 +45,6 @@ struct Waiting {
 }
 
 impl Waiting {
-    const EMPTY: Self = Self {
-        texts: VecDeque::new(),
-        bytes: 0,
-        left_out: 0,
-        picture: None,
-        busy: false,
-        written: 0,
-    };
-
     fn is_done(&self) -> bool {
         self.texts.is_empty() && self.picture.is_none() && self.left_out == 0 && !self.busy
     }
@@ -79,12 +71,13 @@ impl Waiting {
 }
 
 /// A queue and the thread that empties it.
+#[derive(Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
-static QUEUE: Queue = Queue { waiting: Mutex::new(Waiting::EMPTY), changed: Condvar::new() };
+static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::default);
 
 /// Whether there is a thread.
 static STARTED: OnceLock<()> = OnceLock::new();
@@ -164,7 +157,7 @@ pub fn start(around: Around) {
         STARTED.set(()).ok();
     }
     std::panic::set_hook(Box::new(|panic| {
-        say(&format!("panic: {panic}\n{}", std::backtrace::Backtrace::capture()));
+        print_message(&format!("panic: {panic}\n{}", std::backtrace::Backtrace::capture()));
     }));
 }
 
@@ -185,7 +178,7 @@ pub(crate) fn write(text: &[u8]) {
 }
 
 /// Prints a line on standard error. Never waits, never fails.
-pub fn say(line: &str) {
+pub fn print_message(line: &str) {
     write(format!("{line}\n").as_bytes());
 }
 
@@ -279,10 +272,6 @@ mod tests {
 
     use super::*;
 
-    fn queue() -> Arc<Queue> {
-        Arc::new(Queue { waiting: Mutex::new(Waiting::EMPTY), changed: Condvar::new() })
-    }
-
     fn push(queue: &Queue, text: &str) {
         queue.lock().push(text.as_bytes());
         queue.changed.notify_all();
@@ -306,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_stopped_reader_holds_nothing_up() {
-        let queue = queue();
+        let queue = Arc::<Queue>::default();
         let (go_on, said) = reader(&queue);
         let line = format!("{}\n", "x".repeat(999));
         let lines = 3 * MAX_WAITING_BYTES / line.len();
@@ -328,7 +317,7 @@ mod tests {
 
     #[test]
     fn only_the_newest_picture_is_drawn() {
-        let queue = queue();
+        let queue = Arc::<Queue>::default();
         let (go_on, _said) = reader(&queue);
         push(&queue, "a line that nobody takes yet\n");
         while !queue.lock().busy {

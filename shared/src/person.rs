@@ -49,7 +49,7 @@ pub struct Retry {
 /// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Commanded {
+pub enum CommandOutcome {
     /// These workers were asked to leave.
     Drained {
         /// Their ids.
@@ -118,7 +118,7 @@ impl PersonCommand {
     }
 }
 
-impl Commanded {
+impl CommandOutcome {
     /// The result as JSON.
     pub fn json(&self) -> String {
         serde_json::to_string(self).expect("plain types of texts always serialise")
@@ -169,7 +169,7 @@ pub fn has_diverged(error: &str) -> bool {
     error.starts_with("diverged: ")
 }
 
-impl fmt::Display for Commanded {
+impl fmt::Display for CommandOutcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (trials, left_out) = match self {
             Self::Drained { workers } => {
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn results_count_the_trials_left_out() {
-        let shown = |trials, left_out| Commanded::Retried { trials, left_out }.to_string();
+        let shown = |trials, left_out| CommandOutcome::Retried { trials, left_out }.to_string();
         assert_eq!(shown(1, 0), "trying 1 failed trial again");
         assert_eq!(
             shown(0, 1),

@@ -38,7 +38,7 @@ pub fn cell(text: &str) -> Cow<'_, str> {
 
 /// Lines for a terminal, with `?` for each byte of a control character. The number of bytes stays,
 /// since logs are put together from parts by their offsets.
-pub fn harmless(text: &str) -> String {
+pub fn for_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c.is_control() && c != '\n' && c != '\t' {
@@ -50,7 +50,7 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// A whole text for a sentence or a row, with a blank for each control character.
-pub fn flat(text: &str) -> String {
+pub fn for_sentence(text: &str) -> String {
     text.chars().map(blank_if_control).collect()
 }
 
@@ -174,8 +174,8 @@ mod tests {
         assert_eq!(markdown(address), "!\\[b\\](http:\\//a.b) www\\.a.b Www\\.c: https:\\//d");
         assert_eq!(latex("[1] *a* α ≤ β"), "{[}1{]} *a* $\\alpha$ $\\leq$ $\\beta$");
         assert_eq!(latex("*a\\input{x} 5 %"), "{*}a\\textbackslash{}input\\{x\\} 5 \\%");
-        assert_eq!(harmless("é\u{1b}[2J\u{9b}m\n\t."), "é?[2J??m\n\t.");
-        assert_eq!(flat("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(for_terminal("é\u{1b}[2J\u{9b}m\n\t."), "é?[2J??m\n\t.");
+        assert_eq!(for_sentence("a\nb\u{1b}[31m"), "a b [31m");
         assert_eq!(file_name("net, n = 300, dropout + fn 0.1/.."), "net_n=300_dropout+fn_0.1_..");
         assert_eq!((shell_word("a/b"), shell_word("it's")), ("a/b".into(), "'it'\\''s'".into()));
     }

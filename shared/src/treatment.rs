@@ -134,7 +134,7 @@ impl TrialSpec {
     /// The end of a label: settings other than network, size and regulariser that have no default
     /// value.
     pub fn unusual(&self) -> String {
-        let settings = Axis::of_grid().iter().filter(|axis| axis.role == Role::Setting);
+        let settings = Axis::in_grid().iter().filter(|axis| axis.role == Role::Setting);
         let unusual = settings.filter_map(|axis| {
             let value = axis.value(self).filter(|value| Some(*value) != axis.default())?;
             Some(format!(", {}", axis.labelled(&value.exact())))

@@ -409,7 +409,7 @@ impl TrialSpec {
         let alone = self.classifier.batch_size == 1 || self.penalty_samples() == 1;
         if self.architecture.has_batch_norm() && alone {
             let problem = "batch norm has no variance of `1` image";
-            return Err(SpecError::wrong(axes::ARCHITECTURE.place, problem));
+            return Err(SpecError::wrong(axes::ARCHITECTURE.path, problem));
         }
         Ok(())
     }

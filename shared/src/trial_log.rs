@@ -26,7 +26,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{quote::harmless, text};
+use crate::{quote::for_terminal, text};
 
 /// Name of the spans whose lines are kept: one for each attempt of a trial.
 pub const SPAN: &str = "trial";
@@ -83,7 +83,7 @@ impl TrialLog {
     /// Adds a line.
     pub fn push(&self, line: &str) {
         let mut line =
-            harmless(text::beginning(line.trim_end(), LINE_BYTES)).replace('\n', "\n    ");
+            for_terminal(text::beginning(line.trim_end(), LINE_BYTES)).replace('\n', "\n    ");
         line.push('\n');
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.tail.is_empty() && lines.head + line.len() <= HEAD_BYTES {

@@ -78,7 +78,7 @@ pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
 }
 
 /// Floating-point operations of each trial; trials that share a VAE share its operations.
-pub fn of_trials<'s>(
+pub fn flop_by_trial<'s>(
     trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Clone,
 ) -> HashMap<TrialId, f64> {
     let mut sharing: HashMap<VaeId, f64> = HashMap::new();

@@ -245,7 +245,7 @@ pub fn main() -> ExitCode {
         None => supervise(arguments.supervisor),
     };
     let code = result.unwrap_or_else(|error| {
-        output::say(&format!("error: {}", output::describe_error(error.as_ref())));
+        output::print_message(&format!("error: {}", output::describe_error(error.as_ref())));
         ExitCode::FAILURE
     });
     output::settle();
@@ -331,7 +331,7 @@ fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
             } else {
                 "--checkpoint-dir would have kept what was done"
             };
-            output::say(&format!("interrupted\nhint: {hint}"));
+            output::print_message(&format!("interrupted\nhint: {hint}"));
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
@@ -344,7 +344,10 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
     let there = || train_counts.iter().filter(|count| **count > 0);
     let (least, most) = (there().min().unwrap_or(&0), there().max().unwrap_or(&0));
     let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
-    output::say(&format!("note: {} classes have {range} training images each", there().count()));
+    output::print_message(&format!(
+        "note: {} classes have {range} training images each",
+        there().count()
+    ));
     for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
         let missing: Vec<_> =
             (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
@@ -354,7 +357,7 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
             } else {
                 ""
             };
-            output::say(&format!(
+            output::print_message(&format!(
                 "note: there are no {part} images of these classes: {}{from_one}",
                 missing.join(", ")
             ));

@@ -91,7 +91,7 @@ impl Jobs<'static> for Orders {
         self.collect();
         room.lanes =
             room.lanes.saturating_sub(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
-        if self.told.as_ref().is_some_and(|told| told.says_the_same(&room)) {
+        if self.told.as_ref().is_some_and(|told| told.is_equivalent_to(&room)) {
             return;
         }
         self.told = Some(room.clone());

@@ -348,7 +348,7 @@ async fn pass_on(stderr: ChildStderr) -> String {
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line);
-        output::say(&line);
+        output::print_message(&line);
         tail.push(&line);
         tail.push("\n");
     }

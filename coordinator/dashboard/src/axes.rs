@@ -83,7 +83,7 @@ impl Axes {
         axes.add("architecture", "architecture", each(&|spec| spec.architecture.to_string()), None);
         for axis in Setting::columns().filter(|axis| matches!(axis.role, Role::Regulariser { .. }))
         {
-            axes.add(axis.name, &title(axis.place), each(&|spec| axis.column(spec).exact()), None);
+            axes.add(axis.name, &title(axis.path), each(&|spec| axis.column(spec).exact()), None);
         }
         let settings: Vec<_> = specs.iter().map(|spec| settings(spec)).collect();
         let paths: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
@@ -198,7 +198,7 @@ impl Axes {
 /// The settings of a trial by the path that leads to them, without those that are axes already.
 fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     let mut all = swfn_report::settings(spec);
-    all.retain(|place, value| match Setting::of_place(place) {
+    all.retain(|place, value| match Setting::by_path(place) {
         None => true,
         Some(axis) => {
             if let Some(real @ Value::Real(_)) = axis.value(spec) {
@@ -214,12 +214,12 @@ fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
 pub(crate) fn named(spec: &TrialSpec) -> Vec<(String, String)> {
     let shown = |axis: &Setting| matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
     let named = Setting::columns().filter(shown);
-    named.filter_map(|axis| Some((title(axis.place), axis.value(spec)?.exact()))).collect()
+    named.filter_map(|axis| Some((title(axis.path), axis.value(spec)?.exact()))).collect()
 }
 
 /// `learning rate` for `learning_rate`. The classifier has iterations and batches, too.
 fn title(place: &str) -> String {
-    if place == LAMBDA.place {
+    if place == LAMBDA.path {
         return "λ".to_owned();
     }
     let whose = if place.starts_with("penalty.vae.vae.") { "VAE " } else { "" };
@@ -296,7 +296,7 @@ mod tests {
     /// A row of the table of axes is enough: nothing here knows its name.
     #[test]
     fn every_axis_of_a_grid_is_a_column_and_a_filter() {
-        for setting in Setting::of_grid() {
+        for setting in Setting::in_grid() {
             let (grid, values) = varied(*setting);
             let specs: Vec<_> =
                 Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
@@ -306,13 +306,13 @@ mod tests {
             if setting.role == Role::Seed {
                 continue;
             }
-            let name = if setting.role == Role::Setting { setting.place } else { setting.name };
+            let name = if setting.role == Role::Setting { setting.path } else { setting.name };
             let filter = axes.all().iter().position(|axis| axis.name == name);
             let filter = filter.unwrap_or_else(|| panic!("{name} is no filter"));
             assert_eq!(axes.all()[filter].values, values.map(Value::exact));
             assert_eq!([0, 1].map(|value| axes.choose(&[(filter, value)], None).len()), [1, 1]);
             if matches!(setting.role, Role::Regulariser { .. } | Role::Setting) {
-                assert!(facts.contains(&(title(setting.place), values[0].exact())), "{facts:?}");
+                assert!(facts.contains(&(title(setting.path), values[0].exact())), "{facts:?}");
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin};
 
 use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
-use swfn_shared::person::{Commanded, PersonCommand, Refusal};
+use swfn_shared::person::{CommandOutcome, PersonCommand, Refusal};
 
 use super::problem::Problem;
 
@@ -13,7 +13,7 @@ pub(crate) const PATH: &str = "/api/v1/commands";
 /// Bytes of a command.
 pub(crate) const MAX_BYTES: usize = 64 << 10;
 
-type Done = Pin<Box<dyn Future<Output = Option<Result<Commanded, Refusal>>> + Send>>;
+type Done = Pin<Box<dyn Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send>>;
 
 /// Brings a command to the engine, and back what has come of it; nothing if the engine is gone.
 pub struct Commander(Box<dyn Fn(PersonCommand) -> Done + Send + Sync>);
@@ -22,7 +22,7 @@ impl Commander {
     /// Commands go this way.
     pub fn new<F>(way: impl Fn(PersonCommand) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Option<Result<Commanded, Refusal>>> + Send + 'static,
+        F: Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send + 'static,
     {
         Self(Box::new(move |command| Box::pin(way(command))))
     }
@@ -38,7 +38,7 @@ impl fmt::Debug for Commander {
 pub(crate) async fn bring(
     commander: Option<&Commander>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Commanded, Problem> {
+) -> Result<CommandOutcome, Problem> {
     let Some(Commander(bring)) = commander else {
         return Err(Problem::new(StatusCode::FORBIDDEN, "nothing can be commanded here").hint(
             "a coordinator that runs takes commands where it asks for a token (--http-token), or where nobody else uses its machine",

@@ -29,7 +29,7 @@ struct Followed {
 /// Shows the state of a run whenever its file has changed, until nobody looks any more.
 pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::Sender<Snapshot>) {
     let ids: Vec<_> = specs.iter().map(|spec| (spec.id(), spec)).collect();
-    let work = work::of_trials(ids.iter().copied());
+    let work = work::flop_by_trial(ids.iter().copied());
     let trials: HashMap<_, _> =
         ids.iter().map(|(id, spec)| (*id, (work[id], spec.steps() as f64))).collect();
     let followed = Followed { total: work.values().sum(), trials };

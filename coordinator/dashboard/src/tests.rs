@@ -15,7 +15,7 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::LeaseId,
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS, VAE_LOSS},
-    person::{Commanded, PersonCommand, Refusal},
+    person::{CommandOutcome, PersonCommand, Refusal},
     problem,
     snapshot::{Counts, Running, Snapshot},
     trial::TrialSpec,
@@ -499,7 +499,7 @@ async fn commands_are_brought_to_the_engine_where_people_may() {
     let commander = Commander::new(move |command: PersonCommand| {
         sender.send(command.clone()).unwrap();
         let done = match command {
-            PersonCommand::Retry(_) => Ok(Commanded::Retried { trials: 1, left_out: 0 }),
+            PersonCommand::Retry(_) => Ok(CommandOutcome::Retried { trials: 1, left_out: 0 }),
             PersonCommand::Drain(_) => Err(Refusal::Missing(problem!("no such worker"; "look"))),
         };
         std::future::ready(Some(done))

@@ -245,7 +245,7 @@ impl<'v> TrialView<'v> {
 }
 
 fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(Axis::columns_of(spec))
+    serializer.collect_map(Axis::cell_columns(spec))
 }
 
 fn running(snapshot: &Snapshot, id: TrialId) -> Option<&Running> {

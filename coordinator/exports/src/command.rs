@@ -89,7 +89,7 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
             text += &format!("{}\n", folder.join(name).display());
         }
     }
-    before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
+    before.and_then(|before| before.replaced()).iter().for_each(|note| output::print_message(note));
     if let Some(url) = &arguments.mlflow {
         let name = match &arguments.experiment {
             Some(name) => name.clone(),

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn every_axis_of_a_grid_is_exported() {
         let [trials, ..] = tables();
-        for axis in Axis::of_grid() {
+        for axis in Axis::in_grid() {
             let (grid, values) = varied(*axis);
             let specs: Vec<_> =
                 Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();

@@ -97,7 +97,7 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     )?;
     let before = out.as_deref().map(Before::of);
     let summary = write(&sources, folder, Extent::Full)?;
-    before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
+    before.and_then(|before| before.replaced()).iter().for_each(|note| output::print_message(note));
     Ok(terminal(&summary, width) + &page(folder))
 }
 

@@ -18,7 +18,7 @@ use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     grid::Selection,
     ids::{LeaseId, WorkerId},
-    person::{Commanded, PersonCommand, Refusal},
+    person::{CommandOutcome, PersonCommand, Refusal},
     problem,
     snapshot::Snapshot,
     trial::TrialSpec,

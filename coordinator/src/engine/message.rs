@@ -3,7 +3,7 @@
 use swfn_scheduler::turn::{FromWorker, Hello, Holder, SessionId};
 use swfn_shared::{
     ids::WorkerId,
-    person::{Commanded, PersonCommand, Refusal},
+    person::{CommandOutcome, PersonCommand, Refusal},
 };
 use swfn_store::WorkerRow;
 use tokio::sync::oneshot;
@@ -35,7 +35,7 @@ pub(crate) enum Request {
     Command {
         command: PersonCommand,
         holder: Holder,
-        answer: oneshot::Sender<Result<Commanded, Refusal>>,
+        answer: oneshot::Sender<Result<CommandOutcome, Refusal>>,
     },
     /// Time passed. Dropping `received` permits the next tick.
     Tick { received: oneshot::Sender<()> },

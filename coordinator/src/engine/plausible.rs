@@ -50,7 +50,7 @@ impl Plausibility {
     ) -> Result<(), String> {
         let iterations = u64::from(spec.classifier.iterations);
         for point in points {
-            point.check_of(spec)?;
+            point.check_against(spec)?;
             let MetricPoint { metric, step, value } = point;
             match *metric {
                 TEST_ACCURACY => check_share(*value, spec.dataset.sizes().test_images, metric)?,

@@ -33,7 +33,7 @@ pub(crate) struct SweepProgress {
 impl SweepProgress {
     pub(crate) fn new(scheduler: &Scheduler, selection: Selection) -> Self {
         let specs: Vec<_> = scheduler.trials().map(|(id, spec, _)| (id, spec)).collect();
-        let work = work::of_trials(specs.iter().copied());
+        let work = work::flop_by_trial(specs.iter().copied());
         let ended = |(id, _, state): (TrialId, &TrialSpec, &TrialState)| match state {
             TrialState::Pending | TrialState::Leased(_) => 0.0,
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => work[&id],

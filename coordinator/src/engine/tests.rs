@@ -12,7 +12,7 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS},
-    person::{Commanded, Drain, PersonCommand, Refusal, Retry},
+    person::{CommandOutcome, Drain, PersonCommand, Refusal, Retry},
     trial::{Architecture, TrialSpec},
     trial_log::LogPart,
 };
@@ -226,7 +226,7 @@ async fn a_drained_worker_gets_no_more_trials() {
     };
     let reason = reason.to_string();
     assert!(reason.ends_with("begins with `bob`\nhint: those that are connected: ann"), "{reason}");
-    let told = Commanded::Drained { workers: vec!["ann".to_owned()] };
+    let told = CommandOutcome::Drained { workers: vec!["ann".to_owned()] };
     assert_eq!(command(&requests, drain(), Holder::Anyone).await, Ok(told));
     assert!(matches!(ann.reply().await, Reply::Drain { .. }));
     // This ask was on its way already.
@@ -253,7 +253,7 @@ async fn command(
     requests: &Sender<Request>,
     command: PersonCommand,
     holder: Holder,
-) -> Result<Commanded, Refusal> {
+) -> Result<CommandOutcome, Refusal> {
     let (answer, answered) = oneshot::channel();
     requests.send(Request::Command { command, holder, answer }).await.unwrap();
     answered.await.unwrap()
@@ -286,7 +286,7 @@ async fn failed_trials_can_be_retried() {
     assert!(finished);
     let retry = |retry| command(&requests, PersonCommand::Retry(retry), Holder::Anyone);
     let failed = Retry { failed: true, ..Retry::default() };
-    assert_eq!(retry(failed).await, Ok(Commanded::Retried { trials: 0, left_out: 6 }));
+    assert_eq!(retry(failed).await, Ok(CommandOutcome::Retried { trials: 0, left_out: 6 }));
     let unknown = Retry { trials: vec!["x".to_owned()], ..Retry::default() };
     assert!(matches!(retry(unknown).await, Err(Refusal::Missing(_))));
     let trial = specs()[4].id();

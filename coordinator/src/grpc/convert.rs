@@ -8,7 +8,7 @@ use swfn_scheduler::{
 use swfn_shared::{
     capacity::Capacity,
     ids::{IdError, LeaseId, TRAINER_REVISION},
-    quote::harmless,
+    quote::for_terminal,
     text,
     trial::TrialSpec,
     wire::{self, MAX_LANES, MAX_LOG_BYTES, MAX_NAMED, MAX_POINTS, PROTOCOL, WireError},
@@ -28,7 +28,7 @@ fn label(text: String) -> String {
 
 /// The beginning of a text, made printable, with a note of its length if it is cut.
 fn cut(text: &str, most: usize) -> String {
-    let shown = harmless(text::beginning(text, most));
+    let shown = for_terminal(text::beginning(text, most));
     if text.len() <= most {
         return shown;
     }
@@ -38,7 +38,7 @@ fn cut(text: &str, most: usize) -> String {
 
 /// The end of a log, which matters more than its beginning.
 fn log(log: String) -> String {
-    harmless(text::end(&log, MAX_LOG_BYTES))
+    for_terminal(text::end(&log, MAX_LOG_BYTES))
 }
 
 /// Refuses lists that would keep the actor busy for long, or fill the memory while they wait.

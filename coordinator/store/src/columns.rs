@@ -8,12 +8,12 @@ use swfn_shared::{
 
 /// The settings that have a column of their own: the data set and the axes of `[grid]`.
 fn settings() -> impl Iterator<Item = Axis> {
-    Axis::all().filter(|axis| matches!(axis.kind, Kind::Dataset) || Axis::of_grid().contains(axis))
+    Axis::all().filter(|axis| matches!(axis.kind, Kind::Dataset) || Axis::in_grid().contains(axis))
 }
 
 /// The value of a setting, from the JSON of a trial. Without the function norm, numbers are 0 and names `none`.
 fn expression(axis: Axis) -> String {
-    let path = if matches!(axis.kind, Kind::Dataset) { "dataset.name" } else { axis.place };
+    let path = if matches!(axis.kind, Kind::Dataset) { "dataset.name" } else { axis.path };
     let absent = match (axis.written, axis.kind) {
         (Written::Unless(Value::Name(name)), _) => format!("'{name}'"),
         (Written::Unless(value), Kind::Real(_)) => format!("{:?}", value.number()),

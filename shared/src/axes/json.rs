@@ -39,12 +39,12 @@ impl TrialSpec {
             .map_err(|error| SpecError(format!("a trial is not JSON: {error}")))?;
         let mut spec = Self::PUBLISHED;
         for axis in Axis::all() {
-            match (find(&json, axis.place), axis.written, axis.raw(&spec)) {
+            match (find(&json, axis.path), axis.written, axis.raw(&spec)) {
                 (Some(value), ..) => read(axis, value, &mut spec)?,
                 (None, Written::Unless(value), _) => axis.set(&mut spec, value),
                 (None, Written::If { absent, .. }, _) => absent(&mut spec),
                 (None, Written::Always, Some(_)) => {
-                    return Err(SpecError(format!("setting `{}` is missing", axis.place)));
+                    return Err(SpecError(format!("setting `{}` is missing", axis.path)));
                 }
                 (None, Written::Always, None) => {}
             }
@@ -76,19 +76,17 @@ fn form(range: Range<usize>, depth: usize) -> Vec<Node> {
     let mut next = range.start;
     while next < range.end {
         let row = &AXES[next];
-        let place = &row.place[depth..];
-        let Some(dot) = place.find('.') else {
-            nodes.push(Node::Setting { key: place, axis: Axis(next as u8) });
+        let path = &row.path[depth..];
+        let Some(dot) = path.find('.') else {
+            nodes.push(Node::Setting { key: path, axis: Axis(next as u8) });
             next += 1;
             continue;
         };
-        let group = &row.place[..depth + dot + 1];
+        let group = &row.path[..depth + dot + 1];
         let length =
-            AXES[next..range.end].iter().take_while(|row| row.place.starts_with(group)).count();
-        nodes.push(Node::Group {
-            key: &place[..dot],
-            nodes: form(next..next + length, group.len()),
-        });
+            AXES[next..range.end].iter().take_while(|row| row.path.starts_with(group)).count();
+        nodes
+            .push(Node::Group { key: &path[..dot], nodes: form(next..next + length, group.len()) });
         next += length;
     }
     nodes
@@ -146,9 +144,9 @@ fn write_key(text: &mut Vec<u8>, key: &str, start: usize) {
 }
 
 /// The value at a path; `None` if a group on the way is `null` or missing.
-fn find<'j>(json: &'j Map<String, Json>, place: &str) -> Option<&'j Json> {
-    match place.split_once('.') {
-        None => json.get(place),
+fn find<'j>(json: &'j Map<String, Json>, path: &str) -> Option<&'j Json> {
+    match path.split_once('.') {
+        None => json.get(path),
         Some((group, rest)) => json.get(group)?.as_object().and_then(|json| find(json, rest)),
     }
 }
@@ -171,7 +169,7 @@ fn read(axis: Axis, json: &Json, spec: &mut TrialSpec) -> Result<(), SpecError> 
     let value = value
         .ok_or_else(refused)
         .and_then(|value| axis.check(value))
-        .map_err(|problem| SpecError::wrong(axis.place, problem))?;
+        .map_err(|problem| SpecError::wrong(axis.path, problem))?;
     axis.set(spec, value);
     Ok(())
 }
@@ -179,15 +177,15 @@ fn read(axis: Axis, json: &Json, spec: &mut TrialSpec) -> Result<(), SpecError> 
 /// Refuses keys that the table does not have.
 fn refuse_unknown(json: &Map<String, Json>, group: &str) -> Result<(), SpecError> {
     for (key, value) in json {
-        let place = format!("{group}{key}");
-        let inside = format!("{place}.");
-        let row = AXES.iter().find(|row| row.place == place || row.place.starts_with(&inside));
+        let path = format!("{group}{key}");
+        let inside = format!("{path}.");
+        let row = AXES.iter().find(|row| row.path == path || row.path.starts_with(&inside));
         match (row, value) {
             (None, _) => {
-                let setting = quote(&place);
+                let setting = quote(&path);
                 return Err(SpecError(format!("setting {setting} is unknown to this program")));
             }
-            (Some(row), Json::Object(json)) if row.place != place => refuse_unknown(json, &inside)?,
+            (Some(row), Json::Object(json)) if row.path != path => refuse_unknown(json, &inside)?,
             _ => {}
         }
     }

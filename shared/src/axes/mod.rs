@@ -113,7 +113,7 @@ pub struct Row {
     /// Table of the grid file.
     pub section: Section,
     /// Unique path in the canonical JSON, such as `penalty.lambda`.
-    pub place: &'static str,
+    pub path: &'static str,
     /// Name for people, such as `weight decay`.
     pub title: &'static str,
     /// Part of a cell's name, with `{}` for the value, such as `wd {}`.
@@ -177,10 +177,10 @@ impl Axis {
     }
 
     /// The axis with this path in the canonical JSON. In a constant, a wrong path does not compile.
-    pub const fn at(place: &str) -> Self {
+    pub const fn at(path: &str) -> Self {
         let mut number = 0;
         while number < AXES.len() {
-            if is_equal(AXES[number].place, place) {
+            if is_equal(AXES[number].path, path) {
                 return Self(number as u8);
             }
             number += 1;
@@ -189,8 +189,8 @@ impl Axis {
     }
 
     /// The axis with this path in the canonical JSON, if there is one.
-    pub fn of_place(place: &str) -> Option<Self> {
-        Self::all().find(|axis| axis.place == place)
+    pub fn by_path(path: &str) -> Option<Self> {
+        Self::all().find(|axis| axis.path == path)
     }
 
     /// The axis with this key in that table of a grid file.
@@ -199,12 +199,12 @@ impl Axis {
     }
 
     /// The axes of `[grid]`, outermost first.
-    pub fn of_grid() -> &'static [Self] {
+    pub fn in_grid() -> &'static [Self] {
         &GRID
     }
 
     /// The settings of another table of the grid file.
-    pub fn of_section(section: Section) -> impl Iterator<Item = Self> {
+    pub fn in_section(section: Section) -> impl Iterator<Item = Self> {
         Self::all().filter(move |axis| axis.section == section)
     }
 
@@ -215,7 +215,7 @@ impl Axis {
     }
 
     /// Name and value of each column of a cell; a cell has no seed.
-    pub fn columns_of(spec: &TrialSpec) -> impl Iterator<Item = (&'static str, Value)> + '_ {
+    pub fn cell_columns(spec: &TrialSpec) -> impl Iterator<Item = (&'static str, Value)> + '_ {
         Self::columns()
             .filter(|axis| axis.role != Role::Seed)
             .map(|axis| (axis.name, axis.column(spec)))
@@ -226,7 +226,7 @@ impl Axis {
         &REGULARISERS
     }
 
-    /// Position in [`Self::of_grid`]; an axis of another table has none and comes after all.
+    /// Position in [`Self::in_grid`]; an axis of another table has none and comes after all.
     pub(crate) fn nesting(self) -> usize {
         GRID.iter().position(|axis| *axis == self).unwrap_or(GRID_AXES)
     }
@@ -338,7 +338,7 @@ impl Deref for Axis {
 
 impl fmt::Debug for Axis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.place)
+        f.write_str(self.path)
     }
 }
 

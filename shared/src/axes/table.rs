@@ -48,7 +48,7 @@ macro_rules! field {
         Row {
             name: stringify!($field),
             section: Section::$section,
-            place: concat!($group, stringify!($field)),
+            path: concat!($group, stringify!($field)),
             access: Access::Field {
                 get: |$spec| $part.map(|part| part.$field.value()),
                 set: |$changed, value| {
@@ -127,7 +127,7 @@ pub const AXES: &[Row] = &[
     Row {
         name: "weight_decay",
         section: Section::Grid { nesting: 40 },
-        place: "weight_decay",
+        path: "weight_decay",
         title: "weight decay",
         label: "wd {}",
         purpose: "Coefficient of the squared L2 norm of the weights, as in `torch.optim.SGD`.",
@@ -215,7 +215,7 @@ pub const AXES: &[Row] = &[
         },
         name: "epochs",
         section: Section::Classifier,
-        place: "classifier.epochs",
+        path: "classifier.epochs",
         ..SETTING
     },
     Row {
@@ -237,7 +237,7 @@ pub const AXES: &[Row] = &[
         },
         name: "restart_every",
         section: Section::Classifier,
-        place: "classifier.restart_every",
+        path: "classifier.restart_every",
         ..SETTING
     },
     Row {
@@ -257,7 +257,7 @@ pub const AXES: &[Row] = &[
             },
         },
         name: "lambda",
-        place: "penalty.lambda",
+        path: "penalty.lambda",
         ..WEIGHT
     },
     Row {
@@ -289,7 +289,7 @@ pub const AXES: &[Row] = &[
             },
         },
         name: "density",
-        place: "penalty.density",
+        path: "penalty.density",
         ..SETTING
     },
     Row {
@@ -303,7 +303,7 @@ pub const AXES: &[Row] = &[
             set: |_, _| (),
         },
         name: "family",
-        place: "penalty.vae.vae.family",
+        path: "penalty.vae.vae.family",
         ..SETTING
     },
     Row {
@@ -372,7 +372,7 @@ pub const AXES: &[Row] = &[
     },
     Row {
         name: "label_smoothing",
-        place: "label_smoothing",
+        path: "label_smoothing",
         title: "label smoothing",
         label: "ls {}",
         purpose: "Share of each label that is spread evenly over all classes (Szegedy et al. 2016).",
@@ -385,7 +385,7 @@ pub const AXES: &[Row] = &[
 const SETTING: Row = Row {
     name: "",
     section: Section::Data,
-    place: "",
+    path: "",
     title: "",
     label: "{}",
     purpose: "",

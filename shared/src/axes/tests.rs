@@ -6,8 +6,8 @@ use super::*;
 
 #[test]
 fn rows_are_complete_with_published_defaults() {
-    let places: HashSet<_> = AXES.iter().map(|row| row.place).collect();
-    assert_eq!(places.len(), AXES.len());
+    let paths: HashSet<_> = AXES.iter().map(|row| row.path).collect();
+    assert_eq!(paths.len(), AXES.len());
     for axis in Axis::all() {
         assert!(
             axis.label.contains("{}") && !axis.title.is_empty() && axis.purpose.ends_with('.'),
@@ -19,7 +19,7 @@ fn rows_are_complete_with_published_defaults() {
         }
         assert!(axis.section == Section::Derived || !axis.example().is_empty(), "{axis:?}");
     }
-    let grid: Vec<_> = Axis::of_grid().iter().map(|axis| axis.name).collect();
+    let grid: Vec<_> = Axis::in_grid().iter().map(|axis| axis.name).collect();
     let names = [
         "seed",
         "subset_size",

@@ -37,7 +37,7 @@ pub(super) fn read_blocks(
         }
         dimensions.push(zip);
     }
-    for axis in Axis::of_grid().iter().filter(|axis| !named.contains(axis)) {
+    for axis in Axis::in_grid().iter().filter(|axis| !named.contains(axis)) {
         match axis.default() {
             Some(value) => dimensions.push(vec![Span::single(*axis, value)]),
             None => {
@@ -73,7 +73,7 @@ struct Axes {
 /// Reads the axes of a table. A value may stand twice if it advances with values of other axes.
 fn read_axes(table: &mut Table<'_>, bounds: &Bounds, refuse_repeats: bool) -> Axes {
     let (mut spans, mut named) = (Vec::new(), Vec::new());
-    for axis in Axis::of_grid() {
+    for axis in Axis::in_grid() {
         let Some(item) = table.take(axis.name) else { continue };
         named.push(*axis);
         let Some(span) = Span::read(*axis, &item, bounds) else { continue };
@@ -157,7 +157,7 @@ pub(super) fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Exclude {
         let hint = "give it a value, as in `architecture = \"lenet\"`";
         table.report("[[exclude]] names no axis", hint);
     }
-    let conditions = read_conditions(&mut table, "[[exclude]]", Axis::of_grid(), bounds);
+    let conditions = read_conditions(&mut table, "[[exclude]]", Axis::in_grid(), bounds);
     table.finish();
     Exclude { offset, conditions }
 }

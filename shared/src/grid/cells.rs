@@ -55,7 +55,7 @@ impl Cells {
                 return None;
             }
             cells.alike.entry(outline(key)).or_default().push(index);
-            for (axis, code) in Axis::of_grid().iter().zip(key).filter(|(_, code)| *code != ABSENT)
+            for (axis, code) in Axis::in_grid().iter().zip(key).filter(|(_, code)| *code != ABSENT)
             {
                 cells.with_value.entry((*axis, code)).or_default().push(index);
             }

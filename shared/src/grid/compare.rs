@@ -109,7 +109,7 @@ fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Option<Si
             "remove it: a cell is all its seeds, and they make the pairs",
         );
     }
-    let conditions = read_conditions(table, &name, &Axis::of_grid()[1..], bounds);
+    let conditions = read_conditions(table, &name, &Axis::in_grid()[1..], bounds);
     let changes = read_changes(&against?, &name, bounds)?;
     let is_complete = conditions.iter().all(|(_, values)| !values.is_empty());
     is_complete.then_some(Sides { table: name, offset: table.offset, conditions, changes })
@@ -127,7 +127,7 @@ fn read_changes(against: &Item<'_>, name: &str, bounds: &Bounds) -> Option<Chang
         table.report(format!("{name}: against names no axis"), AGAINST_HINT);
     }
     let mut changes = Changes::new();
-    for &axis in Axis::of_grid() {
+    for &axis in Axis::in_grid() {
         let value = table.read(axis.name, |item| match axis {
             axes::SEED | axes::SUBSET_SIZE => Err(item.problem(
                 format!("{name}: `{}` cannot differ between the sides", axis.name),

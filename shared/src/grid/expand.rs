@@ -24,7 +24,7 @@ impl Point {
 
     /// All axes and values, outermost first.
     pub(super) fn values(&self) -> impl Iterator<Item = (Axis, Value)> + '_ {
-        Axis::of_grid().iter().copied().zip(self.0)
+        Axis::in_grid().iter().copied().zip(self.0)
     }
 
     /// The trial with these values and the settings of `base`.

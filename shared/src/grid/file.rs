@@ -233,7 +233,7 @@ fn read_version(version: &Item<'_>) -> Result<(), Problem> {
 /// Reads `[data]`; `None` if the data set is missing or wrong.
 fn read_data(mut table: Table<'_>, base: &mut TrialSpec) -> Option<Dataset> {
     let dataset = read_dataset(&mut table);
-    let axes = Axis::of_section(Section::Data);
+    let axes = Axis::in_section(Section::Data);
     read_settings(&mut table, axes.filter(|axis| !matches!(axis.kind, Kind::Dataset)), base);
     table.finish();
     dataset

@@ -33,7 +33,7 @@ pub struct RunSettings {
 
 /// Reads a section of settings; those that it does not name stay as they are.
 pub(super) fn read_section(mut table: Table<'_>, section: Section, base: &mut TrialSpec) {
-    read_settings(&mut table, Axis::of_section(section), base);
+    read_settings(&mut table, Axis::in_section(section), base);
     table.finish();
 }
 
@@ -58,7 +58,7 @@ pub(super) fn read_classifier(
     unnamed: fn(u32) -> Epochs,
 ) {
     let of_epochs = [EPOCHS, RESTART_EVERY];
-    let axes = Axis::of_section(Section::Classifier).filter(|axis| !of_epochs.contains(axis));
+    let axes = Axis::in_section(Section::Classifier).filter(|axis| !of_epochs.contains(axis));
     let named = table.peek(EVALUATE_EVERY.name);
     read_settings(&mut table, axes, base);
     let (iterations, evaluate_every) = (base.classifier.iterations, base.classifier.evaluate_every);

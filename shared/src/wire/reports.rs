@@ -7,7 +7,7 @@ use crate::{
     artifacts::{self, ArtifactPart, Artifacts},
     ids::LeaseId,
     metrics::{self, MetricPoint, Outcome},
-    quote::{harmless, quote},
+    quote::{for_terminal, quote},
     trial_log::{self, LogPart},
 };
 
@@ -49,7 +49,7 @@ impl TryFrom<v1::LogPart> for LogPart {
                 format!("`{}` and {bytes} bytes are more than the {most} of a log", wire.offset);
             return Err(wrong("log.offset", problem));
         }
-        Ok(Self { offset: wire.offset, text: harmless(&wire.text) })
+        Ok(Self { offset: wire.offset, text: for_terminal(&wire.text) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, anyhow, bail};
 use swfn_proto::v1::{CommandRequest, coordinator_client::CoordinatorClient};
-use swfn_shared::person::{Commanded, Drain, PersonCommand};
+use swfn_shared::person::{CommandOutcome, Drain, PersonCommand};
 use tonic::{Code, Request, Status};
 
 use crate::address::Address;
@@ -28,12 +28,12 @@ pub fn drain_workers(
         }
     })?;
     match done {
-        Commanded::Drained { workers } => Ok(workers),
-        Commanded::Retried { .. } => bail!("the coordinator answers another command: {done}"),
+        CommandOutcome::Drained { workers } => Ok(workers),
+        CommandOutcome::Retried { .. } => bail!("the coordinator answers another command: {done}"),
     }
 }
 
-async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Commanded> {
+async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<CommandOutcome> {
     let endpoint = &address.endpoint;
     let channel =
         endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
@@ -46,5 +46,6 @@ async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Comm
         _ => anyhow!("the coordinator refuses: {}", status.message()),
     };
     let reply = call.map_err(refused)?.into_inner();
-    Commanded::parse(&reply.done).context("the coordinator answers what this program does not know")
+    CommandOutcome::parse(&reply.done)
+        .context("the coordinator answers what this program does not know")
 }

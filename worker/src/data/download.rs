@@ -278,7 +278,7 @@ impl Download<'_> {
 
     fn tell(&self, line: &str) {
         if self.progress {
-            output::say(line);
+            output::print_message(line);
         }
     }
 }

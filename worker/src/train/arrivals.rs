@@ -199,7 +199,7 @@ impl Vaes {
                     let vae = blank();
                     state.restore_named("vae", vae.tensors())?;
                     let losses = state
-                        .points(|point| point.check_of(&candidate.spec).is_ok())?
+                        .points(|point| point.check_against(&candidate.spec).is_ok())?
                         .into_iter()
                         .filter(|point| point.metric == VAE_LOSS)
                         .collect();

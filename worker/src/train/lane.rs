@@ -103,7 +103,7 @@ impl Candidate<'_> {
         if let Some(state) = self.resumed.take() {
             match progress
                 .restore(&mut core, &state, &self.spec)
-                .and_then(|()| state.points(|point| point.check_of(&self.spec).is_ok()))
+                .and_then(|()| state.points(|point| point.check_against(&self.spec).is_ok()))
             {
                 Ok(points) => self.reporter.go_on(total_step(&self.spec, progress.step), &points),
                 Err(misfit) => {

@@ -6,7 +6,7 @@ use anyhow::{anyhow, ensure};
 use backon::{BlockingRetryable as _, ExponentialBuilder};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
-use swfn_shared::{problem, problem::Problem, quote::flat, text};
+use swfn_shared::{problem, problem::Problem, quote::for_sentence, text};
 use swfn_web::{
     Certificates, Failure, Web,
     ureq::{self, config::ConfigBuilder, typestate::AgentScope},

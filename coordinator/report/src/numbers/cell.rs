@@ -88,7 +88,7 @@ pub(crate) struct Cells {
 }
 
 fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(Axis::columns_of(spec))
+    serializer.collect_map(Axis::cell_columns(spec))
 }
 
 impl Cell {

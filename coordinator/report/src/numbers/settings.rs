@@ -25,7 +25,7 @@ impl Differing {
             values.entry(place).or_default().insert(value);
         }
         let is_told = |place: &str| {
-            Axis::of_place(place)
+            Axis::by_path(place)
                 .is_some_and(|axis| axis.role != Role::Setting || axis.section == Section::Derived)
         };
         values.retain(|place, values| values.len() > 1 && !is_told(place));
@@ -83,7 +83,7 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     gather("", &value, &mut all);
     for axis in Axis::all().filter(|axis| !matches!(axis.kind, Kind::Dataset)) {
         if let Some(value) = axis.value(spec) {
-            all.entry(axis.place.to_owned()).or_insert_with(|| value.to_string());
+            all.entry(axis.path.to_owned()).or_insert_with(|| value.to_string());
         }
     }
     all
@@ -91,7 +91,7 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
 
 /// The section and key of a grid file that say what stands at a place; what no key says has words.
 pub(crate) fn key(place: &str) -> String {
-    match (place, Axis::of_place(place), place.strip_prefix("dataset.")) {
+    match (place, Axis::by_path(place), place.strip_prefix("dataset.")) {
         (_, Some(axis), _) => axis.in_file(),
         ("dataset.name", ..) => "[data] dataset".to_owned(),
         ("dataset.generator_seed", ..) => "[data] seed".to_owned(),
@@ -107,7 +107,7 @@ fn rounded(value: &str) -> String {
 
 /// A setting in a few words.
 fn phrase(place: &str, value: &str) -> String {
-    match (Axis::of_place(place), place.strip_prefix("dataset.")) {
+    match (Axis::by_path(place), place.strip_prefix("dataset.")) {
         (Some(axis), _) => axis.label.replace("{}", value),
         (None, Some("name")) => value.to_owned(),
         (None, name) => format!("{} {value}", name.unwrap_or(place).replace('_', " ")),

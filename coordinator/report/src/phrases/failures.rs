@@ -1,6 +1,6 @@
 //! Failed trials in words.
 
-use swfn_shared::{quote::flat, text::count};
+use swfn_shared::{quote::for_sentence, text::count};
 
 use crate::numbers::{failures::FailureGroup, summary::Failure};
 
@@ -17,7 +17,7 @@ pub(crate) fn title(group: &FailureGroup<'_>) -> String {
 
 /// The first error, in one line.
 pub(crate) fn error(group: &FailureGroup<'_>) -> String {
-    flat(&group.first().error)
+    for_sentence(&group.first().error)
 }
 
 /// Its trials by name, at most so many.
@@ -33,7 +33,7 @@ pub(crate) fn names(group: &FailureGroup<'_>, most: usize) -> Vec<String> {
 /// The last lines of the first log.
 pub(crate) fn log(group: &FailureGroup<'_>, count: usize) -> Vec<String> {
     let lines: Vec<_> = group.first().log.as_deref().unwrap_or_default().lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|line| flat(line)).collect()
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| for_sentence(line)).collect()
 }
 
 /// A failed trial with all that tells it from the others.

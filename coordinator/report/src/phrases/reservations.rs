@@ -101,7 +101,7 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
     let mut warnings = Vec::new();
     let is_axis =
-        |path: &str| Axis::of_place(path).is_some_and(|axis| axis.section.name() == "grid");
+        |path: &str| Axis::by_path(path).is_some_and(|axis| axis.section.name() == "grid");
     for path in paths.into_iter().filter(|path| !is_axis(path)) {
         let of_runs: Vec<(&Run, &BTreeSet<String>)> = runs
             .iter()

@@ -49,7 +49,7 @@ fn the_usual_comparisons() {
 /// A row of the table of axes is enough: nothing here knows its name.
 #[test]
 fn every_axis_of_a_grid_is_seen() {
-    for axis in Axis::of_grid() {
+    for axis in Axis::in_grid() {
         let (grid, values) = varied(*axis);
         let summary = finished(&grid, |spec| Some(0.5 + 0.01 * (spec.seed % 7) as f64));
         let said = [terminal(&summary, 200), markdown::summary(&summary)];

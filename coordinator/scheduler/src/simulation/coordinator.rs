@@ -6,7 +6,7 @@ use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
     artifacts::Artifacts,
     ids::{LeaseId, WorkerId},
-    person::{Commanded, Drain, PersonCommand},
+    person::{CommandOutcome, Drain, PersonCommand},
 };
 
 use super::{
@@ -139,7 +139,7 @@ impl Coordinator {
         let Some(retry) = around.oracle.wants_again(which) else { return 0 };
         let command = PersonCommand::Retry(retry);
         let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
-        let count = if let Ok(Commanded::Retried { trials, .. }) = done { trials } else { 0 };
+        let count = if let Ok(CommandOutcome::Retried { trials, .. }) = done { trials } else { 0 };
         around.check(|oracle| oracle.tried_again(&done));
         count
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use swfn_shared::{
     ids::{LeaseId, TrialId, WorkerId},
-    person::{self, Commanded, Drain, Refusal},
+    person::{self, CommandOutcome, Drain, Refusal},
 };
 
 use super::{
@@ -91,8 +91,11 @@ impl Oracle {
     }
 
     /// All that a person wanted is put back.
-    pub(super) fn tried_again(&mut self, done: &Result<Commanded, Refusal>) -> Result<(), Broken> {
-        let Ok(Commanded::Retried { trials, left_out: _ }) = done else {
+    pub(super) fn tried_again(
+        &mut self,
+        done: &Result<CommandOutcome, Refusal>,
+    ) -> Result<(), Broken> {
+        let Ok(CommandOutcome::Retried { trials, left_out: _ }) = done else {
             return Err(Broken(format!("nothing is tried again: {done:?}")));
         };
         (0..*trials).for_each(|_| self.tally.fault("trial put back by a person"));
@@ -105,14 +108,14 @@ impl Oracle {
         &mut self,
         which: &Drain,
         there: &[WorkerId],
-        done: &Result<Commanded, Refusal>,
+        done: &Result<CommandOutcome, Refusal>,
     ) -> Result<(), Broken> {
         let named = |id: &&WorkerId| {
             which.workers.iter().any(|name| id.to_string().starts_with(name.as_str()))
         };
         let named: Vec<_> = there.iter().filter(named).collect();
         match done {
-            Ok(Commanded::Drained { workers }) => {
+            Ok(CommandOutcome::Drained { workers }) => {
                 let same =
                     workers.iter().map(String::as_str).eq(named.iter().map(|id| id.to_string()));
                 hold!(

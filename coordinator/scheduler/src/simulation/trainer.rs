@@ -139,7 +139,7 @@ impl Trainer {
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
         let shape = self.shape(subjects).filter(|_| self.lanes > 1);
         let wish = Capacity { lanes, shape, vaes: self.vaes.clone() };
-        if self.told.as_ref().is_some_and(|told| told.says_the_same(&wish)) {
+        if self.told.as_ref().is_some_and(|told| told.is_equivalent_to(&wish)) {
             return None;
         }
         self.told = Some(wish.clone());

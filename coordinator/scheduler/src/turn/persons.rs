@@ -3,7 +3,7 @@
 use swfn_shared::{
     capacity::Capacity,
     ids::{TrialId, WorkerId},
-    person::{Commanded, Drain, PersonCommand, Refusal, Retry, has_diverged},
+    person::{CommandOutcome, Drain, PersonCommand, Refusal, Retry, has_diverged},
     problem,
     quote::printable,
 };
@@ -21,7 +21,7 @@ impl Turn {
         at: &mut At<'_>,
         command: &PersonCommand,
         holder: Holder,
-    ) -> Result<Commanded, Refusal> {
+    ) -> Result<CommandOutcome, Refusal> {
         match command {
             PersonCommand::Drain(which) => self.drain(at, which, holder),
             PersonCommand::Retry(which) => self.retry(at, which),
@@ -33,7 +33,7 @@ impl Turn {
         at: &mut At<'_>,
         which: &Drain,
         holder: Holder,
-    ) -> Result<Commanded, Refusal> {
+    ) -> Result<CommandOutcome, Refusal> {
         let (named, others): (Vec<_>, Vec<_>) =
             self.connected().into_iter().partition(|id| which.takes(id));
         let (own, foreign): (Vec<_>, Vec<_>) =
@@ -42,7 +42,7 @@ impl Turn {
             return Err(nobody(which, &foreign, &others));
         }
         own.iter().for_each(|worker| self.send_away(at, worker, which.now));
-        Ok(Commanded::Drained { workers: own.iter().map(ToString::to_string).collect() })
+        Ok(CommandOutcome::Drained { workers: own.iter().map(ToString::to_string).collect() })
     }
 
     fn send_away(&mut self, at: &mut At<'_>, worker: &WorkerId, now: bool) {
@@ -63,7 +63,7 @@ impl Turn {
         self.replies.push((worker.clone(), drain(LEAVE)));
     }
 
-    fn retry(&mut self, at: &mut At<'_>, which: &Retry) -> Result<Commanded, Refusal> {
+    fn retry(&mut self, at: &mut At<'_>, which: &Retry) -> Result<CommandOutcome, Refusal> {
         let mut failed = Vec::new();
         let (mut wanted, mut diverged): (Vec<TrialId>, usize) = (Vec::new(), 0);
         for (id, _, state) in self.scheduler.trials() {
@@ -79,7 +79,7 @@ impl Turn {
         for trial in &wanted {
             self.apply(at, &Command::ByPerson { trial: *trial, act: Act::Retried }).ok();
         }
-        Ok(Commanded::Retried {
+        Ok(CommandOutcome::Retried {
             trials: wanted.len(),
             left_out: if which.failed { diverged } else { 0 },
         })
