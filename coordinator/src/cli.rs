@@ -154,7 +154,7 @@ fn print(text: anyhow::Result<String>) -> ExitCode {
 }
 
 fn print_error(error: anyhow::Error) -> ExitCode {
-    output::say(&format!("error: {}", output::describe_error(error.as_ref())));
+    output::print_message(&format!("error: {}", output::describe_error(error.as_ref())));
     ExitCode::FAILURE
 }
 

@@ -99,10 +99,10 @@ pub(crate) fn take_stock(
     }
     let kept = if inventory.set_aside > 0 { keep_grid(run_dir)? } else { None };
     for sentence in inventory.describe(run, grid) {
-        output::say(&format!("note: {sentence}"));
+        output::print_message(&format!("note: {sentence}"));
     }
     if let Some(number) = kept {
-        output::say(&format!(
+        output::print_message(&format!(
             "note: they are kept: `swfn-coordinator report {0} --grid {number}` shows them, and \
              {0}/grids/{number}.toml brings them back",
             run.display()
@@ -177,7 +177,7 @@ fn note_missing_files(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifac
     let folder = run_dir.artifacts();
     let missing = done.iter().filter(|id| !folder.join(id.to_string()).exists()).count();
     if missing > 0 {
-        output::say(&format!(
+        output::print_message(&format!(
             "note: {} had succeeded before [artifacts] asked for files, and leave none\n\
              hint: another --run-dir trains all anew",
             text::count(missing, "trial")

@@ -107,7 +107,7 @@ fn find_below(
             Ok(reader) => reader,
             // The user did not name it: it may be broken, or of another version.
             Err(error) if run_dir.is_none() => {
-                output::say(&format!("skipped `{}`: {error}", folder.display()));
+                output::print_message(&format!("skipped `{}`: {error}", folder.display()));
                 unreadable = Some(error);
                 continue;
             }
@@ -155,7 +155,7 @@ fn find_below(
 fn list(candidates: &[FoundTrial], with_folder: bool) -> String {
     let line = |FoundTrial { run_dir, id, label, .. }: &FoundTrial| {
         let folder = if with_folder { format!(" in {}", run_dir.display()) } else { String::new() };
-        format!("\n  {id} ({}){folder}", harmless(label))
+        format!("\n  {id} ({}){folder}", for_terminal(label))
     };
     let more = if candidates.len() > CANDIDATES { "\n  and others" } else { "" };
     candidates.iter().take(CANDIDATES).map(line).collect::<String>() + more
@@ -183,7 +183,7 @@ fn show(
     follow: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let (label, folder) = (harmless(&found.label), found.run_dir.display());
+    let (label, folder) = (for_terminal(&found.label), found.run_dir.display());
     writeln!(out, "trial {} ({label}) in {folder}", found.id)?;
     let mut position = 0;
     // The attempt that runs, and how many bytes of its log were shown.
@@ -251,7 +251,7 @@ fn show_event(event: &TrialEvent, out: &mut impl Write) -> anyhow::Result<()> {
     let at = date(*at);
     let kind = match (kind.as_str(), *quarantine) {
         ("leased", _) => {
-            let worker = harmless(worker.as_deref().unwrap_or("a worker that is not known"));
+            let worker = for_terminal(worker.as_deref().unwrap_or("a worker that is not known"));
             writeln!(out, "\n== attempt {attempt}, {at}, worker {worker}")?;
             return Ok(());
         }
@@ -260,11 +260,11 @@ fn show_event(event: &TrialEvent, out: &mut impl Write) -> anyhow::Result<()> {
         (kind, false) => kind,
         (kind, true) => &format!("{kind} for good"),
     };
-    let error = error.as_ref().map_or(String::new(), |error| format!(": {}", harmless(error)));
+    let error = error.as_ref().map_or(String::new(), |error| format!(": {}", for_terminal(error)));
     writeln!(out, "== {kind}, {at}{error}")?;
     if let Some(log) = log {
         writeln!(out, "== last lines of its process:")?;
-        for line in harmless(log).lines() {
+        for line in for_terminal(log).lines() {
             writeln!(out, "   {line}")?;
         }
     }

@@ -65,7 +65,7 @@ pub(crate) fn apply(retry: &Retry, engine: &mut Engine) -> anyhow::Result<()> {
     }
     let done = engine.command(&PersonCommand::Retry(retry.clone()))??;
     if retry.trials.is_empty() {
-        output::say(&done.to_string());
+        output::print_message(&done.to_string());
     }
     Ok(())
 }

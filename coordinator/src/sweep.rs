@@ -145,7 +145,7 @@ pub(crate) fn run(
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
     if matches!(end, SweepEnd::Interrupted | SweepEnd::Terminated) {
-        output::say("stopped; run the same command again to resume");
+        output::print_message("stopped; run the same command again to resume");
         // A user who stops a sweep does not want to wait for charts.
         if extent == Extent::Full {
             extent = Extent::Tables;
@@ -161,7 +161,9 @@ pub(crate) fn run(
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &page))?;
     let verification = summary.verification.unwrap_or_default();
-    swfn_report::verification(&verification).iter().for_each(|sentence| output::say(sentence));
+    swfn_report::verification(&verification)
+        .iter()
+        .for_each(|sentence| output::print_message(sentence));
     match end {
         SweepEnd::AllSucceeded | SweepEnd::SomeFailed if verification.disagrees() => {
             Ok(SweepEnd::Disagreement)

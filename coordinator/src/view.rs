@@ -114,7 +114,7 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
         false => "",
     };
     let (shown, url) = (run.display(), &opened.url);
-    output::say(&format!("`{shown}` is shown at\n  {url}{all}\nCtrl-C ends this"));
+    output::print_message(&format!("`{shown}` is shown at\n  {url}{all}\nCtrl-C ends this"));
     let (apps, newest) = watch::channel(sweep.app());
     let stopped = async {
         tokio::select! {

@@ -68,7 +68,7 @@ impl Trial {
             ("network", json!(spec.network().name())),
             ("regulariser", row.get::<_, String>("regulariser")?.into()),
         ];
-        axes.extend(Axis::columns_of(&spec).map(|(name, value)| (name, json!(value))));
+        axes.extend(Axis::cell_columns(&spec).map(|(name, value)| (name, json!(value))));
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,

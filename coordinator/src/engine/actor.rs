@@ -142,7 +142,7 @@ impl Engine {
     pub(crate) fn command(
         &mut self,
         command: &PersonCommand,
-    ) -> Result<Result<Commanded, Refusal>, EngineError> {
+    ) -> Result<Result<CommandOutcome, Refusal>, EngineError> {
         let at = &mut At { now: self.now(), rules: &mut CountingRules };
         let done = self.turn.command(at, command, Holder::Anyone);
         self.carry_out();

@@ -69,7 +69,7 @@ impl Engine {
             Self::new(store, scheduler, &specs, self.selection, nothing, files, self.is_dead)?;
         if !new.turn.scheduler.counts().finished() {
             let trials = text::count(drawn.len(), "trial");
-            output::say(&format!("verifying: {trials} to train a second time"));
+            output::print_message(&format!("verifying: {trials} to train a second time"));
         }
         let (shown, first) = (Box::new(self.snapshot(Vec::new())), Box::new(self.store));
         // The streams of the first sweep, its clock and its watchers go over.

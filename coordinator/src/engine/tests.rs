@@ -291,7 +291,7 @@ async fn failed_trials_can_be_retried() {
     assert!(matches!(retry(unknown).await, Err(Refusal::Missing(_))));
     let trial = specs()[4].id();
     let one = Retry { trials: vec![trial.to_string()], ..Retry::default() };
-    assert_eq!(retry(one).await, Ok(Commanded::Retried { trials: 1, left_out: 0 }));
+    assert_eq!(retry(one).await, Ok(CommandOutcome::Retried { trials: 1, left_out: 0 }));
     // The effect is on disk when the person is answered, and the worker's ask still stands.
     let journal = Store::open(&dir.path().join("sweep.sqlite")).unwrap().journal().unwrap();
     let lease = LeaseId { trial, attempt: 1 };

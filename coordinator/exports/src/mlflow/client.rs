@@ -192,7 +192,7 @@ impl Client {
         };
         let field = |name| json.as_ref().and_then(|json| json[name].as_str()).unwrap_or_default();
         let message = if json.is_some() { field("message") } else { &text };
-        let message = flat(text::beginning(message.trim(), 500));
+        let message = for_sentence(text::beginning(message.trim(), 500));
         Ok(Err(Refusal { status, code: field("error_code").to_owned(), message }))
     }
 }
