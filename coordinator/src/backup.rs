@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use swfn_shared::{problem, problem::OrProblem as _};
-use swfn_store::{ReadOnly, Store, TrialRow};
+use swfn_store::{Store, TrialRow};
 
 const DATABASE: &str = "sweep.sqlite";
 
@@ -23,7 +23,7 @@ pub(crate) fn run(run: &Path, copy: &Path) -> anyhow::Result<String> {
             "name another folder"
         )
     );
-    let source = ReadOnly::open(&run.join(DATABASE))?;
+    let source = Store::open_live(&run.join(DATABASE))?;
     let name = copy.file_name().or_problem(
         || problem!("`{}` names no folder", copy.display(); "name one that is not there yet"),
     )?;
@@ -59,7 +59,7 @@ pub(crate) fn run(run: &Path, copy: &Path) -> anyhow::Result<String> {
 }
 
 /// Copies the database and all files; returns the trials, and the number of bytes.
-fn copy_run(source: &ReadOnly, run: &Path, target: &Path) -> anyhow::Result<(Vec<TrialRow>, u64)> {
+fn copy_run(source: &Store, run: &Path, target: &Path) -> anyhow::Result<(Vec<TrialRow>, u64)> {
     fs::create_dir_all(target).or_problem(
         || problem!("cannot make a folder beside `{}`", target.display(); "name another place"),
     )?;

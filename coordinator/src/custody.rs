@@ -16,7 +16,7 @@ use swfn_shared::{
 };
 use swfn_store::{
     KnownTrial, Store, grid_file,
-    run_dir::{self, Place, RunDir},
+    run_dir::{self, RunDir, RunFiles},
 };
 
 /// Time between two looks at the run directory.
@@ -186,7 +186,7 @@ fn note_missing_files(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifac
 }
 
 /// Waits until the run directory is no longer at its place; returns what happened to it.
-pub(crate) async fn wait_for_loss(place: &Place) -> String {
+pub(crate) async fn wait_for_loss(place: &RunFiles) -> String {
     loop {
         tokio::time::sleep(LOOK).await;
         if let Some(what) = place.lost() {
@@ -198,7 +198,7 @@ pub(crate) async fn wait_for_loss(place: &Place) -> String {
 /// Saves the results if the run directory is no longer at its place; the error names their folder.
 pub(crate) fn save(
     run_dir: &RunDir,
-    place: &Place,
+    place: &RunFiles,
     store: &Store,
     text: &str,
 ) -> anyhow::Result<()> {

@@ -20,7 +20,7 @@ use swfn_shared::{
     trial_log::MAX_BYTES,
 };
 use swfn_store::{
-    ReadOnly,
+    Store,
     grid_file::{self, Earlier},
     log_file, parse, spec_of,
 };
@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
         )),
     };
     let found = find_below(Path::new("runs"), &trial.to_string_lossy(), run_dir, arguments.grid)?;
-    let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
+    let reader = Store::open_live(&found.run_dir.join("sweep.sqlite"))?;
     output::results(|out| show(&found, &reader, arguments.follow, out))
 }
 
@@ -103,7 +103,7 @@ fn find_below(
     let mut unreadable = None;
     let mut opened = 0;
     for folder in run_dirs {
-        let reader = match ReadOnly::open(&folder.join("sweep.sqlite")) {
+        let reader = match Store::open_live(&folder.join("sweep.sqlite")) {
             Ok(reader) => reader,
             // The user did not name it: it may be broken, or of another version.
             Err(error) if run_dir.is_none() => {
@@ -179,7 +179,7 @@ fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Prints what there is and, with `follow`, what comes, until the trial has ended.
 fn show(
     found: &FoundTrial,
-    reader: &ReadOnly,
+    reader: &Store,
     follow: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
@@ -226,7 +226,7 @@ struct TrialEvent {
     log: Option<String>,
 }
 
-fn events(reader: &ReadOnly, trial: i64, after: i64) -> anyhow::Result<Vec<TrialEvent>> {
+fn events(reader: &Store, trial: i64, after: i64) -> anyhow::Result<Vec<TrialEvent>> {
     let sql = "SELECT sequence, at, attempt, kind, error, quarantine, log,
                       worker.id || ' on ' || host || ', ' || device || ' (' || model || ')'
                FROM event LEFT JOIN worker ON worker.id = event.worker
@@ -316,7 +316,7 @@ mod tests {
 
     fn shown(found: &FoundTrial, run_dir: &Path) -> String {
         let mut out = Vec::new();
-        show(found, &ReadOnly::open(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out)
+        show(found, &Store::open_live(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out)
             .unwrap();
         String::from_utf8(out).unwrap().replace(&run_dir.display().to_string(), "RUN_DIR")
     }

@@ -29,7 +29,7 @@ use swfn_shared::{
 };
 use swfn_store::{
     ArtifactFolder, LogFolder, Reader, Store,
-    run_dir::{Place, RunDir},
+    run_dir::{RunDir, RunFiles, VERIFICATION, replace},
 };
 use tokio::{
     runtime::Builder,
@@ -119,8 +119,8 @@ pub(crate) fn run(
     engine.logs = Some(LogFolder::new(run_dir.logs()));
     engine.sends_home = arguments.exit_when_done;
     retry::apply(retry, &mut engine)?;
-    let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
-    run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
+    let engine = engine.verifies(grid.run.verify, run_dir.path().join(VERIFICATION))?;
+    replace(run_dir.path(), "grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let exporter = arguments
         .tensorboard
@@ -188,7 +188,7 @@ struct Sweep<'s> {
     terminal: &'s Terminal,
     grid: &'s Arc<Grid>,
     run_dir: &'s RunDir,
-    place: &'s Place,
+    place: &'s RunFiles,
     specs: &'s Arc<[TrialSpec]>,
 }
 

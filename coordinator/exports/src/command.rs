@@ -6,9 +6,9 @@ use anyhow::ensure;
 use clap::Args;
 use swfn_shared::{output, problem};
 use swfn_store::{
-    ReadOnly,
+    Store,
     grid_file::{self, Earlier},
-    run_dir::Before,
+    run_dir::ExistingFiles,
 };
 
 use super::{
@@ -63,12 +63,12 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     let usual = || grid.map_or_else(|| run_dir.join("export"), |grid| grid.folder(run_dir));
     let folder = out.clone().unwrap_or_else(usual);
     let chosen = grid_file::chosen(run_dir, *grid)?;
-    let open = || -> anyhow::Result<ReadOnly> {
-        let reader = ReadOnly::open(&run_dir.join("sweep.sqlite"))?;
+    let open = || -> anyhow::Result<Store> {
+        let reader = Store::open_live(&run_dir.join("sweep.sqlite"))?;
         chosen.iter().try_for_each(|chosen| reader.choose(chosen))?;
         Ok(reader)
     };
-    let before = out.as_deref().map(Before::of);
+    let before = out.as_deref().map(ExistingFiles::of);
     let mut formats = arguments.format.clone();
     if formats.is_empty() && arguments.mlflow.is_none() {
         formats.push(Format::Csv);

@@ -4,12 +4,12 @@ use std::io::Write;
 
 use rusqlite::types::ValueRef;
 use swfn_shared::quote::cell;
-use swfn_store::ReadOnly;
+use swfn_store::Store;
 
 use super::tables::{Kind, Table};
 
 /// Writes a header and all rows. Null is an empty field.
-pub(super) fn write(file: impl Write, table: &Table, reader: &ReadOnly) -> anyhow::Result<()> {
+pub(super) fn write(file: impl Write, table: &Table, reader: &Store) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
     csv.write_record(table.columns.iter().map(|(name, ..)| name))?;
     reader.each(&table.sql(), [], |row| {

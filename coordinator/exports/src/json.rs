@@ -5,12 +5,12 @@ use std::io::Write;
 use rusqlite::types::ValueRef;
 use serde::ser::{SerializeMap as _, Serializer as _};
 use serde_json::{Serializer, Value};
-use swfn_store::ReadOnly;
+use swfn_store::Store;
 
 use super::tables::{Kind, Table};
 
 /// Writes each row as an object in a line of its own.
-pub(super) fn write(mut file: impl Write, table: &Table, reader: &ReadOnly) -> anyhow::Result<()> {
+pub(super) fn write(mut file: impl Write, table: &Table, reader: &Store) -> anyhow::Result<()> {
     reader.each(&table.sql(), [], |row| {
         let mut line = Serializer::new(&mut file);
         let mut object = line.serialize_map(Some(table.columns.len()))?;

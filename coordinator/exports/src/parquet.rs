@@ -13,7 +13,7 @@ use parquet::{
     schema::types::Type,
 };
 use rusqlite::{Row, types::ValueRef};
-use swfn_store::ReadOnly;
+use swfn_store::Store;
 
 use super::tables::{Column, Kind, Table};
 
@@ -22,11 +22,7 @@ const GROUP_ROWS: usize = 1 << 18;
 const GROUP_BYTES: usize = 16 << 20;
 
 /// Writes all rows, compressed with Snappy.
-pub(super) fn write(
-    file: impl Write + Send,
-    table: &Table,
-    reader: &ReadOnly,
-) -> anyhow::Result<()> {
+pub(super) fn write(file: impl Write + Send, table: &Table, reader: &Store) -> anyhow::Result<()> {
     let fields = table.columns.iter().map(field).collect::<Result<_, _>>()?;
     let schema = Type::group_type_builder(table.name).with_fields(fields).build()?;
     let properties = WriterProperties::builder()

@@ -7,7 +7,7 @@ use swfn_shared::{
     quote::file_name,
     state::TrialState,
 };
-use swfn_store::{ReadOnly, StoreError, parse, spec_of};
+use swfn_store::{Store, StoreError, parse, spec_of};
 
 /// A trial.
 #[derive(Debug, Clone)]
@@ -29,14 +29,14 @@ pub(super) struct Trial {
 }
 
 /// The names of the metrics by their numbers in the database.
-pub(super) fn metrics(reader: &ReadOnly) -> Result<Vec<(i64, String)>, StoreError> {
+pub(super) fn metrics(reader: &Store) -> Result<Vec<(i64, String)>, StoreError> {
     let sql = "SELECT number, name FROM metric ORDER BY number";
     reader.all(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Points of a curve after `step`, with their steps. `attempt`: the numbers of trial and attempt.
 pub(super) fn points(
-    reader: &ReadOnly,
+    reader: &Store,
     attempt: (i64, i64),
     metric: i64,
     step: i64,
@@ -50,14 +50,14 @@ pub(super) fn points(
 
 impl Trial {
     /// The trial with this number.
-    pub(super) fn read(reader: &ReadOnly, number: i64) -> Result<Option<Self>, StoreError> {
+    pub(super) fn read(reader: &Store, number: i64) -> Result<Option<Self>, StoreError> {
         let sql = "SELECT number, id, state, attempt, cell, spec, regulariser(spec) AS regulariser
                    FROM trial WHERE number = ?1";
         Ok(reader.all(sql, [number], Self::from_row)?.pop())
     }
 
     /// The numbers of the trials of the grid.
-    pub(super) fn numbers(reader: &ReadOnly) -> Result<Vec<i64>, StoreError> {
+    pub(super) fn numbers(reader: &Store) -> Result<Vec<i64>, StoreError> {
         reader.all("SELECT number FROM trial WHERE in_grid ORDER BY number", [], |row| row.get(0))
     }
 
@@ -83,7 +83,7 @@ impl Trial {
     }
 
     /// The axes that have several values among the trials of the grid.
-    pub(super) fn varying(reader: &ReadOnly) -> Result<Vec<&'static str>, StoreError> {
+    pub(super) fn varying(reader: &Store) -> Result<Vec<&'static str>, StoreError> {
         let column = |axis: Axis| match (axis.role, axis.kind.nothing()) {
             // Trials without a setting do not make it vary.
             (Role::Setting, AxisValue::Name(none)) => format!("nullif({}, '{none}')", axis.name),
@@ -137,7 +137,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let database = dir.path().join("sweep.sqlite");
             Store::open(&database).unwrap().set_trials(&specs).unwrap();
-            let reader = ReadOnly::open(&database).unwrap();
+            let reader = Store::open_live(&database).unwrap();
             let column = trials.columns.iter().position(|(name, ..)| *name == axis.name);
             let column = column.unwrap_or_else(|| panic!("{axis:?} is no column"));
             let texts = reader.all(&trials.sql(), [], |row| {

@@ -12,7 +12,7 @@ use std::{
 use swfn_dashboard::metrics::Meters;
 use swfn_scheduler::{
     Event, REQUESTS, Scheduler,
-    turn::{At, Hello, Holder, Holders, Reply, SessionId, Turn, Write},
+    turn::{Hello, Holder, Holders, Reply, SessionId, Turn, TurnContext, Write},
 };
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
@@ -108,10 +108,10 @@ impl Engine {
                 progress.add(spec, outcome);
             }
         }
-        let holders = Holders::of(store.certificates()?);
+        let holders = Holders::with_certificates(store.certificates()?);
         let (snapshots, _) =
             watch::channel(progress.snapshot(&scheduler, Vec::new(), Duration::ZERO));
-        let mut start = At { now: Duration::ZERO, rules: &mut CountingRules };
+        let mut start = TurnContext { now: Duration::ZERO, rules: &mut CountingRules };
         let mut engine = Self {
             turn: Turn::resume(&mut start, scheduler, artifacts, holders, is_dead),
             store,
@@ -143,7 +143,7 @@ impl Engine {
         &mut self,
         command: &PersonCommand,
     ) -> Result<Result<CommandOutcome, Refusal>, EngineError> {
-        let at = &mut At { now: self.now(), rules: &mut CountingRules };
+        let at = &mut TurnContext { now: self.now(), rules: &mut CountingRules };
         let done = self.turn.command(at, command, Holder::Anyone);
         self.carry_out();
         self.progress.reset_baseline(&self.turn.scheduler);
@@ -165,7 +165,7 @@ impl Engine {
             }
             let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
-                let at = &mut At { now: self.now(), rules: &mut CountingRules };
+                let at = &mut TurnContext { now: self.now(), rules: &mut CountingRules };
                 match request {
                     Request::Tick { received } => {
                         drop(received);
@@ -194,7 +194,7 @@ impl Engine {
                 self.turn.stop();
             }
             let sends_home = self.sends_home && !self.is_due();
-            let at = &mut At { now: self.now(), rules: &mut CountingRules };
+            let at = &mut TurnContext { now: self.now(), rules: &mut CountingRules };
             self.turn.end(at, tick, sends_home);
             self.commit()?;
             for (answer, done) in commanded.drain(..) {
@@ -216,7 +216,7 @@ impl Engine {
         self.started.elapsed()
     }
 
-    fn join(&mut self, at: &mut At<'_>, session: SessionId, hello: Hello, stream: Stream) {
+    fn join(&mut self, at: &mut TurnContext<'_>, session: SessionId, hello: Hello, stream: Stream) {
         let (row, holder) = (&stream.worker, hello.holder);
         if let Err(reason) = self.turn.join(at, session, hello) {
             let why = "refused: the id is another certificate's";

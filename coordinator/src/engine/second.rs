@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
 };
 
-use swfn_scheduler::{Earlier, Scheduler, TrialState, turn::At};
+use swfn_scheduler::{EarlierOutcome, Scheduler, TrialState, turn::TurnContext};
 use swfn_shared::{
     artifacts::Artifacts,
     ids::{TrialId, WorkerId},
@@ -62,7 +62,7 @@ impl Engine {
         };
         let earlier: Vec<_> = self.turn.scheduler.trials().filter_map(earlier).collect();
         let specs: Vec<_> = earlier.iter().map(|(spec, _)| *spec).collect();
-        let scheduler = Scheduler::again(self.turn.scheduler.limits(), earlier);
+        let scheduler = Scheduler::repeat(self.turn.scheduler.limits(), earlier);
         let nothing = Artifacts::default();
         let files = ArtifactFolder::open(folder.join("artifacts"), nothing)?;
         let new =
@@ -86,7 +86,7 @@ impl Engine {
             ..new
         };
         second.batch.workers.extend(second.streams.values().map(|stream| stream.worker.clone()));
-        let at = &mut At { now: second.now(), rules: &mut CountingRules };
+        let at = &mut TurnContext { now: second.now(), rules: &mut CountingRules };
         second.turn.take_over(at, self.turn);
         second.snapshots.send_replace(second.snapshot(second.turn.connected()));
         Ok(second)
@@ -122,12 +122,16 @@ impl Engine {
 }
 
 /// Draws trials that have succeeded: first those that were drawn before, then others at random.
-fn draw(trials: usize, rows: Vec<TrialRow>, before: &[TrialRow]) -> HashMap<TrialId, Earlier> {
+fn draw(
+    trials: usize,
+    rows: Vec<TrialRow>,
+    before: &[TrialRow],
+) -> HashMap<TrialId, EarlierOutcome> {
     let before: HashSet<_> = before.iter().map(|row| row.id).collect();
     let random = RandomState::new();
     let succeeded = rows.into_iter().filter_map(|row| {
         let worker = row.worker.filter(|_| row.outcome.is_some())?.id;
-        Some((row.id, Earlier { attempts: row.attempts, worker }))
+        Some((row.id, EarlierOutcome { attempts: row.attempts, worker }))
     });
     let mut succeeded: Vec<_> = succeeded.collect();
     succeeded.sort_by_cached_key(|(id, _)| (!before.contains(id), random.hash_one(id)));

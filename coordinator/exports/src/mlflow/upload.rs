@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use swfn_shared::{
     grid::Grid, metrics::OUTCOMES, problem, problem::OrProblem as _, state::TrialState, text,
 };
-use swfn_store::ReadOnly;
+use swfn_store::Store;
 
 use super::{
     super::trial::{self, Trial},
@@ -85,7 +85,7 @@ struct KnownRun {
 
 /// Sends all trials that have begun to the experiment of that name; returns a summary.
 pub(in super::super) fn upload(
-    reader: &ReadOnly,
+    reader: &Store,
     url: &str,
     experiment: &str,
 ) -> anyhow::Result<String> {
@@ -215,7 +215,7 @@ fn flatten(path: &str, value: &Value, all: &mut Map<String, Value>) {
 
 /// An upload to one experiment.
 struct Upload<'r> {
-    reader: &'r ReadOnly,
+    reader: &'r Store,
     client: Client,
     /// Its id.
     experiment: String,

@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use swfn_shared::{problem, problem::OrProblem as _};
-use swfn_store::{ReadOnly, run_dir};
+use swfn_store::{Store, run_dir};
 use tracing::warn;
 
 use super::{
@@ -47,7 +47,7 @@ struct Attempt {
 
 #[derive(Debug)]
 struct Follower {
-    reader: ReadOnly,
+    reader: Store,
     root: PathBuf,
     metrics: Vec<(i64, String)>,
     /// The settings that the HPARAMS tab shows.
@@ -59,7 +59,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(reader: ReadOnly, root: PathBuf) -> anyhow::Result<Self> {
+    fn new(reader: Store, root: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&root).or_problem(
             || problem!("cannot make the folder `{}`", root.display(); "check permissions"),
         )?;
@@ -178,7 +178,7 @@ fn now() -> f64 {
 }
 
 /// Writes or updates the event files of all trials of a database.
-pub(in super::super) fn write_once(reader: ReadOnly, root: &Path) -> anyhow::Result<()> {
+pub(in super::super) fn write_once(reader: Store, root: &Path) -> anyhow::Result<()> {
     let mut follower = Follower::new(reader, root.to_owned())?;
     while follower.advance(now())? {}
     Ok(())
@@ -217,7 +217,7 @@ fn follow(database: &Path, root: &Path, over: &mpsc::Receiver<()>) {
         let mut advance = || -> anyhow::Result<Follower> {
             let mut current = match follower.take() {
                 Some(follower) => follower,
-                None => Follower::new(ReadOnly::open(database)?, root.to_owned())?,
+                None => Follower::new(Store::open_live(database)?, root.to_owned())?,
             };
             while current.advance(now())? {}
             Ok(current)
