@@ -153,7 +153,7 @@ pub(crate) fn run(
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
     let page = match extent {
-        Extent::Full => swfn_report::page(run_dir.path()),
+        Extent::Full => swfn_report::page_line(run_dir.path()),
         Extent::Tables | Extent::None => {
             let path = path.display();
             format!("no report was written: `swfn-coordinator report {path}` writes it\n")
