@@ -39,10 +39,10 @@ pub(crate) struct SweepArguments {
     /// Refuse grids with more trials
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS, help_heading = "Sweep")]
     pub(crate) max_trials: u64,
-    /// Start this many workers on this machine, on its GPUs if it has any.
+    /// Start this many workers on this machine, on its GPUs if it has any [default: none]
     ///
     /// On GPUs, at most one worker runs on each. `auto` starts one per GPU or, without any, one per
-    /// core [default: none]
+    /// core
     #[arg(long, value_name = "N|auto", help_heading = "Local workers")]
     pub(crate) local_workers: Option<LocalWorkers>,
     /// Train so many trials of one shape side by side on each local worker, 1 to 1024 [default: one
@@ -72,10 +72,10 @@ pub(crate) struct SweepArguments {
         help_heading = "Network"
     )]
     pub(crate) listen: Option<Address>,
-    /// Also serve gRPC health here, without TLS or a token, for probes.
+    /// Also serve gRPC health here, without TLS or a token, for probes [default: only on --listen]
     ///
-    /// The protocol is grpc.health.v1. The service `` is served while this program runs, and
-    /// `ready` while it can take results [default: only on --listen]
+    /// The protocol is grpc.health.v1. The service `` is served while this program runs, and `ready`
+    /// while it can take results
     #[arg(
         long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
         help_heading = "Network"

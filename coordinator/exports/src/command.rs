@@ -28,10 +28,10 @@ pub struct ExportArguments {
     /// Write the files into this folder [default: RUN_DIR/export; with --grid RUN_DIR/grids/N]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
-    /// Export an earlier grid of the run directory, by its number, or `all` trials.
+    /// Export an earlier grid of the run directory, by its number, or `all` trials [default: the
+    /// present grid]
     ///
-    /// Results of an earlier grid that the present one lacks were set aside
-    /// [default: the trials of the present grid]
+    /// An earlier grid has results that were set aside, since the present one lacks them
     #[arg(long, value_name = "N|all", help_heading = "Output")]
     grid: Option<Earlier>,
     /// Create or update a run for each trial on the MLflow server at this URL.
