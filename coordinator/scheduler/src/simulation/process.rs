@@ -80,7 +80,7 @@ impl Process {
     /// Records that there is no stream. Returns the exit, if it ends with it.
     pub(super) fn lost(&mut self) -> Option<Exit> {
         self.connected = false;
-        self.protocol.lost()
+        self.protocol.end_stream()
     }
 
     /// Whether it is leaving.
@@ -112,7 +112,7 @@ impl Process {
             Downward::Welcome(welcome) => {
                 (self.connected, self.welcomed, self.asked) = (true, true, 0);
                 self.sent.clear();
-                self.protocol.welcomed(now, welcome);
+                self.protocol.begin_stream(now, welcome);
                 return Ok(over);
             }
             Downward::Grant(_) => {}
@@ -137,7 +137,7 @@ impl Process {
             Downward::Drain(_) => self.begin_to_leave(),
         }
         self.unconfirmed.retain(|lease| !over.contains(lease));
-        let heard = self.protocol.obey(now, answer);
+        let heard = self.protocol.handle_message(now, answer);
         if let Some(left) = left {
             hold!(
                 self.protocol.unacknowledged().eq(left.iter().copied()),
@@ -198,7 +198,7 @@ impl Process {
             return Fate::Goes;
         }
         let (reports, fate) = self.trainer.turn(subjects);
-        reports.into_iter().for_each(|report| self.protocol.absorb(now, report));
+        reports.into_iter().for_each(|report| self.protocol.handle_report(now, report));
         if flush {
             self.protocol.flush(now);
         }
@@ -208,7 +208,7 @@ impl Process {
     /// Its next messages, as far as the stream takes them.
     pub(super) fn next_messages(&mut self, room: usize) -> Result<Vec<v1::WorkerMessage>, Broken> {
         let mut messages = Vec::new();
-        while messages.len() < room && self.protocol.has_news() {
+        while messages.len() < room && self.protocol.has_outgoing() {
             messages.extend(self.protocol.next_message().map_err(Broken)?);
         }
         for message in &messages {
@@ -221,7 +221,7 @@ impl Process {
                 _ => {}
             }
         }
-        if !self.protocol.has_news() {
+        if !self.protocol.has_outgoing() {
             let unsent: Vec<_> = self
                 .protocol
                 .unacknowledged()
@@ -252,8 +252,10 @@ impl Process {
     pub(super) fn break_down(&mut self, now: Instant) {
         self.begin_to_leave();
         self.broken = true;
-        self.protocol
-            .absorb(now, Report::Broken { error: "a test breaks it".to_owned(), retry: true });
+        self.protocol.handle_report(
+            now,
+            Report::Broken { error: "a test breaks it".to_owned(), retry: true },
+        );
     }
 }
 

@@ -42,7 +42,7 @@ impl World {
         let (plan, predecessor) = (place.plan, place.predecessor.clone());
         let (stay, now) = (self.stay(slot), self.clock());
         let process = Process::new(id.clone(), predecessor.clone(), plan, stay, now);
-        if let Some(end) = process.protocol.end() {
+        if let Some(end) = process.protocol.deadline() {
             let at = self.now + millis(end.saturating_duration_since(now));
             self.queue.plan(at, Happening::TimeIsUp { slot, number });
         }
@@ -156,7 +156,7 @@ impl World {
         }
         let (messages, id) =
             (process.next_messages(self.plan.stream_capacity)?, process.id.clone());
-        let (more, exit) = (process.protocol.has_news(), process.protocol.done());
+        let (more, exit) = (process.protocol.has_outgoing(), process.protocol.take_exit());
         for message in messages {
             self.trace.say(self.now, || format!("{id} says: {}", trace_text::message(&message)));
             self.send_up(stream, Upward::Message(message.into()));
@@ -237,7 +237,7 @@ impl World {
         else {
             return Ok(());
         };
-        if process.protocol.beat(now).is_some() {
+        if process.protocol.heartbeat(now).is_some() {
             self.say(|| format!("the trainer in slot {slot} hangs: its process ends"));
             self.oracle.tally.fault("worker ended since its trainer hung");
             self.end_process(slot, true, Some(500), 100);
