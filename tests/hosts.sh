@@ -146,7 +146,7 @@ sweep() {
     within 600 "both workers have trials" at_work 2
     certificate=(--tls-cert "$pki/worker-${hosts[1]}.pem" --tls-key "$pki/worker-${hosts[1]}-key.pem")
     check "without TLS nobody comes in" refused 'the coordinator speaks TLS' --coordinator "http://$NET.1:7077"
-    check "nor who does not know whom to trust" refused 'nothing says whom to trust' --coordinator "$address"
+    check "nor who does not know whom to trust" refused 'no authority is named' --coordinator "$address"
     check "nor without a certificate" refused "the coordinator misses this worker's certificate" --coordinator "$address" \
         --tls-ca "$pki/ca.pem" --token-file "$pki/token"
     check "nor without the token" refused 'a token is needed here' --coordinator "$address" --tls-ca "$pki/ca.pem" "${certificate[@]}"

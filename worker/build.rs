@@ -1,44 +1,40 @@
-//! Compiles the few lines of C++ for what tch does not bind; tells the linker where libtorch lies, so that what this crate
-//! builds runs as it is; and the program which code it is.
+//! Compiles the C++ for functions that tch does not bind, links libtorch by its path, and tells the
+//! program its version.
 //!
-//! libtorch sits in a folder of its own, which the loader does not search. torch-sys knows the folder
-//! and hands it to the build scripts of the crates that depend on it *directly*: that is why this
-//! crate names torch-sys in its Cargo.toml. (The link arguments that tch gives reach no other crate.)
-//! With an rpath in each executable nobody needs LD_LIBRARY_PATH for `cargo run`, `cargo test` or
-//! `target/release/swfn-worker`.
+//! libtorch is in a folder that the loader does not search. torch-sys knows the folder and passes it to
+//! the build scripts of crates that depend on it *directly*, which is why Cargo.toml names torch-sys.
+//! (The link arguments that tch gives reach no other crate.) With an rpath in each executable,
+//! `cargo run`, `cargo test` and `target/release/swfn-worker` need no LD_LIBRARY_PATH.
 
 use std::{path::Path, process::Command};
 
 fn main() {
     println!("cargo::rustc-env=SWFN_VERSION={}", version());
-    // Else cargo would run this again after any change in the crate. Another libtorch folder is
-    // noticed all the same: torch-sys is built anew for it, and then so is what depends on it.
+    // Otherwise cargo would run this after each change in the crate. With another libtorch folder,
+    // torch-sys is built again, and so is this crate.
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/libtorch");
 
-    // Named after the `links` key of torch-sys; absent when that is built without libtorch (`doc-only`).
-    let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") else {
-        return;
-    };
+    // Named after the `links` key of torch-sys; absent if that is built without libtorch (`doc-only`).
+    let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") else { return };
     let lib = Path::new(&lib);
     compile(lib);
 
-    // In this order: an unpacked release has bin/ and lib/ side by side, and its own libtorch goes
-    // before one that happens to lie where it was built.
-    link_arg("-Wl,-rpath,$ORIGIN/../lib");
-    link_arg(&format!("-Wl,-rpath,{}", lib.display()));
+    // An unpacked release has bin/ and lib/ side by side. Its own libtorch precedes the one of the
+    // build.
+    println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
 
-    // Nothing here calls into libtorch_cuda: loading it is what registers the CUDA kernels. rustc
-    // links with --as-needed, which drops a library that nobody calls, and the program would then
-    // find no GPU. The state is put back, so that the rest is still dropped where unused.
+    // Loading libtorch_cuda registers the CUDA kernels. Nothing calls into it, so the linker would drop
+    // it (--as-needed), and the program would find no GPU. The state is restored for other libraries.
     if lib.join("libtorch_cuda.so").exists() {
-        link_arg("-Wl,--push-state,--no-as-needed");
-        link_arg("-ltorch_cuda");
-        link_arg("-Wl,--pop-state");
+        for argument in ["-Wl,--push-state,--no-as-needed", "-ltorch_cuda", "-Wl,--pop-state"] {
+            println!("cargo::rustc-link-arg={argument}");
+        }
     }
 }
 
-/// Compiles `src/libtorch` as torch-sys compiles its own C++: against the same headers, with the same ABI.
+/// Compiles `src/libtorch` as torch-sys compiles its own C++: with the same headers and ABI.
 fn compile(lib: &Path) {
     let variable = |name: &str| {
         println!("cargo::rerun-if-env-changed={name}");
@@ -58,29 +54,23 @@ fn compile(lib: &Path) {
         .compile("swfn_extras");
 }
 
-/// The package's version and, where it can be known, the revision of the code: results name it. Tests are not what results come from,
-/// and need not be compiled again after each commit.
+/// The package's version with the revision of the code, which results name. Debug builds have no
+/// revision, so that they are not compiled again after each commit.
 fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
         return format!("{version}+debug");
     }
-    // Where images are built there is no repository, and whoever builds them knows the revision.
+    // Container images are built without the repository; their build passes the revision.
     println!("cargo::rerun-if-env-changed=SWFN_REVISION");
     if let Ok(revision) = std::env::var("SWFN_REVISION")
         && !revision.is_empty()
     {
         return format!("{version}+{revision}");
     }
-    // HEAD changes when a branch is changed, its log with each commit; the sources make a copy dirty.
-    for path in [
-        "../.git/HEAD",
-        "../.git/logs/HEAD",
-        "src",
-        "session/src",
-        "../shared/src",
-        "../proto/swfn",
-    ] {
+    // HEAD changes with the branch, its log with each commit; the sources make a checkout dirty.
+    let sources = ["src", "session/src", "../shared/src", "../proto/swfn"];
+    for path in ["../.git/HEAD", "../.git/logs/HEAD"].into_iter().chain(sources) {
         if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }
@@ -89,17 +79,10 @@ fn version() -> String {
         let output = Command::new("git").args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    match (
-        git(&["rev-parse", "--short=12", "HEAD"]),
-        git(&["status", "--porcelain", "--untracked-files=no"]),
-    ) {
-        (Some(revision), Some(changes)) if changes.is_empty() => format!("{version}+{revision}"),
-        (Some(revision), _) => format!("{version}+{revision}.dirty"),
-        (None, _) => version.to_owned(),
-    }
-}
-
-/// Passes `arg` to the linker for each binary, test, bench and example of this crate.
-fn link_arg(arg: &str) {
-    println!("cargo::rustc-link-arg={arg}");
+    let Some(revision) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return version.to_owned();
+    };
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"]);
+    let dirty = if changes.is_some_and(|changes| changes.is_empty()) { "" } else { ".dirty" };
+    format!("{version}+{revision}{dirty}")
 }

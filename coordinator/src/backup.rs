@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use swfn_shared::{problem, problem::OrProblem as _};
-use swfn_store::{ReadOnly, Store};
+use swfn_store::Store;
 
 const DATABASE: &str = "sweep.sqlite";
 
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
             "name another folder"
         ));
     }
-    let source = ReadOnly::open(&run.join(DATABASE))?;
+    let source = Store::open_live(&run.join(DATABASE))?;
     let name = copy.file_name().or_problem(
         || problem!("`{}` names no folder", copy.display(); "name one that is not there yet"),
     )?;
@@ -75,7 +75,7 @@ struct Copied {
     bytes: u64,
 }
 
-fn make(source: &ReadOnly, run: &Path, target: &Path) -> anyhow::Result<Copied> {
+fn make(source: &Store, run: &Path, target: &Path) -> anyhow::Result<Copied> {
     fs::create_dir_all(target).or_problem(
         || problem!("cannot make a folder beside `{}`", target.display(); "name another place"),
     )?;

@@ -16,7 +16,7 @@ use swfn_shared::{
 };
 use swfn_store::{
     KnownTrial, Store, grid_file,
-    run_dir::{self, Place, RunDir},
+    run_dir::{self, RunDir, RunFiles},
 };
 
 /// How often the run directory is looked at.
@@ -204,7 +204,7 @@ pub(crate) fn trials(count: usize) -> String {
 }
 
 /// Waits until the run directory is not where it was.
-pub(crate) async fn lost(place: &Place) -> String {
+pub(crate) async fn lost(place: &RunFiles) -> String {
     loop {
         tokio::time::sleep(LOOK).await;
         if let Some(what) = place.lost() {
@@ -216,7 +216,7 @@ pub(crate) async fn lost(place: &Place) -> String {
 /// Saves what the sweep has, if its files are not where they were; says where everything is.
 pub(crate) fn save(
     run_dir: &RunDir,
-    place: &Place,
+    place: &RunFiles,
     store: &Store,
     text: &str,
 ) -> Option<anyhow::Error> {

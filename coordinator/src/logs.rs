@@ -18,7 +18,7 @@ use swfn_shared::{
     trial_log::MAX_BYTES,
 };
 use swfn_store::{
-    ReadOnly,
+    Store,
     grid_file::{self, Earlier},
     log_file, parse, spec_of,
 };
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
         )),
     };
     let found = find_below(Path::new("runs"), &trial.to_string_lossy(), run_dir, arguments.grid)?;
-    let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
+    let reader = Store::open_live(&found.run_dir.join("sweep.sqlite"))?;
     output::results(|out| show(&found, &reader, arguments.follow, out))
 }
 
@@ -100,7 +100,7 @@ fn find_below(
     let mut opened = 0;
     let mut unread = None;
     for folder in run_dirs {
-        let reader = match ReadOnly::open(&folder.join("sweep.sqlite")) {
+        let reader = match Store::open_live(&folder.join("sweep.sqlite")) {
             Ok(reader) => reader,
             // Nobody named it: another sweep, of an earlier program or broken, is in nobody's way.
             Err(error) if run_dir.is_none() => {
@@ -196,12 +196,7 @@ struct Event {
 }
 
 /// Writes down what there is and, if it is to be followed, what comes, until the trial is done.
-fn show(
-    found: &Found,
-    reader: &ReadOnly,
-    follow: bool,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+fn show(found: &Found, reader: &Store, follow: bool, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(
         out,
         "trial {} ({}) in {}",
@@ -240,11 +235,11 @@ fn show(
 }
 
 /// Whether nothing has happened to the trial since.
-fn events_after(reader: &ReadOnly, trial: i64, position: i64) -> anyhow::Result<bool> {
+fn events_after(reader: &Store, trial: i64, position: i64) -> anyhow::Result<bool> {
     Ok(events(reader, trial, position)?.is_empty())
 }
 
-fn events(reader: &ReadOnly, trial: i64, after: i64) -> anyhow::Result<Vec<Event>> {
+fn events(reader: &Store, trial: i64, after: i64) -> anyhow::Result<Vec<Event>> {
     let sql = "SELECT sequence, at, attempt, kind, worker.id || ' on ' || host || ', ' || device || ' (' || model || ')',
                       error, quarantine, log
                FROM event LEFT JOIN worker ON worker.id = event.worker WHERE trial = ?1 AND sequence > ?2 ORDER BY sequence";
@@ -332,7 +327,7 @@ mod tests {
 
     fn shown(found: &Found, run_dir: &Path) -> String {
         let mut out = Vec::new();
-        show(found, &ReadOnly::open(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out)
+        show(found, &Store::open_live(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out)
             .unwrap();
         String::from_utf8(out).unwrap().replace(&run_dir.display().to_string(), "RUN_DIR")
     }

@@ -26,7 +26,7 @@ use swfn_shared::{
 };
 use swfn_store::{
     ArtifactFolder, LogFolder, Reader, Store,
-    run_dir::{Place, RunDir},
+    run_dir::{RunDir, RunFiles, VERIFICATION, replace},
 };
 use tokio::{
     runtime::Builder,
@@ -118,8 +118,8 @@ pub(crate) fn run(
         .with_logs(LogFolder::new(run_dir.logs()))
         .sends_workers_home(arguments.exit_when_done);
     retry::apply(retry.clone(), &mut engine)?;
-    let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
-    run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
+    let engine = engine.verifies(grid.run.verify, run_dir.path().join(VERIFICATION))?;
+    replace(run_dir.path(), "grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let exporter = arguments
         .tensorboard
@@ -191,7 +191,7 @@ enum Event {
 struct Whole<'s> {
     grid: &'s Grid,
     run_dir: &'s RunDir,
-    place: &'s Place,
+    place: &'s RunFiles,
     specs: &'s Arc<[TrialSpec]>,
 }
 

@@ -22,7 +22,7 @@ use swfn_shared::{
     threads,
     trial::TrialSpec,
 };
-use swfn_store::{Reader, ensure_readable, grid_file, run_dir::Place};
+use swfn_store::{Reader, ensure_readable, grid_file, run_dir::RunFiles};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -65,7 +65,7 @@ struct Sweep {
     text: String,
     grid: Arc<Grid>,
     specs: Arc<[TrialSpec]>,
-    place: Place,
+    place: RunFiles,
 }
 
 impl Sweep {
@@ -77,7 +77,7 @@ impl Sweep {
         // What was run was not too large to run.
         let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
         let specs = grid.trials().collect();
-        let place = Place::of_database(run)
+        let place = RunFiles::of_database(run)
             .with_context(|| format!("cannot look at `{}`", run.display()))?;
         Ok(Self { text, grid: Arc::new(grid), specs, place })
     }

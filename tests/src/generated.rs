@@ -66,6 +66,11 @@ fn section(page: &mut String, title: &str, command: &Command, parent: Option<&Co
     let usage =
         usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     write(&format!("```text\n{usage}\n```\n"));
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    if let Some(examples) = examples.strip_prefix("Examples:\n") {
+        let lines = examples.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        write(&format!("\n```sh\n{lines}\n```\n"));
+    }
 
     let shown =
         |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
@@ -123,11 +128,15 @@ fn name(arg: &Arg) -> String {
 fn described(arg: &Arg) -> String {
     let help =
         arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let (help, default) =
-        match help.strip_suffix(']').and_then(|help| help.rsplit_once(" [default: ")) {
-            Some((help, default)) => (help, Some(default)),
-            None => (help.as_str(), None),
+    // The first paragraph, which `-h` prints, may end with a default in words.
+    let (first, more) = help.split_once("\n\n").unwrap_or((&help, ""));
+    let (first, default) =
+        match first.strip_suffix(']').and_then(|first| first.rsplit_once(" [default: ")) {
+            Some((first, default)) => (first, Some(default)),
+            None => (first, None),
         };
+    let help = format!("{}. {more}", first.trim_end_matches('.'));
+    let help = help.trim_end();
     let mut text = format!("`{arg}`: {}.", help.trim_end_matches('.').replace('<', "&lt;"));
     let takes_values = arg.get_action().takes_values();
     let values: Vec<_> =

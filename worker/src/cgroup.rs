@@ -1,31 +1,31 @@
-//! The memory that this process and what it starts may use, and whether the system killed something for want of it: the control groups
-//! of Linux, version 1 and 2, as containers, Slurm and systemd set them.
+//! The memory limit of this process and its children, and how often the system has killed one for lack
+//! of memory: the control groups of Linux, version 1 and 2, as containers, Slurm and systemd set them.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// What the coordinator and the supervisor need beside the device processes, in bytes.
+/// Memory of the coordinator and the supervisor, in bytes.
 const BASE: u64 = 192 << 20;
 
-/// What a device process needs on a CPU, in bytes: libtorch, a data set as large as MNIST, a trial.
+/// Memory of a device process on a CPU, in bytes: libtorch, a data set of MNIST's size, a trial.
 const WORKER: u64 = 208 << 20;
 
-/// Limits beyond it are none.
+/// Larger limits count as none.
 const NO_LIMIT: u64 = 1 << 60;
 
 /// The control group of this process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
-    /// Bytes, of the group or of those above it, whichever is less.
+    /// The lowest limit of the group and those above it, in bytes.
     limit: Option<u64>,
     /// The file that counts kills.
     events: Option<PathBuf>,
 }
 
 impl Memory {
-    /// Where this process is.
+    /// The control group of this process.
     pub(crate) fn here() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         Self::of(&groups, Path::new("/sys/fs/cgroup"))
@@ -45,7 +45,7 @@ impl Memory {
             }
         });
         let Some((top, path, limit, events)) = found else { return Self::default() };
-        // In a container the path may be that of the host, and the group itself stands at the top.
+        // In a container the path may be that of the host; the group is then at the top.
         let own = Some(top.join(path))
             .filter(|own| own.join(events).exists())
             .unwrap_or_else(|| top.clone());
@@ -55,25 +55,21 @@ impl Memory {
         Self { limit, events: Some(own.join(events)) }
     }
 
-    /// How many device processes there is room for on a CPU; one at least. None without a limit.
+    /// Number of device processes on a CPU for which memory suffices, at least one; `None` without a
+    /// limit.
     pub(crate) fn room(&self) -> Option<usize> {
         let room = self.limit?.saturating_sub(BASE) / WORKER;
         Some(usize::try_from(room).unwrap_or(usize::MAX).max(1))
     }
 
-    /// How often the system has killed something of this group for want of memory.
+    /// How often the system has killed a process of this group for lack of memory.
     pub(crate) fn kills(&self) -> u64 {
-        let text = self
-            .events
-            .as_deref()
-            .and_then(|file| fs::read_to_string(file).ok())
-            .unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-            .unwrap_or(0)
+        let text = self.events.as_ref().and_then(|file| fs::read_to_string(file).ok());
+        let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();
+        text.unwrap_or_default().lines().find_map(count).unwrap_or(0)
     }
 
-    /// The limit in words.
+    /// The limit as people read it.
     pub(crate) fn shown(&self) -> String {
         self.limit.map_or("what this machine has".to_owned(), |bytes| {
             format!("limited to {} MB", bytes / 1_000_000)
@@ -91,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_both_versions_are_read_and_those_above_count() {
+    fn limits_of_both_versions_and_parents_count() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         group(&root.join("memory/a"), &[("memory.limit_in_bytes", "700000000\n")]);
@@ -116,7 +112,7 @@ mod tests {
         );
         let new = Memory::of("0::/pod\n", root);
         assert_eq!((new.limit, new.room(), new.kills()), (Some(100_000_000), Some(1), 4));
-        // The path of the host, which is not there.
+        // The path of the host does not exist here.
         let container = Memory::of("0::/kubepods/x\n", root);
         assert_eq!((container.limit, container.room(), container.kills()), (None, None, 1));
         assert_eq!(Memory::of("", root).room(), None);

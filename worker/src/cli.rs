@@ -1,41 +1,47 @@
-//! The command line: the supervisor by default, a device process or a sheet of samples as subcommands.
+//! The command line: the supervisor by default; inspection, samples, draining and a single trial as
+//! subcommands.
 
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    str::FromStr,
-    time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
-use serde::{Deserialize, Serialize};
-use swfn_session::{StayLimits, drain_workers};
+use swfn_session::drain_workers;
 use swfn_shared::{
     catalogue::Origin,
     command_line,
     dataset::{Dataset, IDX, UnknownDataset},
-    faults, output,
+    faults, output, problem,
+    problem::Problem,
     telemetry::{self, LogFormat},
 };
 
 use crate::{
-    cli_access::AccessArguments,
-    cli_folders::{CheckpointArguments, VaeCacheArguments},
-    data::{self, DataError, LoadOptions},
+    arguments::{AccessArguments, SharedArguments},
+    data::{self, LoadOptions},
     devices, process,
     setup::Setup,
     single,
     supervisor::{self, INTERRUPTED, Supervisor},
-    trial::checkpoint::DEFAULT_SECONDS,
 };
 
-/// Trains the trials that a coordinator hands out, one process per device.
+/// Train the trials of a coordinator, one process per device
 ///
-/// Exit codes: 0 nothing is left to do, or stopped in order; 1 a device was given up; 2 wrong usage; 69 there was no coordinator for too
-/// long; 75 its time was up, and there may be more to do; 130 asked to stop twice, and ended at once.
+/// Exit codes: 0 all trials are done, or the worker was stopped in order; 1 a device failed for good;
+/// 2 wrong usage; 69 no coordinator for too long; 75 its time was up; 130 stopped twice, at once.
 #[derive(Debug, Parser)]
-#[command(name = "swfn-worker", version = env!("SWFN_VERSION"), args_conflicts_with_subcommands = true)]
+#[command(
+    name = "swfn-worker",
+    version = env!("SWFN_VERSION"),
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  swfn-worker --coordinator head:7077
+  swfn-worker --coordinator https://head:7077 --tls-ca ca.pem
+  swfn-worker --devices cuda:0,cuda:1 --lanes 32 --exit-when-idle 600"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<CommandLine>,
@@ -45,106 +51,72 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum CommandLine {
-    /// Check the IDX files of a data set of your own and print its [data] table for grid files
-    Inspect(InspectArguments),
+    /// Check a data set of your own and print its [data] table for grid files
+    #[command(after_help = "\
+Examples:
+  swfn-worker inspect digits/
+  swfn-worker inspect digits/ >> grid.toml")]
+    Inspect {
+        /// Folder with the four IDX files
+        ///
+        /// They are train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+        /// t10k-labels-idx1-ubyte, each plain or with .gz. The names that Kaggle, torchvision and EMNIST
+        /// use are found, too.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Draw a contact sheet of a data set's training images
+    #[command(after_help = "\
+Examples:
+  swfn-worker samples --dataset mnist --out mnist.png
+  swfn-worker samples --dataset idx --data-dir digits/ --out digits.png
+  swfn-worker samples --dataset synthetic --seed 3 --out synthetic.png")]
     Samples(SamplesArguments),
-    /// Tell workers, this machine's if no others are named, to finish the trials that they hold and to leave
+    /// Ask workers to finish their trials and exit
+    #[command(after_help = "\
+Examples:
+  swfn-worker drain
+  swfn-worker drain --now node1 node2
+  swfn-worker drain --coordinator head:7077 node1")]
     Drain(DrainArguments),
-    /// Train one trial without a coordinator and print its points and its outcome as JSON lines
+    /// Train one trial without a coordinator and print its results as JSON lines
+    #[command(after_help = "\
+Examples:
+  swfn-worker train --spec one.toml
+  swfn-worker train --spec grid.toml --trial 3f9a --artifacts out/
+  swfn-worker train --spec one.toml --device cuda:0 --checkpoint-dir saved/")]
     Train(TrainArguments),
-    /// One device process; started by the supervisor
+    /// Run one device process; started by the supervisor
     #[command(hide = true)]
-    Device(DeviceArguments),
-}
-
-/// What all processes of a supervisor share.
-#[derive(Debug, Args, Serialize, Deserialize)]
-struct Common {
-    #[command(flatten)]
-    access: AccessArguments,
-    #[command(flatten)]
-    data: DataArguments,
-    #[command(flatten)]
-    vae_cache: VaeCacheArguments,
-    #[command(flatten)]
-    checkpoints: CheckpointArguments,
-    /// Trials of one shape that each device trains side by side, 1 to 1024 [default: one on a CPU; on a GPU, as many as a short
-    /// measurement finds best]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    lanes: Option<u16>,
-    /// Without a coordinator for so long, end with exit code 69; what it has not acknowledged is kept until then. 0: never
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    give_up_after: u64,
-    /// When this machine is taken away, in seconds since 1970: a trial that would not end by then is not begun, what is held is given back
-    /// 20 seconds before, and the exit code is 75
-    #[arg(long, value_name = "SECONDS")]
-    end_at: Option<u64>,
-    /// Without a trial for so long, end with exit code 0 [default: wait for the end of the sweep]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    exit_when_idle: Option<u64>,
-    /// Form of the log: text or json; the environment variable RUST_LOG filters it
-    #[arg(long, value_name = "FORMAT", default_value_t)]
-    log_format: LogFormat,
-}
-
-impl Common {
-    fn limits(&self) -> StayLimits {
-        let left = |end_at| {
-            Duration::from_secs(end_at).saturating_sub(UNIX_EPOCH.elapsed().unwrap_or_default())
-        };
-        // Beyond what the clock can tell it is no limit.
-        let end = self.end_at.and_then(|end_at| Instant::now().checked_add(left(end_at)));
-        StayLimits { end, idle: self.exit_when_idle.map(Duration::from_secs) }
-    }
-}
-
-#[derive(Debug, Args, Serialize, Deserialize)]
-struct DataArguments {
-    /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing; idx has none]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Where downloads, trained VAEs and checkpoints are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
-    #[arg(long, value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
-    /// Never download
-    #[arg(long)]
-    offline: bool,
-}
-
-impl DataArguments {
-    fn options(self) -> LoadOptions {
-        let Self { data_dir, cache_dir, offline } = self;
-        LoadOptions { data_dir, cache_dir, offline, mirrors: Vec::new(), progress: true }
-    }
+    Device {
+        /// File with the setup, which the supervisor has written; it is removed
+        #[arg(long, value_name = "FILE")]
+        setup: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
 struct SupervisorArguments {
-    #[command(flatten)]
-    common: Common,
-    /// Devices, separated by commas: cpu, cpu:4 (four processes of one thread), cuda (all GPUs), cuda:0,cuda:1; auto: all GPUs or,
-    /// without any, one process per core; auto:2: at most two of them. CUDA_VISIBLE_DEVICES is honoured
-    #[arg(long, value_name = "LIST", default_value = "auto")]
+    /// Devices: auto, cpu, cpu:4, cuda, or a list such as cuda:0,cuda:1
+    ///
+    /// `auto` takes all GPUs or, without any, one process per core; `auto:2` at most two of them.
+    /// `cpu:4` starts four processes of one thread, `cuda` takes all GPUs. CUDA_VISIBLE_DEVICES is
+    /// honoured.
+    #[arg(long, value_name = "LIST", default_value = "auto", help_heading = "Devices")]
     devices: String,
+    #[command(flatten)]
+    shared: SharedArguments,
     /// Set by the coordinator that starts this worker
     #[arg(long, hide = true)]
     local_to: Option<String>,
 }
 
 #[derive(Debug, Args)]
-struct DeviceArguments {
-    /// What to do, as the supervisor has written it; the file is removed
-    #[arg(long, value_name = "FILE")]
-    setup: PathBuf,
-}
-
-#[derive(Debug, Args)]
 struct DrainArguments {
-    /// Ids of workers, or how they begin; they begin with the name of their machine
+    /// Ids of workers, or their beginnings, such as host names [default: all on this machine]
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
-    /// Take back at once what they hold, for others to train; checkpoints stay
+    /// Return unfinished trials at once, for other workers to resume
     #[arg(long)]
     now: bool,
     #[command(flatten)]
@@ -152,96 +124,74 @@ struct DrainArguments {
 }
 
 #[derive(Debug, Args)]
-struct TrainArguments {
-    /// A grid file; of one trial, unless --trial chooses one
-    #[arg(long, value_name = "FILE")]
-    spec: PathBuf,
-    /// Id of the trial, or how it begins; the trials.csv of a run directory has them
-    #[arg(long, value_name = "ID")]
-    trial: Option<String>,
-    /// cpu, cuda:0, ...
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
-    /// Folder for what the trial leaves behind: weights, a sheet of its VAE, the confusion matrix [default: nowhere]
-    #[arg(long, value_name = "DIR")]
-    artifacts: Option<PathBuf>,
-    /// Folder of checkpoints, from which the trial goes on when it is started again [default: none]
-    #[arg(long, value_name = "DIR")]
-    checkpoint_dir: Option<PathBuf>,
-    /// Seconds between two checkpoints, at least; 0: one at each report [default: 30]
-    #[arg(long, value_name = "N", requires = "checkpoint_dir")]
-    checkpoint_seconds: Option<u64>,
+pub(crate) struct TrainArguments {
+    /// Grid file with the trial
+    #[arg(long, value_name = "FILE", help_heading = "Trial")]
+    pub(crate) spec: PathBuf,
+    /// Id of the trial, or its beginning [default: the grid's only trial]
+    ///
+    /// The ids stand in trials.csv of the run directory.
+    #[arg(long, value_name = "ID", help_heading = "Trial")]
+    pub(crate) trial: Option<String>,
+    /// Device: cpu, or a GPU such as cuda:0
+    #[arg(long, value_name = "NAME", default_value = "cpu", help_heading = "Trial")]
+    pub(crate) device: String,
     #[command(flatten)]
-    data: DataArguments,
+    pub(crate) data: LoadOptions,
+    /// Folder for weights, samples of the VAE and the confusion matrix [default: none]
+    #[arg(long, value_name = "DIR", help_heading = "Folders")]
+    pub(crate) artifacts: Option<PathBuf>,
+    /// Folder of checkpoints, from which the trial resumes [default: none]
+    #[arg(long, value_name = "DIR", help_heading = "Folders")]
+    pub(crate) checkpoint_dir: Option<PathBuf>,
+    /// Shortest time between two checkpoints; 0: at each report [default: 30]
+    #[arg(long, value_name = "SECONDS", requires = "checkpoint_dir", help_heading = "Folders")]
+    pub(crate) checkpoint_seconds: Option<u64>,
 }
 
-#[derive(Debug, Args)]
-struct InspectArguments {
-    /// Folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain
-    /// or with .gz, or under the names that Kaggle, torchvision and EMNIST give them
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
-}
+/// A named data set; `None`: the files in the user's folder.
+type Sampled = Option<Dataset>;
 
-/// A data set that needs no grid: one that its name tells, or whatever lies in the user's folder.
-#[derive(Debug, Clone)]
-enum Sampled {
-    Named(Dataset),
-    Own,
-}
-
-impl Sampled {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Named(dataset) => dataset.name(),
-            Self::Own => IDX,
-        }
-    }
-}
-
-impl FromStr for Sampled {
-    type Err = UnknownDataset;
-
-    fn from_str(name: &str) -> Result<Self, UnknownDataset> {
-        if name == IDX { Ok(Self::Own) } else { name.parse().map(Self::Named) }
-    }
+fn sampled(name: &str) -> Result<Sampled, UnknownDataset> {
+    if name == IDX { Ok(None) } else { name.parse().map(Some) }
 }
 
 #[derive(Debug, Args)]
 struct SamplesArguments {
-    /// synthetic, mnist, fashion-mnist, kmnist, or idx: your own, in the folder --data-dir
-    #[arg(long, value_name = "NAME")]
+    /// Data set: synthetic, mnist, fashion-mnist, kmnist, or idx (your own, in --data-dir)
+    #[arg(long, value_name = "NAME", value_parser = sampled)]
     dataset: Sampled,
-    /// The PNG file to write
+    /// PNG file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Number of images, from the first [default: 200, or all of fewer]
+    /// Number of images, from the first [default: 200, or all if there are fewer]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
     /// Images in a row
     #[arg(long, value_name = "N", default_value_t = 20)]
     columns: usize,
-    /// Seed of the generator of the synthetic digits
+    /// Seed of the synthetic digits
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
-    data: DataArguments,
+    data: LoadOptions,
 }
 
-/// Parses the command line, does what it says, returns the exit code.
+/// Parses the command line and runs the command; returns the exit code.
 pub fn main() -> ExitCode {
     let arguments: Arguments = command_line::parse();
     faults::start();
-    // A device process's standard error is a pipe that its supervisor reads all the time, and its last words must not wait in a queue.
-    if !matches!(arguments.command, Some(CommandLine::Device(_))) {
+    // A supervisor always reads the errors of a device process, whose last lines must not wait in a
+    // queue.
+    if !matches!(arguments.command, Some(CommandLine::Device { .. })) {
         output::start_plain();
     }
     let result = match arguments.command {
-        Some(CommandLine::Inspect(arguments)) => inspect(&arguments.folder),
+        Some(CommandLine::Inspect { folder }) => inspect(&folder),
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
         Some(CommandLine::Drain(arguments)) => drain(arguments),
-        Some(CommandLine::Train(arguments)) => train_one(arguments),
-        Some(CommandLine::Device(device)) => device_process(&device),
+        Some(CommandLine::Train(arguments)) => train_one(&arguments),
+        Some(CommandLine::Device { setup }) => device_process(&setup),
         None => supervise(arguments.supervisor),
     };
     let code = result.unwrap_or_else(|error| {
@@ -252,45 +202,26 @@ pub fn main() -> ExitCode {
     code
 }
 
-fn start_log(format: LogFormat) {
-    telemetry::init(format, "info");
-}
-
 fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
-    let SupervisorArguments { common, devices, local_to } = arguments;
-    start_log(common.log_format);
-    // Here too, so that a mistake is told once, and at once.
-    let coordinator = common.access.address()?.shown();
+    let SupervisorArguments { devices, shared, local_to } = arguments;
+    telemetry::init(shared.log_format, "info");
+    // Here too, so that a mistake is reported at once, and once.
+    let coordinator = shared.access.address()?.shown();
     let devices = devices::resolve(&devices)?;
-    let arguments = serde_json::to_value(&common)
-        .context("device processes cannot be told their arguments\nhint: give folders and files names of UTF-8")?;
+    let not_utf8 = |error| {
+        problem!(
+            "cannot pass the arguments on to device processes: {error}";
+            "rename folders and files whose names are not UTF-8"
+        )
+    };
+    let arguments = serde_json::to_value(&shared).map_err(not_utf8)?;
     Supervisor { devices, arguments, local_to, coordinator }.run()
 }
 
-fn device_process(arguments: &DeviceArguments) -> anyhow::Result<ExitCode> {
-    let Setup { arguments: common, device, worker, predecessor } =
-        Setup::<Common>::take(&arguments.setup)?;
-    start_log(common.log_format);
-    let address = common.access.address()?;
-    let limits = common.limits();
-    let data = common.data.options();
-    let vae_cache = common.vae_cache.folder(&data);
-    let checkpoints = common.checkpoints.setting(&data);
-    let lanes = common.lanes.map(usize::from);
-    let patience =
-        Some(common.give_up_after).filter(|seconds| *seconds > 0).map(Duration::from_secs);
-    process::run(process::Setup {
-        address,
-        device,
-        worker,
-        predecessor,
-        data,
-        vae_cache,
-        checkpoints,
-        lanes,
-        patience,
-        limits,
-    })
+fn device_process(setup: &Path) -> anyhow::Result<ExitCode> {
+    let setup = Setup::<SharedArguments>::take(setup)?;
+    telemetry::init(setup.arguments.log_format, "info");
+    process::run(setup)
 }
 
 fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
@@ -299,91 +230,74 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
     if workers.is_empty() {
         workers.push(format!("{}:", supervisor::machine()));
     }
-    let told = drain_workers(&address, workers, now)?;
-    let how =
-        if now { "gives back what it holds" } else { "finishes the trials that it holds first" };
-    let line = |worker| {
-        format!(
-            "asked {worker} to leave; it {how}
-"
-        )
-    };
-    output::print(&told.iter().map(line).collect::<String>())?;
+    let asked = drain_workers(&address, workers, now)?;
+    let how = if now { "returns its trials" } else { "finishes its trials first" };
+    let line = |worker| format!("asked {worker} to leave; it {how}\n");
+    output::print(&asked.iter().map(line).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
-    let TrainArguments { spec, trial, device, artifacts, checkpoint_dir, checkpoint_seconds, data } =
-        arguments;
-    start_log(LogFormat::Text);
-    let spec = single::choose(&spec, trial.as_deref())?;
-    let every = Duration::from_secs(checkpoint_seconds.unwrap_or(DEFAULT_SECONDS));
-    let checkpoints = checkpoint_dir.map(|folder| (folder, every));
-    let saved = checkpoints.is_some();
-    match single::train(
-        &spec,
-        &single::Options { device, data: data.options(), artifacts, checkpoints },
-    )? {
-        single::Ending::Done => Ok(ExitCode::SUCCESS),
-        single::Ending::Interrupted => {
-            let hint = if saved {
-                "the same command goes on"
-            } else {
-                "--checkpoint-dir would have kept what was done"
-            };
-            output::print_message(&format!("interrupted\nhint: {hint}"));
-            Ok(ExitCode::from(INTERRUPTED))
-        }
+fn train_one(arguments: &TrainArguments) -> anyhow::Result<ExitCode> {
+    telemetry::init(LogFormat::Text, "info");
+    if single::train(arguments)? {
+        return Ok(ExitCode::SUCCESS);
     }
+    let hint = match arguments.checkpoint_dir {
+        Some(_) => "run the same command again to resume",
+        None => "set --checkpoint-dir to be able to resume",
+    };
+    output::print_message(&format!("interrupted\nhint: {hint}"));
+    Ok(ExitCode::from(INTERRUPTED))
 }
 
-/// The table on standard output, what a person should know besides on standard error.
+/// Prints the table on standard output, and notes on standard error.
 fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
     let data::Inspection { description, train_counts, test_counts, .. } = data::inspect(folder)?;
     output::print(&description.to_toml())?;
-    let there = || train_counts.iter().filter(|count| **count > 0);
-    let (least, most) = (there().min().unwrap_or(&0), there().max().unwrap_or(&0));
-    let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let mut present: Vec<_> = train_counts.iter().filter(|count| **count > 0).collect();
+    present.sort();
+    let range = match (present.first(), present.last()) {
+        (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
+        (least, _) => least.map_or_else(String::new, ToString::to_string),
+    };
     output::print_message(&format!(
         "note: {} classes have {range} training images each",
-        there().count()
+        present.len()
     ));
     for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
         let missing: Vec<_> =
             (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
-        if !missing.is_empty() {
-            let from_one = if missing == ["0"] {
-                "; labels count from 0, so take 1 from each if yours begin at 1"
-            } else {
-                ""
-            };
-            output::print_message(&format!(
-                "note: there are no {part} images of these classes: {}{from_one}",
-                missing.join(", ")
-            ));
+        if missing.is_empty() {
+            continue;
         }
+        let hint = match missing == ["0"] {
+            true => "\nhint: labels count from 0: subtract 1 from each if yours begin at 1",
+            false => "",
+        };
+        let missing = missing.join(", ");
+        output::print_message(&format!(
+            "note: these classes have no {part} images: {missing}{hint}"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     let SamplesArguments { dataset, out, count, columns, seed, data } = arguments;
-    let (name, options) = (dataset.name(), data.options());
+    let name = dataset.as_ref().map_or(IDX, Dataset::name);
     let images = match dataset {
-        Sampled::Own => data::inspect(&options.data_dir.ok_or(DataError::NoFolder)?)?.data,
-        Sampled::Named(Dataset::Named { entry, .. })
-            if matches!(entry.origin, Origin::Generated { .. }) =>
-        {
-            data::load(&Dataset::Named { entry, seed }, &options)?
+        None => data::inspect(&data.data_dir.ok_or_else(data::no_folder)?)?.data,
+        Some(Dataset::Named { entry, .. }) if matches!(entry.origin, Origin::Generated { .. }) => {
+            data::load(&Dataset::Named { entry, seed }, &data)?
         }
-        Sampled::Named(named) => data::load(&named, &options)?,
+        Some(named) => data::load(&named, &data)?,
     };
     let len = images.train.len();
     let count = count.unwrap_or(len.min(200));
     ensure!((1..=len).contains(&count), "--count `{count}` is not in 1 to {len}");
     let drawn = images.train.gather(&(0..count).collect::<Vec<_>>());
     let png = data::sheet(&drawn.images, drawn.shape, columns)?;
-    std::fs::write(&out, png).with_context(|| format!("cannot write `{}`", out.display()))?;
+    std::fs::write(&out, png).map_err(|error| Problem::unwritable(&out).because(error))?;
     output::print(&format!("{count} images of {name} in `{}`\n", out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

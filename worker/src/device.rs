@@ -1,77 +1,59 @@
-//! The device that a process drives: its name, its description, and torch's threads.
+//! The device of a process: its name, its description, and torch's threads. A device that is missing is
+//! an error; no other one takes its place.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Once};
 
-use swfn_session::DeviceInfo;
-use swfn_shared::trial::Precision;
+use swfn_proto::v1;
+use swfn_shared::{problem, problem::Problem, trial::Precision};
 use tch::{Cuda, Device};
 
 use crate::libtorch;
 
-/// A device that cannot be had. There is never a silent fall-back to another one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// The name is none of a device.
-    #[error("device `{0}` is unknown; hint: `cpu`, or `cuda:0` for the first GPU")]
-    Unknown(String),
-    /// A GPU was asked for, and CUDA does not work here.
-    #[error(
-        "device `{0}` is not there: {reason}; hint: check `nvidia-smi` and the flavour of libtorch, or use `cpu`",
-        reason = no_cuda_reason()
-    )]
-    NoCuda(String),
-    /// A GPU was asked for that is beyond the last one.
-    #[error(
-        "device `{name}` is not there: this process sees {count} GPUs; hint: check CUDA_VISIBLE_DEVICES"
-    )]
-    TooFew {
-        /// The name that was asked for.
-        name: String,
-        /// Number of GPUs that this process sees.
-        count: i64,
-    },
+/// Reads `cpu`, `cuda` (the first GPU) or `cuda:<index>`, whether the device exists or not.
+pub fn parse(name: &str) -> Result<Device, Problem> {
+    let index = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => return Ok(Device::Cuda(0)),
+        _ => name.strip_prefix("cuda:").filter(|i| i.bytes().all(|b| b.is_ascii_digit())),
+    };
+    // Torch holds an index in eight signed bits.
+    let index = index.and_then(|index| index.parse().ok()).filter(|&index: &usize| index < 128);
+    let shown: String = name.chars().take(64).collect();
+    let unknown =
+        || problem!("device `{shown}` is unknown"; "use `cpu`, or `cuda:0` for the first GPU");
+    index.map(Device::Cuda).ok_or_else(unknown)
 }
 
-/// Reads `cpu`, `cuda` (the first GPU) or `cuda:<index>`. Whether it is there is [`open`]'s question.
-pub fn parse(name: &str) -> Result<Device, DeviceError> {
-    let unknown = || DeviceError::Unknown(name.chars().take(64).collect());
-    match name {
-        "cpu" => Ok(Device::Cpu),
-        "cuda" => Ok(Device::Cuda(0)),
-        _ => {
-            let index = name
-                .strip_prefix("cuda:")
-                .filter(|i| i.bytes().all(|b| b.is_ascii_digit()))
-                .ok_or_else(unknown)?;
-            // Torch holds an index in eight signed bits.
-            index.parse().ok().filter(|&i: &usize| i < 128).map(Device::Cuda).ok_or_else(unknown)
-        }
-    }
-}
-
-/// The device of that name, if it is there. From then on multiplications are exact: torch would let cuDNN round.
-pub fn open(name: &str) -> Result<Device, DeviceError> {
+/// Opens the device of that name. From then on GPUs multiply in full precision: torch would let cuDNN
+/// round.
+pub fn open(name: &str) -> Result<Device, Problem> {
     let device = parse(name)?;
     if let Device::Cuda(index) = device {
-        if !Cuda::is_available() {
-            return Err(DeviceError::NoCuda(name.to_owned()));
-        }
         let count = Cuda::device_count();
+        if !Cuda::is_available() {
+            return Err(problem!(
+                "device `{name}` is not there: {}", no_cuda_reason();
+                "check `nvidia-smi` and the flavour of libtorch, or use `cpu`"
+            ));
+        }
         if index as i64 >= count {
-            return Err(DeviceError::TooFew { name: name.to_owned(), count });
+            return Err(problem!(
+                "device `{name}` is not there: this process sees {count} GPUs";
+                "check CUDA_VISIBLE_DEVICES"
+            ));
         }
     }
     set_precision(Precision::Float32);
     Ok(device)
 }
 
-/// The precision of multiplications on GPUs, of products of matrices and of convolutions, in the whole process. CPUs do not
-/// mind. The environment variable NVIDIA_TF32_OVERRIDE, which CUDA's libraries read, wins over it.
+/// Sets the precision of matrix products and convolutions on GPUs, for the whole process. The
+/// environment variable NVIDIA_TF32_OVERRIDE, which CUDA's libraries read, overrides it.
 pub fn set_precision(precision: Precision) {
     libtorch::allow_tf32(precision == Precision::Tf32);
 }
 
-/// What [`set_precision`] last said; none if products of matrices and convolutions differ.
+/// The precision that [`set_precision`] set; `None` if matrix products and convolutions differ.
 pub fn precision() -> Option<Precision> {
     match libtorch::tf32_allowed() {
         (false, false) => Some(Precision::Float32),
@@ -80,7 +62,7 @@ pub fn precision() -> Option<Precision> {
     }
 }
 
-/// Bytes of tensors on a GPU now, and the most there were since the process began; none of a CPU.
+/// Bytes of tensors on a GPU now, and the most since the process began; `None` for a CPU.
 pub fn tensor_bytes(device: Device) -> Option<(u64, u64)> {
     match device {
         Device::Cuda(index) => libtorch::gpu_bytes(index),
@@ -88,22 +70,19 @@ pub fn tensor_bytes(device: Device) -> Option<(u64, u64)> {
     }
 }
 
-/// Computes something small on the device; an error is torch's own.
-pub fn try_out(device: Device) -> Result<(), String> {
+/// Computes a small product on the device. Errors are torch's own.
+pub fn try_out(device: Device) -> Result<(), Problem> {
     let compute = || -> Result<f64, tch::TchError> {
         let ones = tch::Tensor::f_ones([8, 8], (tch::Kind::Float, device))?;
         ones.f_matmul(&ones)?.f_sum(tch::Kind::Float)?.f_double_value(&[])
     };
+    let name = name(device);
     match compute() {
         Ok(512.0) => Ok(()),
-        Ok(sum) => Err(format!(
-            "device `{}` computes `{sum}` for 512; hint: check its health",
-            name(device)
-        )),
-        Err(error) => Err(format!(
-            "device `{}` does not compute: {error}; hint: check `nvidia-smi`",
-            name(device)
-        )),
+        Ok(sum) => Err(problem!("device `{name}` computes `{sum}` for 512"; "check its health")),
+        Err(error) => {
+            Err(problem!("device `{name}` does not compute: {error}"; "check `nvidia-smi`"))
+        }
     }
 }
 
@@ -115,7 +94,8 @@ pub fn name(device: Device) -> String {
     }
 }
 
-/// "cpu" or "cuda". Within a kind, devices are taken to compute the same; between kinds, sums round differently.
+/// "cpu" or "cuda". Devices of one kind are taken to compute the same numbers; between kinds, sums round
+/// differently.
 pub fn kind(device: Device) -> &'static str {
     match device {
         Device::Cuda(_) => "cuda",
@@ -132,30 +112,27 @@ pub(crate) fn model(device: Device) -> String {
     model.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// Name and model.
-pub fn describe(device: Device) -> DeviceInfo {
-    let cuda = match device {
-        // 13000 is 13.0.
+/// The device as the coordinator and people see it.
+pub fn describe(device: Device) -> v1::Device {
+    let cuda_version = match device {
         Device::Cuda(_) => {
-            Some(tch::utils::version_cudart()).map(|v| format!("{}.{}", v / 1000, v % 1000 / 10))
+            // 13000 is 13.0.
+            let version = tch::utils::version_cudart();
+            format!("{}.{}", version / 1000, version % 1000 / 10)
         }
-        _ => None,
+        _ => String::new(),
     };
-    DeviceInfo {
-        name: name(device),
-        model: model(device),
-        threads: tch::get_num_threads().max(1).unsigned_abs(),
-        cuda: cuda.unwrap_or_default(),
-    }
+    let threads = tch::get_num_threads().max(1).unsigned_abs();
+    v1::Device { name: name(device), model: model(device), threads, cuda_version }
 }
 
-/// One thread per process: with shared cores a barrier between threads waits for the slowest, and sums whose order
-/// depends on the number of threads would make results depend on the machine. One process per core is faster. To be
-/// called in each thread that computes: OpenMP keeps its number of threads per thread.
+/// Limits torch to one thread in this thread of the process; OpenMP keeps its number per thread.
+///
+/// With shared cores a barrier between threads waits for the slowest, so one process per core is
+/// faster. And the order of sums must not depend on the number of threads.
 pub fn use_one_thread() {
     static INTEROP: Once = Once::new();
-    // A second call would be an error, and so would one after torch has started such threads: only this function does
-    // either.
+    // torch allows one call, before it starts such threads.
     INTEROP.call_once(|| tch::set_num_interop_threads(1));
     tch::set_num_threads(1);
 }
@@ -169,15 +146,13 @@ fn no_cuda_reason() -> &'static str {
     }
 }
 
-/// The model of the host's GPUs. A process may see only some of them in an order of its own, and the driver's files do
-/// not say which: so only if all are of one model.
+/// The model of the host's GPUs, if all are of one. A process may see some of them in its own order, and
+/// the driver's files do not say which.
 fn gpu_model(folder: &Path) -> Option<String> {
     let mut models = BTreeSet::new();
     for gpu in fs::read_dir(folder).ok()? {
-        models.insert(field(
-            &fs::read_to_string(gpu.ok()?.path().join("information")).ok()?,
-            "Model",
-        )?);
+        let text = fs::read_to_string(gpu.ok()?.path().join("information")).ok()?;
+        models.insert(field(&text, "Model")?);
     }
     if models.len() == 1 { models.pop_first() } else { None }
 }
@@ -199,7 +174,7 @@ mod tests {
         assert_eq!(parse("cuda:3"), Ok(Device::Cuda(3)));
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:128", "CPU", "mps"]
         {
-            assert_eq!(parse(wrong), Err(DeviceError::Unknown(wrong.to_owned())));
+            assert_eq!(parse(wrong).unwrap_err().what, format!("device `{wrong}` is unknown"));
         }
     }
 
@@ -212,7 +187,7 @@ mod tests {
             assert_eq!(try_out(Device::Cpu), Ok(()));
         }
         open("cpu").unwrap();
-        assert_eq!(super::precision(), Some(Precision::Float32), "unless told otherwise");
+        assert_eq!(super::precision(), Some(Precision::Float32), "the default");
         assert_eq!(tensor_bytes(Device::Cpu), None);
     }
 

@@ -1,4 +1,4 @@
-//! The `--devices` list: from what the user wrote to one name per process.
+//! The `--devices` list: from the user's text to one device name per process.
 
 use anyhow::{bail, ensure};
 use swfn_shared::{problem, quote::quote};
@@ -6,27 +6,26 @@ use tracing::warn;
 
 use crate::{cgroup::Memory, device};
 
-/// Processes on one machine beyond which a number is surely a mistake.
+/// Most processes on one machine. A larger number is a mistake.
 const MAX_PROCESSES: usize = 1_024;
 
-/// One device name for each process. A GPU that was asked for and is not there is an error.
+/// One device name for each process. A requested GPU that is missing is an error.
 pub(crate) fn resolve(list: &str) -> anyhow::Result<Vec<String>> {
     let gpus = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let memory = Memory::here();
     let names = expand(list, gpus, cores, memory.room())?;
-    if let Some(room) =
-        memory.room().filter(|room| gpus == 0 && list.contains("auto") && *room < cores)
-    {
+    let auto = gpus == 0 && list.contains("auto");
+    if let Some(room) = memory.room().filter(|room| auto && *room < cores) {
         warn!(
             "memory is {}: `auto` takes {room} processes at most\nhint: `--devices cpu:N` insists on N",
             memory.shown()
         );
     }
-    if gpus == 0 && tch::utils::has_cudart() && list.contains("auto") {
+    if auto && tch::utils::has_cudart() {
         warn!(
-            "CUDA finds no GPU, so `--devices {list}` takes the CPUs\nhint: `nvidia-smi` shows what the driver sees; with `--devices cuda` \
-             this would be an error"
+            "CUDA finds no GPU, so `--devices {list}` takes the CPUs\nhint: `nvidia-smi` shows what \
+             the driver sees; with `--devices cuda` this would be an error"
         );
     }
     for name in names.iter().filter(|name| *name != "cpu") {
@@ -35,7 +34,8 @@ pub(crate) fn resolve(list: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// `room`: processes that memory suffices for, which `auto` does not exceed on a CPU.
+/// Expands the list. `room`: most processes that `auto` starts on a CPU, since memory has no room for
+/// more.
 pub(crate) fn expand(
     list: &str,
     gpus: usize,
@@ -47,18 +47,12 @@ pub(crate) fn expand(
     for entry in list.split(',').map(str::trim) {
         let (kind, number) =
             entry.split_once(':').map_or((entry, None), |(kind, number)| (kind, Some(number)));
-        let number = match number.map(str::parse::<usize>) {
-            None => None,
-            Some(Ok(number)) => Some(number),
-            Some(Err(_)) => {
-                bail!(
-                    problem!("device {}: what follows the colon is not a number", quote(entry); "{HINT}")
-                )
-            }
+        let Ok(number) = number.map(str::parse::<usize>).transpose() else {
+            bail!(problem!("device {} has no number after the colon", quote(entry); "{HINT}"))
         };
         match (kind, number) {
             ("auto" | "cpu", Some(0)) => {
-                bail!(problem!("device `{entry}` is no process at all"; "{HINT}"))
+                bail!(problem!("device `{entry}` has no process"; "{HINT}"))
             }
             ("auto" | "cpu", Some(count)) if count > MAX_PROCESSES => {
                 bail!(problem!("device `{entry}`: more than {MAX_PROCESSES} processes"; "{HINT}"))
@@ -71,7 +65,7 @@ pub(crate) fn expand(
                 names.extend(vec!["cpu".to_owned(); count]);
             }
             ("cpu", count) => names.extend(vec!["cpu".to_owned(); count.unwrap_or(1)]),
-            // Without a GPU the name goes through as it is, so that opening it says what is missing.
+            // Opening it reports what is missing.
             ("cuda", None) if gpus == 0 => names.push("cuda:0".to_owned()),
             ("cuda", None) => names.extend(all_gpus()),
             ("cuda", Some(index)) => names.push(format!("cuda:{index}")),
@@ -83,19 +77,18 @@ pub(crate) fn expand(
         );
     }
     for (index, name) in names.iter().enumerate() {
-        let twice = name != "cpu" && names[..index].contains(name);
         ensure!(
-            !twice,
+            name == "cpu" || !names[..index].contains(name),
             problem!(
                 "device `{name}` stands twice in {}", quote(list);
-                "one process drives a GPU alone"
+                "name each GPU once, since one process drives it"
             )
         );
     }
     Ok(names)
 }
 
-const HINT: &str = "auto, auto:2, cpu, cpu:4, cuda, or cuda:0,cuda:1";
+const HINT: &str = "use auto, auto:2, cpu, cpu:4, cuda, or cuda:0,cuda:1";
 
 #[cfg(test)]
 mod tests {
@@ -134,7 +127,7 @@ mod tests {
             "cpu,,cpu",
             "cpu:99999999",
         ];
-        // One by one they are few enough.
+        // Each entry alone is allowed.
         let many = ["cpu:1000"; 10_000].join(",");
         for wrong in cases.into_iter().chain([many.as_str()]) {
             let error = expand(wrong, 2, 3, None).unwrap_err().to_string();
@@ -143,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_is_not_there_is_an_error() {
+    fn a_missing_gpu_is_an_error() {
         let error = resolve("cuda:127").unwrap_err().to_string();
         assert!(error.contains("`cuda:127` is not there"), "{error}");
     }

@@ -1,21 +1,21 @@
-//! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors with their
-//! initialisation. Each is K layers of the same shape, one for each lane.
+//! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors
+//! with their initialisation. Each is K layers of the same shape, one for each lane.
 
 use swfn_shared::{image::ImageShape, trial::BatchNormScale};
 use tch::{Device, Tensor};
 
 use crate::rng::Stream;
 
-/// What a model must know of its images.
+/// The shape of a model's input, and its number of classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputShape {
-    /// Of an image.
+    /// Shape of an image.
     pub image: ImageShape,
     /// Number of classes.
     pub classes: i64,
 }
 
-/// Weight and bias of a convolution or of a fully connected layer, K of them.
+/// Weights and biases of K convolutions or fully connected layers.
 #[derive(Debug)]
 pub struct Layer {
     /// `[K, outputs, inputs]` or, channels last, `[K, outputs, height, width, inputs]`.
@@ -25,9 +25,9 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Weight and bias uniform in +-1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's weight; a lane for
-    /// each stream.
-    pub fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
+    /// Weight and bias uniform in ±1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's
+    /// weight. There is a lane for each stream.
+    pub(crate) fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         let bound = 1.0 / (fan_in(shape) as f32).sqrt();
         Self::draw(streams, shape, device, |stream| {
             let weight = stream.uniform(-bound, bound, count(shape));
@@ -36,14 +36,14 @@ impl Layer {
     }
 
     /// Weight ~ N(0, 2 / fan_in) (He et al. 2015), bias 0.
-    pub fn he(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
+    pub(crate) fn he(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         Self::draw(streams, shape, device, |stream| {
             (he(stream, count(shape), fan_in(shape)), vec![0.0; count(&shape[..1])])
         })
     }
 
-    /// The same one, not a copy.
-    pub fn shallow_clone(&self) -> Self {
+    /// A layer that shares these tensors.
+    pub(crate) fn shallow_clone(&self) -> Self {
         Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
     }
 
@@ -62,32 +62,32 @@ impl Layer {
 }
 
 /// `count` weights ~ N(0, 2 / fan_in) (He et al. 2015).
-pub fn he(stream: &mut Stream, count: usize, fan_in: i64) -> Vec<f32> {
+pub(crate) fn he(stream: &mut Stream, count: usize, fan_in: i64) -> Vec<f32> {
     let deviation = (2.0 / fan_in as f32).sqrt();
     stream.normal(count).into_iter().map(|x| x * deviation).collect()
 }
 
-/// Which statistics batch norm normalises with.
+/// The statistics with which batch norm normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormMode {
-    /// Those of the input; they move the running statistics.
+    /// Those of the input, which also move the running statistics.
     Train,
-    /// Those of the input; the running statistics stay as they are.
+    /// Those of the input; the running statistics do not change.
     TrainNoUpdate,
     /// The running statistics.
     Eval,
 }
 
-/// Batch norm (Ioffe, Szegedy 2015) with PyTorch's defaults, K of them.
+/// K batch norms (Ioffe, Szegedy 2015) with PyTorch's defaults.
 #[derive(Debug)]
 pub struct BatchNorm {
     /// Gamma, `[K, channels]`.
     pub scale: Tensor,
     /// Beta, `[K, channels]`.
     pub shift: Tensor,
-    /// Mean of each channel that tests use, `[K, channels]`.
+    /// Mean of each channel for evaluation, `[K, channels]`.
     pub running_mean: Tensor,
-    /// Unbiased variance of each channel that tests use, `[K, channels]`.
+    /// Unbiased variance of each channel for evaluation, `[K, channels]`.
     pub running_var: Tensor,
 }
 
@@ -98,7 +98,7 @@ impl BatchNorm {
     pub const EPSILON: f64 = 1e-5;
 
     /// Shift 0, running mean 0, running variance 1; a lane for each stream.
-    pub fn new(
+    pub(crate) fn new(
         scale: BatchNormScale,
         streams: &mut [Stream],
         channels: i64,
@@ -115,17 +115,17 @@ impl BatchNorm {
         Self { scale, shift, running_mean, running_var }
     }
 
-    /// The same one, not a copy.
-    pub fn shallow_clone(&self) -> Self {
+    /// A batch norm that shares these tensors.
+    pub(crate) fn shallow_clone(&self) -> Self {
         let [scale, shift, running_mean, running_var] =
             [&self.scale, &self.shift, &self.running_mean, &self.running_var]
                 .map(Tensor::shallow_clone);
         Self { scale, shift, running_mean, running_var }
     }
 
-    /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`: `[K, channels]`,
-    /// the variance divided by the number of rows.
-    pub fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
+    /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`:
+    /// `[K, channels]`; the variance is divided by the number of rows.
+    pub(crate) fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
         let unbiased = variance * (rows as f64 / (rows - 1) as f64);
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, &unbiased)] {
             let _ = running.shallow_clone().lerp_(new, Self::MOMENTUM);
@@ -134,7 +134,7 @@ impl BatchNorm {
 }
 
 /// Values of each lane as one tensor, `[K, shape]`.
-pub fn stacked(values: &[Vec<f32>], shape: &[i64], device: Device) -> Tensor {
+pub(crate) fn stacked(values: &[Vec<f32>], shape: &[i64], device: Device) -> Tensor {
     let mut size = vec![-1];
     size.extend(shape);
     Tensor::from_slice(&values.concat()).view(&size[..]).to_device(device)
@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn initial_weights_have_the_published_distributions() {
         let stream = &mut [Stream::new(0, Purpose::ClassifierInit)];
-        // 10,000 weights each: the standard errors are below 1 % of the deviation and 1.5 % of the variance.
+        // With 10,000 weights the standard errors are below 1 % of the deviation and 1.5 % of the
+        // variance.
         let layer = Layer::uniform(stream, &[100, 5, 5, 4], Device::Cpu);
         let ((mean, square), bound) = (moments(&layer.weight), 0.1);
         assert!(

@@ -1,14 +1,16 @@
-//! The worker: one process that trains trials on one device. The only crate that knows torch.
+//! The worker: one process that trains trials on one device. Only this crate depends on torch.
 //!
-//! `device` is what it runs on, `data` what it trains on, `model` and `vae` what it trains, many trials side by side in
-//! `lanes`, `train` how; `compute` is what differs between devices, `memory` the door to the CPU's, whose arithmetic is the
-//! crate `swfn-kernels`; `libtorch` what tch does not bind; `rng` is where all randomness comes from, and `noise` makes it
-//! in bulk.
+//! - `cli`, `arguments`: the command line. `supervisor` starts a `process` for each device.
+//! - `process`, `session_jobs`: the session's orders as jobs of the trainer.
+//! - `device`: the device; `compute`: the operations that differ between devices.
+//! - `data`: images in memory; `model`, `vae`: networks; `lanes`: many trials side by side.
+//! - `train`, `trial`: the training; `rng`, `noise`: all its random numbers.
+//! - `memory`: slices for the CPU's arithmetic in the crate `swfn-kernels`.
+//! - `libtorch`: functions that tch does not bind.
 
+mod arguments;
 mod cgroup;
 pub mod cli;
-mod cli_access;
-mod cli_folders;
 pub mod compute;
 pub mod data;
 pub mod device;
@@ -26,9 +28,9 @@ mod libtorch;
 mod memory;
 pub mod model;
 pub mod noise;
-mod orders;
 mod process;
 pub mod rng;
+mod session_jobs;
 mod setup;
 mod single;
 mod store_file;

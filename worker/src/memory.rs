@@ -1,13 +1,13 @@
-//! The memory of tensors as slices, without copies: the one door between torch and the kernels.
+//! The memory of tensors as slices, without copies: the only connection between torch and the kernels.
 
 use tch::{Device, Kind, Tensor};
 
-/// Lends the floats of tensors on the CPU to `work`, in the order in which they lie in memory. Inside of it nothing else
-/// may be done with the tensors that are written.
+/// Lends the floats of tensors on the CPU to `work`, in the order in which they lie in memory. `work`
+/// must not use the written tensors in another way.
 ///
 /// # Panics
-/// If a tensor is elsewhere, holds something else, has gaps between its values, or shares memory with one that is
-/// written.
+/// If a tensor is on another device, holds another kind, has gaps between its values, or shares memory
+/// with a written one.
 #[allow(unsafe_code, reason = "torch gives a pointer; what makes it a slice is checked here")]
 pub(crate) fn with_slices<const R: usize, const W: usize, T>(
     read: [&Tensor; R],
@@ -25,18 +25,15 @@ pub(crate) fn with_slices<const R: usize, const W: usize, T>(
             );
         }
     }
-    // SAFETY: `whole` has checked that the floats of each tensor are there; the borrows of the tensors keep them there
-    // until `work` is over; and slices that are written overlap no others.
+    // SAFETY: `whole` has checked that each tensor's floats are there, and the borrows of the tensors
+    // keep them until `work` is over. Written slices overlap no others.
     unsafe { work(read.map(|slice| &*slice), write.map(|slice| &mut *slice)) }
 }
 
-/// Where the floats of a tensor lie.
+/// The memory of a tensor's floats.
 fn whole(tensor: &Tensor) -> *mut [f32] {
     assert!(tensor.device() == Device::Cpu && tensor.kind() == Kind::Float, "floats on the CPU");
-    assert!(
-        tensor.is_contiguous(),
-        "values in the order of their indices, without gaps between them"
-    );
+    assert!(tensor.is_contiguous(), "values in order, without gaps");
     std::ptr::slice_from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel())
 }
 

@@ -1,8 +1,8 @@
-//! Random numbers in bulk, for trials that train side by side, each from streams of its own.
+//! Random numbers in bulk, for trials that train side by side, each from its own streams.
 //!
-//! They come from a counter, so no number waits for the one before, and a device makes its own: by a loop of the kernels in
-//! the CPU's memory, by torch's operations on a GPU. Both give the same numbers; only logarithm, sine and cosine of normal
-//! ones round differently. Words are those of `swfn_kernels::philox`.
+//! They come from a counter, so that a device can make many at once: the kernels by a loop in the CPU's
+//! memory, a GPU by torch's operations. Both make the same numbers; only logarithm, sine and cosine of
+//! normal ones round differently. The random words are those of `swfn_kernels::philox`.
 
 use swfn_kernels::philox::{self, Law, MULTIPLIERS, ROUNDS, UNIT, WORDS};
 use tch::{Device, Kind, Tensor, no_grad_guard};
@@ -15,8 +15,8 @@ use crate::{
 /// The low half of 64 bits.
 const LOW: i64 = 0xFFFF_FFFF;
 
-/// A stream of random numbers: Philox4x32-10 under the first eight bytes of SHA-256("swfn noise", length of the purpose's
-/// name, name, seed). Its numbers come in blocks of four.
+/// A stream of random numbers, in blocks of four: Philox4x32-10 under the first eight bytes of
+/// SHA-256("swfn noise", length of the purpose's name, name, seed).
 #[derive(Debug, Clone)]
 pub struct Noise {
     key: [u32; 2],
@@ -31,28 +31,28 @@ impl Noise {
         Self { key: [0, 4].map(|start| u32::from_le_bytes(word(start))), block: 0 }
     }
 
-    /// How many blocks of four numbers were drawn.
+    /// Number of blocks that were drawn.
     pub fn position(&self) -> u64 {
         self.block
     }
 
-    /// Goes on as if so many blocks of four numbers were drawn.
+    /// Continues after that many blocks.
     pub fn go_to(&mut self, position: u64) {
         self.block = position;
     }
 }
 
-/// Where numbers are made, and how.
+/// Where and how numbers are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
     /// In the CPU's memory, by a loop.
     Loop,
-    /// On any device, by torch's operations. They take 12 bytes for each number beside the number itself.
+    /// On any device, by torch's operations. They need 12 more bytes for each number.
     Torch(Device),
 }
 
 impl From<Device> for At {
-    /// What is fastest on the device.
+    /// The fastest way on the device.
     fn from(device: Device) -> Self {
         if device == Device::Cpu { Self::Loop } else { Self::Torch(device) }
     }
@@ -60,7 +60,8 @@ impl From<Device> for At {
 
 /// Uniform numbers in [0, 1), multiples of 2^-24: [streams, steps * per_step].
 ///
-/// Each step begins with a fresh block, so to draw for some steps at once is to draw for one after the other.
+/// Each step begins with a new block, so drawing several steps at once makes the same numbers as
+/// drawing them one by one.
 pub fn uniform(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -73,7 +74,8 @@ pub fn uniform(
     }
 }
 
-/// Normal numbers of mean 0 and variance 1: [streams, steps * per_step], by steps as in [`uniform`]. None is beyond 6.6.
+/// Normal numbers of mean 0 and variance 1, within ±6.6: [streams, steps * per_step], by steps as in
+/// [`uniform`].
 pub fn normal(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -86,8 +88,8 @@ pub fn normal(
     }
 }
 
-/// Factors of dropout: 0 with the probability of the stream, else 1 / (1 - probability), so that the mean is 1: [streams,
-/// steps * per_step], by steps as in [`uniform`].
+/// Factors of dropout: 0 with the probability of the stream, else 1 / (1 - probability), so that the
+/// mean is 1: [streams, steps * per_step], by steps as in [`uniform`].
 ///
 /// # Panics
 /// If there are not as many probabilities as streams.
@@ -99,25 +101,25 @@ pub fn dropout(
     at: impl Into<At>,
 ) -> Tensor {
     assert_eq!(probabilities.len(), streams.len(), "a probability for each stream");
-    let keep = |probability: f64| (1.0 / (1.0 - probability)) as f32;
+    let keep: fn(f64) -> f32 = |probability| (1.0 / (1.0 - probability)) as f32;
     match at.into() {
         At::Loop => by_loop(streams, steps, per_step, |stream| {
             let probability = probabilities[stream];
             Law::Dropout { probability: probability as f32, keep: keep(probability) }
         }),
         At::Torch(device) => {
-            let column =
-                |values: Vec<f32>| Tensor::from_slice(&values).view([-1, 1]).to_device(device);
-            let threshold =
-                column(probabilities.iter().map(|&probability| probability as f32).collect());
-            let keep = column(probabilities.iter().map(|&probability| keep(probability)).collect());
+            let column = |value: fn(f64) -> f32| {
+                let values: Vec<_> = probabilities.iter().map(|p| value(*p)).collect();
+                Tensor::from_slice(&values).view([-1, 1]).to_device(device)
+            };
             let numbers = by_torch(streams, steps, per_step, device, torch_uniform);
-            keep.where_scalarother(&numbers.ge_tensor(&threshold), 0.0)
+            let kept = numbers.ge_tensor(&column(|probability| probability as f32));
+            column(keep).where_scalarother(&kept, 0.0)
         }
     }
 }
 
-/// Blocks that a step takes.
+/// Number of blocks of a step.
 fn blocks(per_step: usize) -> usize {
     per_step.div_ceil(WORDS)
 }
@@ -156,8 +158,8 @@ fn by_loop(
     numbers
 }
 
-/// `numbers` gets the words as [`torch_words`] makes them, and fills [2, streams, blocks, 2]: halves of blocks, a view into
-/// memory where the numbers of a block lie side by side.
+/// `numbers` gets the words of [`torch_words`] and fills [2, streams, blocks, 2]: halves of blocks, in a
+/// view in which the numbers of a block are adjacent in memory.
 fn by_torch(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -175,10 +177,11 @@ fn by_torch(
     made.narrow(2, 0, per_step as i64).reshape([count, (steps * per_step) as i64])
 }
 
-/// The words of so many blocks: first and third, second and fourth, each [2, streams, blocks] of 64 bits, of which the
-/// upper half is zero.
+/// The words of that many blocks: first and third, second and fourth, each [2, streams, blocks] of 64
+/// bits, of which the upper half is zero.
 ///
-/// Some 70 launches on a GPU, whatever the size: for a few streams and one step they take longer than the arithmetic.
+/// This takes some 70 launches on a GPU, whatever the size. For a few streams and one step they take
+/// longer than the arithmetic.
 fn torch_words(streams: &[&mut Noise], blocks: usize, device: Device) -> [Tensor; 2] {
     let keys: Vec<_> = streams.iter().map(|stream| philox::round_keys(stream.key)).collect();
     let mut table = Vec::with_capacity((2 * ROUNDS + 1) * streams.len());
@@ -197,14 +200,14 @@ fn torch_words(streams: &[&mut Noise], blocks: usize, device: Device) -> [Tensor
     left.get(0).copy_(&counter.bitwise_and(LOW));
     right.get(0).copy_(&counter.bitwise_right_shift_tensor_scalar(32).bitwise_and_(LOW));
     drop(counter);
-    // On the host, even beside a GPU: a launch takes single numbers along.
+    // On the host even for a GPU, since a launch carries single numbers.
     let [of_first, of_third] = MULTIPLIERS.map(|factor| Tensor::from(i64::from(factor)));
     for round in 0..rounds {
         for (to, from, factor) in [(0, 1, &of_third), (1, 0, &of_first)] {
             let _written = left.get(from).mul_out(&product.get(to), factor);
         }
         let keys = table.narrow(0, 2 * round, 2);
-        // A product wraps around, and its sign fills the upper half. What lies there matters only to the next product.
+        // A product wraps around, and its sign fills the upper half. The next product has to clear it.
         left = product.bitwise_right_shift_tensor_scalar_out(&left, 32).bitwise_xor_tensor_(&right);
         left = left.bitwise_xor_tensor_(&keys).bitwise_and_(LOW);
         std::mem::swap(&mut right, &mut product);
@@ -219,7 +222,7 @@ fn torch_uniform(words: [Tensor; 2], mut out: Tensor) {
     out *= f64::from(UNIT);
 }
 
-/// As in the kernel, which says why.
+/// The same steps as in the kernel, which gives the reasons.
 fn torch_normal([mut for_radius, mut for_angle]: [Tensor; 2], out: Tensor) {
     let odd = for_radius.bitwise_right_shift_tensor_scalar_(1).bitwise_or_(1);
     let mut uniform = odd.to_kind(Kind::Float);
@@ -239,7 +242,7 @@ mod tests {
 
     const TORCH: At = At::Torch(Device::Cpu);
 
-    /// Of other seeds, purposes and positions, one of them before the counter's 32nd bit turns over.
+    /// Streams of different seeds, purposes and positions. One position is just below 2^32.
     fn streams() -> [Noise; 3] {
         let mut streams =
             [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::Dropout)]
@@ -249,7 +252,7 @@ mod tests {
         streams
     }
 
-    /// The numbers that all three streams make, and where they stand then.
+    /// The numbers of all three streams, and their positions afterwards.
     fn draw(make: impl Fn(&mut [&mut Noise]) -> Tensor) -> (Tensor, [u64; 3]) {
         let mut streams = streams();
         let numbers = make(&mut streams.each_mut());
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_and_steps_do_not_depend_on_company() {
+    fn streams_and_steps_are_independent() {
         type Make = fn(&mut [&mut Noise], usize, usize, At) -> Tensor;
         for (make, at) in
             [(uniform as Make, At::Loop), (normal, At::Loop), (uniform, TORCH), (normal, TORCH)]
@@ -357,7 +360,7 @@ mod tests {
             let beyond = &mut x.iter().map(|x| f64::from(u8::from(x.abs() > limit)));
             near(&format!("beyond {limit}"), beyond, share, (share * (1.0 - share)).sqrt());
         }
-        // Numbers of one pair share a radius, neighbours in the counter most of their words.
+        // Numbers of a pair share a radius, and neighbours in the counter most of their words.
         for lag in [1, 2, 3, 4, 8] {
             near(
                 &format!("lag {lag}"),

@@ -1,8 +1,9 @@
-//! One device process: the session and the trainer, each on a thread of its own; the main thread waits for both.
+//! One device process: the session and the trainer, each on a thread of its own, while the main thread
+//! waits for both.
 
 use std::{
-    io::BufRead as _,
-    path::{Path, PathBuf},
+    io::{self, BufRead as _},
+    path::PathBuf,
     process::ExitCode,
     sync::mpsc as std_mpsc,
     thread,
@@ -11,31 +12,31 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use swfn_session::{
-    Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Protocol, Session, StayLimits,
+use swfn_proto::v1;
+use swfn_session::{Exit, Hooks, OutboxLimits, Protocol, Session};
+use swfn_shared::{
+    faults,
+    ids::TRAINER_REVISION,
+    output, signals,
+    wire::{PROTOCOL, STOP_LINE},
 };
-use swfn_shared::{faults, ids::WorkerId, output, signals, wire::STOP_LINE};
-use tch::Device;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::{
-    data::{self, LoadOptions},
-    device,
-    orders::Orders,
+    arguments::SharedArguments,
+    data, device,
+    libtorch::TORCH_VERSION,
+    session_jobs::SessionJobs,
+    setup::Setup,
     train::trainer::Trainer,
     trial::checkpoint::Checkpoints,
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
 
-/// Exit code that tells the supervisor not to start another process: it would end the same. (`EX_CONFIG` of sysexits.h)
+/// Exit code after which no other process is started: it would end the same. (`EX_CONFIG` of
+/// sysexits.h)
 pub(crate) const HOPELESS: u8 = 78;
-
-/// Reports on their way from the trainer to the session; when it is full, the trainer waits.
-const REPORTS: usize = 64;
-
-/// Time for the trainer to notice that the session is over.
-const TRAINER_PATIENCE: Duration = Duration::from_secs(18);
 
 /// Exit code when there was no coordinator for too long. (`EX_UNAVAILABLE` of sysexits.h)
 pub(crate) const UNREACHABLE: u8 = 69;
@@ -43,48 +44,45 @@ pub(crate) const UNREACHABLE: u8 = 69;
 /// Exit code when its time was up, and there may be more to do. (`EX_TEMPFAIL` of sysexits.h)
 pub(crate) const OUT_OF_TIME: u8 = 75;
 
-/// What a device process prints on standard output once the coordinator has welcomed it.
+/// Reports on their way from the trainer to the session; beyond it, the trainer waits.
+const REPORTS: usize = 64;
+
+/// Time for the trainer to notice that the session is over.
+const TRAINER_PATIENCE: Duration = Duration::from_secs(18);
+
+// A device process prints these lines for its supervisor on standard output.
+
+/// The coordinator has welcomed the process.
 pub(crate) const WELCOMED: &str = "welcomed";
 
-/// What it prints there, and the trial, when it gets one to train: how often that may end the process is the coordinator's to count.
+/// A trial begins, whose id follows. The coordinator counts how often a trial ends its process.
 pub(crate) const LEASED: &str = "leased";
 
-/// What it prints there, and the trial, when that has ended.
+/// A trial has ended, whose id follows.
 pub(crate) const LET_GO: &str = "let-go";
 
-/// What it prints there before it ends itself without order, because its trainer hangs.
+/// The process kills itself, because its trainer hangs.
 pub(crate) const GIVING_UP: &str = "giving-up";
 
-/// What it prints there when it was asked to stop: nobody is to be started in its place, however it ends.
+/// The process was asked to stop, so no other takes its place, however it ends.
 pub(crate) const STOPPING: &str = "stopping";
 
-/// What a device process is told by its supervisor.
-#[derive(Debug)]
-pub(crate) struct Setup {
-    pub(crate) address: Address,
-    pub(crate) device: String,
-    pub(crate) worker: WorkerId,
-    pub(crate) predecessor: Option<Predecessor>,
-    pub(crate) data: LoadOptions,
-    /// Where trained VAEs are kept, if anywhere.
-    pub(crate) vae_cache: Option<PathBuf>,
-    /// Where checkpoints are kept, if anywhere, and the time between two of one trial.
-    pub(crate) checkpoints: Option<(PathBuf, Duration)>,
-    /// Trials to train side by side, if not as many as is found best.
-    pub(crate) lanes: Option<usize>,
-    /// How long a coordinator is waited for.
-    pub(crate) patience: Option<Duration>,
-    /// When it leaves by itself.
-    pub(crate) limits: StayLimits,
-}
-
 /// Runs the process to its end.
-pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(setup: Setup<SharedArguments>) -> anyhow::Result<ExitCode> {
+    let Setup { arguments, device, worker, predecessor } = setup;
+    let address = arguments.access.address()?;
     let (stop, stopping) = watch::channel(false);
-    obey_supervisor(stop.clone())?;
-    let opened = device::open(&setup.device).map_err(|problem| problem.to_string());
+    let asked = stop.clone();
+    let ask = move || {
+        asked.send_replace(true);
+    };
+    // The supervisor sends lines, since Slurm and systemd signal all processes themselves, and a second
+    // signal would end this one at once. When the supervisor is gone, the process ends; its leases go
+    // to others.
+    read_stdin(ask, kill_self).context("cannot start a thread")?;
     // A GPU that is there and does not compute would fail one trial after the other.
-    let device = match opened.and_then(|device| device::try_out(device).map(|()| device)) {
+    let opened = device::open(&device).and_then(|device| device::try_out(device).map(|()| device));
+    let device = match opened {
         Ok(device) => device,
         Err(problem) => {
             error!("{problem}");
@@ -92,19 +90,28 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
         }
     };
     device::use_one_thread();
-    let identity = Identity {
-        worker: setup.worker,
-        predecessor: setup.predecessor,
+    let info = device::describe(device);
+    info!(%worker, device = info.name, model = info.model, "worker starts");
+    let hello = v1::Hello {
+        protocol: PROTOCOL,
+        worker: worker.to_string(),
+        predecessor: predecessor.as_ref().map(|dead| dead.worker.to_string()),
+        predecessor_innocent: predecessor.as_ref().is_some_and(|dead| dead.innocent),
+        predecessor_end: predecessor.as_ref().map(|dead| dead.end.clone()).unwrap_or_default(),
+        predecessor_log: predecessor.map(|dead| dead.log).unwrap_or_default(),
         host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
-        device: device::describe(device),
-        software: env!("SWFN_VERSION").to_owned(),
-        libtorch: crate::libtorch::TORCH_VERSION.to_owned(),
+        device: Some(info),
+        software_version: env!("SWFN_VERSION").to_owned(),
+        libtorch_version: TORCH_VERSION.to_owned(),
+        held: Vec::new(),
+        trainer_revision: TRAINER_REVISION,
     };
-    info!(worker = %identity.worker, device = identity.device.name, model = identity.device.model, "worker starts");
-    let (orders, order_queue) = std_mpsc::channel();
-    let (reports, report_queue) = mpsc::channel(REPORTS);
-    let checkpoints =
-        setup.checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
+    let (patience, limits) = (arguments.patience(), arguments.stay_limits());
+    let data = arguments.data;
+    let checkpoints = arguments.folders.checkpoints(&data);
+    let checkpoints = checkpoints.and_then(|(folder, every)| {
+        or_warn(Checkpoints::open(&folder, device, every), "checkpoints")
+    });
     let saved = checkpoints.clone();
     let hooks = Hooks {
         welcomed: || tell_supervisor(WELCOMED),
@@ -116,110 +123,92 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
             }
         }),
     };
-    let outbox =
-        data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
-    let outbox = OutboxLimits::in_folder(outbox);
-    let protocol = Protocol::new(outbox, setup.limits, Instant::now());
-    let session =
-        Session::new(identity, setup.address, protocol, orders, report_queue, stopping, hooks);
-    let session = session.with_patience(setup.patience);
+    let cache = data::cache_dir(&data).ok();
+    let outbox = cache.clone().unwrap_or_else(std::env::temp_dir).join("outbox");
+    let protocol = Protocol::new(OutboxLimits::in_folder(outbox), limits, Instant::now());
+    let (orders, order_queue) = std_mpsc::channel();
+    let (reports, report_queue) = mpsc::channel(REPORTS);
+    let session = Session {
+        hello,
+        address,
+        protocol,
+        orders,
+        reports: report_queue,
+        stop: stopping,
+        patience,
+        hooks,
+    };
     let session = thread::Builder::new()
         .name("session".to_owned())
-        .spawn(move || session_thread(session, &stop))?;
-    let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
-    let trainer = thread::Builder::new().name("trainer".to_owned());
-    let width_folder = data::cache_dir(&data).ok().map(|folder| folder.join("lanes"));
-    let trainer = trainer.spawn(move || {
-        let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
+        .spawn(move || run_session(session, &stop))?;
+    let vaes = arguments.folders.vae_cache(&data);
+    let trainer = thread::Builder::new().name("trainer".to_owned()).spawn(move || {
+        let open = |folder: PathBuf| DiskCache::open(&folder, device, DEFAULT_LIMIT);
+        let vaes = vaes.and_then(|folder| or_warn(open(folder), "trained VAEs"));
         let loader = move |dataset| data::load(&dataset, &data).map_err(|error| error.to_string());
         let mut trainer = Trainer::new(device)
             .with_vae_cache(vaes)
             .with_checkpoints(checkpoints)
-            .with_width_folder(width_folder)
-            .with_lanes(lanes)
+            .with_width_folder(cache.map(|folder| folder.join("lanes")))
+            .with_lanes(arguments.lanes.map(usize::from))
             .with_loader(Box::new(loader));
-        trainer.run_all(&mut Orders::new(order_queue, reports));
+        trainer.run_all(&mut SessionJobs::new(order_queue, reports));
     })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
-    if exit == Exit::Interrupted {
-        warn!("asked to stop twice: ending at once");
-        // Not `exit`, for the same reason as below.
-        nix::sys::signal::raise(Signal::SIGKILL).ok();
+    let (code, problem) = match exit {
+        Exit::Done => (0, None),
+        Exit::OutOfTime => (OUT_OF_TIME, None),
+        Exit::Hopeless(problem) => (HOPELESS, Some(problem)),
+        Exit::Broken(problem) => (1, Some(problem)),
+        Exit::Unreachable(problem) => (UNREACHABLE, Some(problem)),
+    };
+    if let Some(problem) = problem {
+        error!("{problem}");
     }
-    // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer
-    // stops at its next report; one that hangs is not waited for.
-    let patience = Instant::now();
-    while !trainer.is_finished() && patience.elapsed() < TRAINER_PATIENCE {
+    // The end of a process runs libtorch's destructors, which must not run while it computes. The
+    // trainer's channels are closed, so it stops at its next report.
+    let waiting = Instant::now();
+    while !trainer.is_finished() && waiting.elapsed() < TRAINER_PATIENCE {
         thread::sleep(Duration::from_millis(10));
     }
     if !trainer.is_finished() {
-        match exit {
-            Exit::Done | Exit::OutOfTime | Exit::Interrupted => {}
-            Exit::Hopeless(reason) | Exit::Broken(reason) | Exit::Unreachable(reason) => {
-                error!("{reason}")
-            }
-        }
         error!("the trainer did not stop within {TRAINER_PATIENCE:?}: ending without it");
         tell_supervisor(GIVING_UP);
-        // Whatever it hangs in may hold locks that an orderly end waits for.
-        nix::sys::signal::raise(Signal::SIGKILL).ok();
-        return Ok(ExitCode::FAILURE);
+        kill_self();
     }
-    match exit {
-        Exit::Done => Ok(ExitCode::SUCCESS),
-        Exit::OutOfTime => Ok(ExitCode::from(OUT_OF_TIME)),
-        Exit::Hopeless(reason) => {
-            error!("{reason}");
-            Ok(ExitCode::from(HOPELESS))
-        }
-        Exit::Broken(reason) => {
-            error!("{reason}");
-            Ok(ExitCode::FAILURE)
-        }
-        Exit::Unreachable(reason) => {
-            error!("{reason}");
-            Ok(ExitCode::from(UNREACHABLE))
-        }
-        // It has not come so far.
-        Exit::Interrupted => Ok(ExitCode::FAILURE),
-    }
+    Ok(ExitCode::from(code))
 }
 
-/// One line of standard output.
+/// Ends the process at once. `exit` would run the destructors of a libtorch that computes in another
+/// thread, and might wait for locks of a trainer that hangs.
+fn kill_self() {
+    nix::sys::signal::raise(Signal::SIGKILL).ok();
+}
+
+/// Prints a line for the supervisor. If that is gone, another thread notices it.
 fn tell_supervisor(line: &str) {
-    // A supervisor that is gone hears nothing; that is noticed elsewhere.
     output::print(&format!("{line}\n")).ok();
 }
 
-/// Calls `stop` each time that standard input says so; returns when it closes.
-pub(crate) fn hear_stops(stop: impl Fn()) {
-    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-        if line == STOP_LINE {
-            stop();
-        }
-    }
-}
-
-/// The supervisor holds the other end of standard input, and asks through it to stop: no signal, since whoever signals all processes at
-/// once (Slurm, systemd) has sent one already, and two mean haste. When it closes, nobody waits for this process any more, and nobody
-/// would stop it: it ends at once. Its leases go to others.
-fn obey_supervisor(stop: watch::Sender<bool>) -> anyhow::Result<()> {
-    let obey = move || {
-        hear_stops(|| {
-            stop.send_replace(true);
-        });
-        // Not `exit`: it would run the destructors of a libtorch that is at work in another thread.
-        nix::sys::signal::raise(Signal::SIGKILL).ok();
+/// Starts a thread that calls `stop` at each stop line on standard input, and `closed` when that closes.
+/// It is no thread of tokio's, which would keep a runtime from ending.
+pub(crate) fn read_stdin(
+    stop: impl Fn() + Send + 'static,
+    closed: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let read = move || {
+        let lines = io::stdin().lock().lines().map_while(Result::ok);
+        lines.filter(|line| line == STOP_LINE).for_each(|_| stop());
+        closed();
     };
-    thread::Builder::new().name("stdin".to_owned()).spawn(obey).context("cannot start a thread")?;
-    Ok(())
+    thread::Builder::new().name("stdin".to_owned()).spawn(read).map(drop)
 }
 
-fn session_thread(session: Session, stop: &watch::Sender<bool>) -> anyhow::Result<Exit> {
+fn run_session(session: Session, stop: &watch::Sender<bool>) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut stops = signals::stops(true)?;
-        let asked_twice = async {
+        let stopped_twice = async {
             stops.recv().await;
             tell_supervisor(STOPPING);
             stop.send_replace(true);
@@ -230,20 +219,16 @@ fn session_thread(session: Session, stop: &watch::Sender<bool>) -> anyhow::Resul
         };
         tokio::select! {
             exit = session.run() => Ok(exit),
-            () = asked_twice => Ok(Exit::Interrupted),
+            () = stopped_twice => {
+                warn!("asked to stop twice: ending at once");
+                kill_self();
+                Ok(Exit::Done)
+            }
         }
     })
 }
 
-/// Without that folder every VAE is trained: slower, and with the same results.
-fn open_vae_cache(folder: &Path, device: Device) -> Option<DiskCache> {
-    let warn =
-        |error| warn!(folder = %folder.display(), "trained VAEs are not kept on disk: {error}");
-    DiskCache::open(folder, device, DEFAULT_LIMIT).map_err(warn).ok()
-}
-
-/// Without that folder interrupted trials are trained from their start, to the same results.
-fn open_checkpoints(folder: &Path, device: Device, every: Duration) -> Option<Checkpoints> {
-    let warn = |error| warn!(folder = %folder.display(), "there are no checkpoints: {error}");
-    Checkpoints::open(folder, device, every).map_err(warn).ok()
+/// Without its folder a process trains VAEs and interrupted trials from their start, to the same results.
+fn or_warn<T>(opened: io::Result<T>, kept: &str) -> Option<T> {
+    opened.map_err(|error| warn!("{kept} are not kept on disk: {error}")).ok()
 }

@@ -1,21 +1,21 @@
-//! Where all randomness of a trial comes from.
+//! The random streams of a trial.
 //!
-//! Each use of randomness has a stream of its own, which is a function of (seed, purpose) and of nothing else. So
-//! trials of one seed are paired: they share subset, initial weights and batches whatever their lambda or weight decay.
-//! And a trial draws the same numbers on a CPU, on a GPU, alone, and beside others. Torch's global generator is never
-//! used: numbers are drawn on the host and copied to the device.
+//! Each use of randomness has its own stream, a function of (seed, purpose) alone. So trials of one seed
+//! are paired: they share subset, initial weights and batches whatever their lambda or weight decay.
+//! And a trial draws the same numbers on a CPU, on a GPU, alone and beside others. Torch's global
+//! generator is never used: numbers are drawn on the host and copied to the device.
 
 use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 use sha2::{Digest as _, Sha256};
 
-/// What a stream is for.
+/// The purpose of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Which training images make up the subset.
+    /// Choice of the subset.
     Subset,
-    /// Which of the other training images validate.
+    /// Choice of the validation images.
     Validation,
     /// Initial weights of the VAE.
     VaeInit,
@@ -25,20 +25,20 @@ pub enum Purpose {
     VaeNoise,
     /// Initial weights and biases of the classifier.
     ClassifierInit,
-    /// Initial scales of batch norm: apart from the weights, so that those are the same with and without batch norm.
+    /// Initial scales of batch norm. Initial weights are thus equal with and without batch norm.
     BatchNormInit,
     /// Order of the classifier's training images.
     ClassifierBatches,
     /// Dropout masks.
     Dropout,
-    /// Latent codes of the samples on which the function norm is estimated.
+    /// Latent codes of the penalty samples.
     PenaltyNoise,
-    /// Latent codes of the samples that people look at.
+    /// Latent codes of the sample sheet.
     SampleSheet,
 }
 
 impl Purpose {
-    /// Part of the key of the stream: another name is another stream.
+    /// The purpose in the key of a stream: another name is another stream.
     fn name(self) -> &'static str {
         match self {
             Self::Subset => "subset",
@@ -68,64 +68,54 @@ pub(crate) fn key(prefix: &str, seed: u64, purpose: Purpose) -> [u8; 32] {
     digest.into()
 }
 
-/// A stream of random numbers: ChaCha8 under the key SHA-256("swfn stream", length of the purpose's name, name, seed).
+/// A stream of random numbers: ChaCha8 under the key SHA-256("swfn stream", length of the purpose's
+/// name, name, seed).
 #[derive(Debug, Clone)]
-pub struct Stream(ChaCha8Rng);
+pub(crate) struct Stream(ChaCha8Rng);
 
 impl Stream {
     /// The stream of that seed and purpose, from its start.
-    pub fn new(seed: u64, purpose: Purpose) -> Self {
+    pub(crate) fn new(seed: u64, purpose: Purpose) -> Self {
         Self(ChaCha8Rng::from_seed(key("swfn stream", seed, purpose)))
     }
 
     /// The streams of these seeds and that purpose.
-    pub fn each(seeds: &[u64], purpose: Purpose) -> Vec<Self> {
+    pub(crate) fn each(seeds: &[u64], purpose: Purpose) -> Vec<Self> {
         seeds.iter().map(|seed| Self::new(*seed, purpose)).collect()
     }
 
     /// `count` numbers, uniform in [low, high).
-    pub fn uniform(&mut self, low: f32, high: f32, count: usize) -> Vec<f32> {
+    pub(crate) fn uniform(&mut self, low: f32, high: f32, count: usize) -> Vec<f32> {
         (0..count).map(|_| low + (high - low) * self.0.random::<f32>()).collect()
     }
 
     /// `count` numbers from the normal distribution of mean 0 and variance 1.
-    pub fn normal(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn normal(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| StandardNormal.sample(&mut self.0)).collect()
     }
 
-    /// Appends `count` factors of dropout: 0 with that probability, else 1 / (1 - probability), so that the mean is 1.
-    pub fn dropout(&mut self, probability: f64, count: usize, factors: &mut Vec<f32>) {
-        let (threshold, keep) = (probability as f32, (1.0 / (1.0 - probability)) as f32);
-        factors.extend(
-            (0..count).map(|_| if self.0.random::<f32>() < threshold { 0.0 } else { keep }),
-        );
-    }
-
     /// `count` whole numbers, uniform in 0..bound.
-    pub fn below(&mut self, bound: i64, count: usize) -> Vec<i64> {
+    pub(crate) fn below(&mut self, bound: i64, count: usize) -> Vec<i64> {
         (0..count).map(|_| self.0.random_range(0..bound)).collect()
     }
 
     /// Puts the items into a uniformly random order.
-    pub fn shuffle(&mut self, items: &mut [i64]) {
+    pub(crate) fn shuffle(&mut self, items: &mut [i64]) {
         items.shuffle(&mut self.0);
     }
 
-    /// How many words of 32 bits were drawn.
-    ///
-    /// # Panics
-    /// Past 2^64 of them, which take centuries.
-    pub fn position(&self) -> u64 {
+    /// Number of 32-bit words that were drawn.
+    pub(crate) fn position(&self) -> u64 {
         u64::try_from(self.0.get_word_pos()).expect("no trial draws 2^64 words")
     }
 
-    /// Goes on as if so many words of 32 bits were drawn.
-    pub fn go_to(&mut self, position: u64) {
+    /// Continues after that many 32-bit words.
+    pub(crate) fn go_to(&mut self, position: u64) {
         self.0.set_word_pos(position.into());
     }
 
-    /// The generator itself, for code that draws by its own rules.
-    pub fn generator(&mut self) -> &mut impl Rng {
+    /// The generator, for code that draws by its own rules.
+    pub(crate) fn generator(&mut self) -> &mut impl Rng {
         &mut self.0
     }
 }
@@ -142,8 +132,8 @@ mod tests {
         assert_ne!(draw(1, Purpose::Subset), draw(1, Purpose::Dropout));
     }
 
-    /// Results stay comparable over years only if these numbers never change. If a library's update changes them, raise
-    /// `TRAINER_REVISION`.
+    /// Results stay comparable over years only if these numbers never change. If an update of a library
+    /// changes them, raise `TRAINER_REVISION`.
     #[test]
     fn streams_are_pinned() {
         let mut stream = Stream::new(7, Purpose::ClassifierInit);
@@ -166,15 +156,5 @@ mod tests {
             other.go_to(stream.position());
             assert_eq!(other.normal(70), stream.clone().normal(70), "{draws}");
         }
-    }
-
-    #[test]
-    fn dropout_keeps_the_mean() {
-        let mut factors = Vec::new();
-        Stream::new(0, Purpose::Dropout).dropout(0.25, 40_000, &mut factors);
-        let mean = factors.iter().sum::<f32>() / factors.len() as f32;
-        // The standard error is 0.003.
-        assert!((mean - 1.0).abs() < 0.012, "{mean}");
-        assert!(factors.iter().all(|&f| f == 0.0 || (f - 4.0 / 3.0).abs() < 1e-6));
     }
 }

@@ -1,15 +1,16 @@
-//! What a device process is told by its supervisor: one file for its owner alone, which the process removes when it has
-//! read it. Command lines are for all users of a machine to read, and cannot hold all paths and texts.
+//! The setup that a supervisor passes to a device process, in a file that only its owner can read. The
+//! process removes it after reading. A command line would be readable for all users of the machine, and
+//! cannot hold all paths and texts.
 
 use std::{fs, io::Write as _, path::Path};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use swfn_session::Predecessor;
-use swfn_shared::ids::WorkerId;
+use swfn_shared::{ids::WorkerId, problem};
 use tempfile::NamedTempFile;
 
-/// What a device process needs. `A`: the arguments of the supervisor, which only the command line understands.
+/// The setup of a device process. `A`: the supervisor's arguments, whose type the command line knows.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setup<A> {
     pub(crate) arguments: A,
@@ -18,22 +19,22 @@ pub(crate) struct Setup<A> {
     pub(crate) predecessor: Option<Predecessor>,
 }
 
-impl<A: Serialize> Setup<A> {
-    /// Writes the file. It is gone with what is returned, if nobody has removed it before.
+impl<A: Serialize + DeserializeOwned> Setup<A> {
+    /// Writes the file, which is removed with the returned value.
     pub(crate) fn write(&self) -> anyhow::Result<NamedTempFile> {
         let write = || {
             let mut file = tempfile::Builder::new().prefix("swfn-").suffix(".json").tempfile()?;
             file.write_all(&serde_json::to_vec(self)?)?;
             anyhow::Ok(file)
         };
-        let hint = "hint: check space and permissions; TMPDIR names another folder";
-        write().with_context(|| {
-            format!("cannot write a file in `{}`\n{hint}", std::env::temp_dir().display())
+        write().map_err(|error| {
+            anyhow::Error::from(problem!(
+                "cannot write a file in `{}`: {error}", std::env::temp_dir().display();
+                "check space and permissions, or set TMPDIR to another folder"
+            ))
         })
     }
-}
 
-impl<A: DeserializeOwned> Setup<A> {
     /// Reads the file and removes it.
     pub(crate) fn take(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setup_is_for_its_owner_alone_and_read_once() {
+    fn a_setup_is_private_and_read_once() {
         let (end, log) = ("signal 9".to_owned(), "said\0 ä\n".to_owned());
         let predecessor = Predecessor { worker: "a:b".parse().unwrap(), end, log, innocent: true };
         let setup = Setup {
@@ -64,7 +65,7 @@ mod tests {
         assert_eq!(format!("{read:?}"), format!("{setup:?}"));
         let again = Setup::<serde_json::Value>::take(file.path()).unwrap_err().to_string();
         assert!(again.starts_with("cannot read `"), "{again}");
-        // One that was never read is gone with its supervisor's interest in it.
+        // An unread file is removed with its supervisor's handle.
         let path = setup.write().unwrap().path().to_owned();
         assert!(!path.exists());
         assert!(

@@ -1,4 +1,4 @@
-//! One trial without a coordinator: the same computation, its points and outcome as JSON lines on standard output.
+//! Trains one trial without a coordinator. Its points and outcome are JSON lines on standard output.
 
 use std::{
     fs, io,
@@ -14,29 +14,30 @@ use std::{
 
 use anyhow::{bail, ensure};
 use serde_json::json;
-use swfn_session::DeviceInfo;
+use swfn_proto::v1;
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     grid::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES},
     metrics::MetricPoint,
     output, problem,
-    problem::Problem,
+    problem::{OrProblem as _, Problem},
     signals,
     trial::TrialSpec,
 };
 
 use crate::{
-    data::{self, LoadOptions},
-    device, store_file,
+    cli::TrainArguments,
+    data, device, store_file,
+    supervisor::INTERRUPTED,
     train::trainer::Trainer,
     trial::{
-        checkpoint::Checkpoints,
+        checkpoint::{Checkpoints, DEFAULT_SECONDS},
         report::{Observer, Stop, TrainError},
     },
 };
 
 /// The only trial of a grid file, or the one whose id begins with `id`.
-pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec> {
+fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec> {
     let shown = file.display();
     let unreadable = |error| problem!("cannot read `{shown}`: {error}"; "name a grid file");
     let size = fs::metadata(file).map_err(unreadable)?.len();
@@ -46,109 +47,87 @@ pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec>
     );
     let text = fs::read_to_string(file).map_err(unreadable)?;
     let grid = Grid::parse(&shown.to_string(), &text, DEFAULT_MAX_TRIALS)?;
-    let wanted = |spec: &TrialSpec| id.is_none_or(|id| spec.id().to_string().starts_with(id));
-    let mut found = grid.trials().filter(wanted);
+    let prefix = id.unwrap_or_default();
+    let mut found = grid.trials().filter(|spec| spec.id().to_string().starts_with(prefix));
     match (found.next(), found.next(), id) {
         (Some(spec), None, _) => Ok(spec),
-        (Some(_), Some(_), None) => {
-            bail!(problem!(
-                "`{shown}` has more than one trial";
-                "choose one with --trial ID; ids stand in trials.csv of the run directory"
-            ))
-        }
-        (Some(_), Some(_), Some(id)) => {
-            bail!(
-                problem!("more than one trial of `{shown}` begins with `{id}`"; "give more digits")
-            )
-        }
-        (None, _, id) => {
-            bail!(problem!(
-                "no trial of `{shown}` begins with `{}`", id.unwrap_or_default();
-                "ids stand in trials.csv"
-            ))
-        }
+        (Some(_), Some(_), None) => bail!(problem!(
+            "`{shown}` has more than one trial";
+            "choose one with --trial ID; ids stand in trials.csv of the run directory"
+        )),
+        (Some(_), Some(_), Some(id)) => bail!(problem!(
+            "more than one trial of `{shown}` begins with `{id}`"; "give more digits"
+        )),
+        (None, _, _) => bail!(problem!(
+            "no trial of `{shown}` begins with `{prefix}`";
+            "take an id from trials.csv of the run directory"
+        )),
     }
 }
 
-/// How to train it.
-pub(crate) struct Options {
-    pub(crate) device: String,
-    pub(crate) data: LoadOptions,
-    /// Folder for all that the trial leaves behind.
-    pub(crate) artifacts: Option<PathBuf>,
-    /// Folder of checkpoints, and the time between two.
-    pub(crate) checkpoints: Option<(PathBuf, Duration)>,
-}
-
-/// How it ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Done,
-    /// By a signal; it goes on from its checkpoint, if it has one.
-    Interrupted,
-}
-
-/// Trains the trial on the device and prints what it says, at the end where its result comes from.
-pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Ending> {
-    let device = device::open(&options.device)?;
+/// Trains the trial and prints its points, its outcome and at last how the result was made. Returns
+/// false if a signal interrupted it; it resumes from its checkpoint, if it has one.
+pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<bool> {
+    let spec = &choose(&arguments.spec, arguments.trial.as_deref())?;
+    let device = device::open(&arguments.device)?;
     device::use_one_thread();
-    let open = |(folder, every): &(PathBuf, Duration)| {
-        let cannot =
-            |error| unwritable("make", folder, &error, "choose another with --checkpoint-dir");
-        Checkpoints::open(folder, device, *every).map_err(cannot)
+    let every = arguments.checkpoint_seconds.unwrap_or(DEFAULT_SECONDS);
+    let open = |folder: &PathBuf| {
+        let hint = "choose another with --checkpoint-dir";
+        Checkpoints::open(folder, device, Duration::from_secs(every))
+            .map_err(|error| unwritable("make", folder, &error, hint))
     };
-    let checkpoints = options.checkpoints.as_ref().map(open).transpose()?;
-    if let Some(folder) = &options.artifacts {
-        // Before the training, not after it.
+    let checkpoints = arguments.checkpoint_dir.as_ref().map(open).transpose()?;
+    if let Some(folder) = &arguments.artifacts {
+        // Checked before the training, not after it.
         let cannot =
             |error| unwritable("write into", folder, &error, "choose another with --artifacts");
         fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).map_err(cannot)?;
     }
     let mut trainer =
         Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
-    trainer.load(spec.dataset, data::load(&spec.dataset, &options.data)?)?;
+    trainer.load(spec.dataset, data::load(&spec.dataset, &arguments.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }))?;
-    let wanted = if options.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
+    let wanted = if arguments.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
     let mut printer = Printer { stop: stop_on_signal()?, failed: None };
     let result = trainer.run_for(spec, wanted, &mut printer);
     if let Some(error) = printer.failed {
         return Err(error.into());
     }
     if result == Err(TrainError::Cancelled) {
-        return Ok(Ending::Interrupted);
+        return Ok(false);
     }
     let (outcome, artifacts) = result?;
     print(&serde_json::to_value(outcome)?)?;
-    let DeviceInfo { name, model, threads, cuda } = device::describe(device);
+    let v1::Device { name, model, threads, cuda_version } = device::describe(device);
     print(&json!({
         "device": name,
         "model": model,
         "threads": threads,
         "software": env!("SWFN_VERSION"),
         "libtorch": crate::libtorch::TORCH_VERSION,
-        "cuda": cuda,
+        "cuda": cuda_version,
         "dataset_digest": spec.dataset.digest().to_string(),
         "settings": spec,
     }))?;
-    if let Some(folder) = &options.artifacts {
+    if let Some(folder) = &arguments.artifacts {
         for Artifact { name, content } in artifacts {
-            let cannot = |error| {
-                unwritable("write into", folder, &error, "check disk space and permissions")
-            };
-            store_file::write(folder, name, &folder.join(name), &content).map_err(cannot)?;
+            let path = folder.join(name);
+            store_file::write(folder, name, &path, &content)
+                .or_problem(|| Problem::unwritable(&path))?;
         }
     }
     if let Some(checkpoints) = checkpoints {
         checkpoints.remove(spec.id());
     }
-    Ok(Ending::Done)
+    Ok(true)
 }
 
 fn unwritable(what: &str, folder: &Path, error: &io::Error, hint: &str) -> Problem {
     problem!("cannot {what} the folder `{}`: {error}", folder.display(); "{hint}")
 }
 
-/// What is set by Ctrl-C and SIGTERM. A second one ends the process at once.
+/// A flag that Ctrl-C and SIGTERM set. A second signal ends the process at once.
 fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -158,7 +137,7 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
             let Ok(mut stops) = signals::stops(true) else { return };
             while stops.recv().await.is_some() {
                 if stopped.swap(true, Ordering::Relaxed) {
-                    output::exit(130);
+                    output::exit(INTERRUPTED.into());
                 }
             }
         });
@@ -171,7 +150,7 @@ fn print(line: &serde_json::Value) -> io::Result<()> {
     output::print(&format!("{line}\n"))
 }
 
-/// Prints, and gives the trial back once it is to stop, or when nobody can be told what comes of it.
+/// Prints points. Stops the trial after a signal, or when nothing can be printed.
 struct Printer {
     stop: Arc<AtomicBool>,
     failed: Option<io::Error>,

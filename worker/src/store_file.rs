@@ -1,5 +1,5 @@
-//! Files of tensors: how VAEs and checkpoints are written, whole or not at all, and read. What stands in them is
-//! `vae::file`'s and `trial::checkpoint`'s business.
+//! Files of tensors: how VAEs and checkpoints are written, whole or not at all, and read. Their contents
+//! are defined in `vae::file` and `trial::checkpoint`.
 //!
 //! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no code.
 
@@ -21,67 +21,49 @@ use sha2::{Digest as _, Sha256};
 use swfn_shared::{faults, quote::printable};
 use tch::{Device, Kind, Tensor};
 
-/// The one key of the metadata. There is only one since their order in the file is random, and equal contents shall
-/// have equal files.
+use crate::data::hex;
+
+/// The only key of the metadata. Several keys would have a random order in the file, and equal contents
+/// shall have equal files.
 const DESCRIPTION: &str = "swfn";
 
-/// How the names of files end that are being written.
+/// The extension of files that are being written.
 pub(crate) const PART: &str = ".part";
 
-/// The longest header that is looked at, in bytes. Those that are written have some kilobytes; safetensors would take 100 MB.
+/// The longest header that is read, in bytes. Written headers have some kilobytes; safetensors would
+/// accept 100 MB.
 const MOST_HEADER: u64 = 1 << 20;
 
-/// Characters of a file that a message tells.
+/// Longest text of a file in a message, in characters.
 const LONGEST: usize = 400;
 
-/// A file is written in milliseconds: one in writing that is so old has lost its writer.
+/// Age at which a `.part` file has lost its writer: one is written in milliseconds.
 pub(crate) const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
-    /// Cut, or something else altogether.
+    /// Truncated, or not a safetensors file.
     #[error("it is no whole safetensors file: {0}")]
     Damaged(#[from] SafeTensorError),
-    /// Longer than any file that is looked for.
     #[error("it has `{bytes}` bytes, more than `{most}`")]
-    TooLarge {
-        /// Bytes of the file.
-        bytes: u64,
-        /// Bytes that would be fine.
-        most: u64,
-    },
-    /// Other software wrote it.
+    TooLarge { bytes: u64, most: u64 },
     #[error("its description `{}` is not understood", printable(.0, LONGEST))]
     Description(String),
-    /// Another version of this software wrote it, or it belongs to another VAE or trial.
+    /// It is of another version, another VAE or another trial.
     #[error("it is of `{found}`, not of `{expected}`", found = printable(found, LONGEST))]
-    Other {
-        /// What it says of itself.
-        found: String,
-        /// What was looked for.
-        expected: String,
-    },
-    /// Its numbers changed after they were written.
-    #[error("its tensors have the checksum `{found}`, not `{expected}`", expected = printable(expected, LONGEST))]
-    Checksum {
-        /// Of the bytes in the file.
-        found: String,
-        /// Of the bytes that were written.
-        expected: String,
-    },
-    /// Of a VAE's file: another VAE's tensors, or names of tensors that no VAE has.
+    Other { found: String, expected: String },
+    #[error(
+        "its tensors have the checksum `{found}`, not `{expected}`",
+        expected = printable(expected, LONGEST)
+    )]
+    Checksum { found: String, expected: String },
+    /// A VAE's file has tensors of other names, kinds or shapes.
     #[error("it has the tensors `{found}`, not `{expected}`", found = printable(found, LONGEST))]
-    Tensors {
-        /// Names, kinds and shapes in the file.
-        found: String,
-        /// Those of the VAE that was looked for.
-        expected: String,
-    },
-    /// Of a VAE's file: a curve that no training reports.
+    Tensors { found: String, expected: String },
+    /// A VAE's file has an impossible training curve.
     #[error("its curve has a point that is no number, out of order or beyond the last iteration")]
     Curve,
-    /// A number that no training that went on has left.
     #[error("its tensor `{}` has a number that is not finite", printable(.0, LONGEST))]
     NotFinite(String),
 }
@@ -89,10 +71,7 @@ pub(crate) enum FileError {
 /// Kind, shape and bytes of each tensor, in the order of their names.
 pub(crate) type Contents = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-/// The file of these tensors with that description: always the same bytes for the same contents.
-///
-/// # Errors
-/// [`FileError::Damaged`] for more than 100 MB of names and shapes.
+/// The file of these tensors with that description; equal contents have equal bytes.
 pub(crate) fn encode(contents: &Contents, description: String) -> Result<Vec<u8>, FileError> {
     let views = contents.iter().map(|(name, (dtype, shape, bytes))| {
         TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
@@ -101,10 +80,7 @@ pub(crate) fn encode(contents: &Contents, description: String) -> Result<Vec<u8>
     Ok(serialize(views, Some(HashMap::from([(DESCRIPTION.to_owned(), description)])))?)
 }
 
-/// What the file says of itself, in JSON.
-///
-/// # Errors
-/// [`FileError::Damaged`] and [`FileError::Description`].
+/// The description in the file's header, read from JSON.
 pub(crate) fn description<T: DeserializeOwned>(file: &[u8]) -> Result<T, FileError> {
     check_header(file)?;
     let (_, metadata) = SafeTensors::read_metadata(file)?;
@@ -114,9 +90,6 @@ pub(crate) fn description<T: DeserializeOwned>(file: &[u8]) -> Result<T, FileErr
 }
 
 /// The tensors of the file.
-///
-/// # Errors
-/// [`FileError::Damaged`].
 pub(crate) fn decode(file: &[u8]) -> Result<Contents, FileError> {
     check_header(file)?;
     let tensors = SafeTensors::deserialize(file)?.tensors().into_iter();
@@ -125,27 +98,20 @@ pub(crate) fn decode(file: &[u8]) -> Result<Contents, FileError> {
         .collect())
 }
 
-/// Checks that all floats are finite: nothing good can come of going on from others.
-///
-/// # Errors
-/// [`FileError::NotFinite`].
+/// Checks that all floats are finite: training cannot go on from others.
 pub(crate) fn check_finite(contents: &Contents) -> Result<(), FileError> {
-    let finite = |kind: Dtype, bytes: &[u8]| match kind {
-        Dtype::F32 => {
-            bytes.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())
-        }
-        Dtype::F64 => {
-            bytes.as_chunks().0.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite())
-        }
+    let is_finite = |kind: Dtype, bytes: &[u8]| match kind {
+        Dtype::F32 => bytes.as_chunks().0.iter().all(|x| f32::from_le_bytes(*x).is_finite()),
+        Dtype::F64 => bytes.as_chunks().0.iter().all(|x| f64::from_le_bytes(*x).is_finite()),
         _ => true,
     };
-    match contents.iter().find(|(_, (kind, _, bytes))| !finite(*kind, bytes)) {
+    match contents.iter().find(|(_, (kind, _, bytes))| !is_finite(*kind, bytes)) {
         Some((name, _)) => Err(FileError::NotFinite(name.clone())),
         None => Ok(()),
     }
 }
 
-/// Whether the header, whose length stands before it, is short enough to be read.
+/// Checks that the header, whose length stands before it, is short enough to be read.
 fn check_header(file: &[u8]) -> Result<(), SafeTensorError> {
     let length = file.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     if length > MOST_HEADER { Err(SafeTensorError::HeaderTooLarge) } else { Ok(()) }
@@ -156,7 +122,7 @@ pub(crate) fn checksum(contents: &Contents) -> String {
     checksum_with(contents, &[])
 }
 
-/// The same, with more bytes after them.
+/// [`checksum`] with more bytes after them.
 pub(crate) fn checksum_with(contents: &Contents, more: &[u8]) -> String {
     let mut hasher = Sha256::new();
     for (name, (_, _, bytes)) in contents {
@@ -164,10 +130,10 @@ pub(crate) fn checksum_with(contents: &Contents, more: &[u8]) -> String {
         hasher.update(bytes);
     }
     hasher.update(more);
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize())
 }
 
-/// Of models: 32-bit floats.
+/// The kind of a model's numbers: 32-bit floats.
 pub(crate) fn dtype(tensor: &Tensor) -> Dtype {
     match tensor.kind() {
         Kind::Float => Dtype::F32,
@@ -175,16 +141,12 @@ pub(crate) fn dtype(tensor: &Tensor) -> Dtype {
     }
 }
 
-/// Sides.
 pub(crate) fn shape(tensor: &Tensor) -> Vec<usize> {
-    tensor
-        .size()
-        .into_iter()
-        .map(|side| usize::try_from(side).expect("sizes are not negative"))
-        .collect()
+    let side = |side| usize::try_from(side).expect("sizes are not negative");
+    tensor.size().into_iter().map(side).collect()
 }
 
-/// The numbers in the order of the indices, whatever their places in memory.
+/// The numbers in the order of their indices, wherever they are in memory.
 pub(crate) fn bytes(tensor: &Tensor) -> Vec<u8> {
     let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
@@ -192,12 +154,9 @@ pub(crate) fn bytes(tensor: &Tensor) -> Vec<u8> {
     bytes
 }
 
-/// Opens a file and says how many bytes it has.
-///
-/// # Errors
-/// It is not there, cannot be read, or is no file.
+/// Opens a file; returns it with its length in bytes.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
-    // Asked before it is opened: the opening of a pipe would wait for ever.
+    // Checked first, since opening a pipe would wait for ever.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
@@ -206,14 +165,14 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, bytes))
 }
 
-/// The bytes of an open file, `most` of them at most.
+/// The first `most` bytes of an open file.
 pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(most).read_to_end(&mut content)?;
     Ok(content)
 }
 
-/// What an open file says of itself, of which only the header is read; none if that is not to be understood.
+/// The description of an open file, read from its header alone; `None` if it is not understood.
 pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<T> {
     let mut bytes = [0; 8];
     file.read_exact(&mut bytes).ok()?;
@@ -223,10 +182,8 @@ pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<
     serde_json::from_str(header["__metadata__"][DESCRIPTION].as_str()?).ok()
 }
 
-/// Writes a file that gets its name when it is whole and on the disk. `owner` begins the name that it has before.
-///
-/// # Errors
-/// The folder is missing, full or not to be written; nothing of the name has changed then.
+/// Writes a file that gets its name when it is whole and on the disk. Until then its name begins with
+/// `owner`. After an error, a file of the final name has not changed.
 pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> io::Result<()> {
     if faults::bug("files-are-not-written-as-a-whole") {
         let mut file = File::create(name)?;
@@ -235,7 +192,7 @@ pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> 
         return file.write_all(&content[content.len() / 2..]);
     }
     faults::point("file/write");
-    // The permissions that any new file has; those of temporary files would shut out other users of a shared folder.
+    // Temporary files would be closed to other users of a shared folder.
     let mut part = tempfile::Builder::new()
         .prefix(&format!("{owner}."))
         .suffix(PART)
@@ -247,9 +204,13 @@ pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> 
     faults::point("file/synced");
     part.persist(name)?;
     faults::point("file/named");
-    // The new name survives a power cut only after this; a file system that cannot is no reason to fail.
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Makes new names in a folder survive a power cut. A file system that cannot do so is no error.
+pub(crate) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         folder.sync_all().ok();
     }
-    Ok(())
 }

@@ -1,9 +1,11 @@
 //! One process per device: started, watched, started again.
 //!
-//! Torch's random state is global, and a poisoned CUDA context or an exhausted memory ends one process only. A new process names the dead
-//! one, so that the coordinator need not wait for its leases to expire.
+//! Torch's random state is global, and a failed CUDA context or an exhausted memory ends one process
+//! only. A new process names the dead one, so that the coordinator need not wait until its leases
+//! expire.
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher as _, RandomState},
     path::PathBuf,
     pin::pin,
@@ -22,7 +24,9 @@ use swfn_session::Predecessor;
 use swfn_shared::{
     faults,
     ids::WorkerId,
-    output, signals, telemetry,
+    output, problem,
+    problem::Problem,
+    signals, telemetry,
     text::Tail,
     threads,
     wire::{MAX_LOG_BYTES, STOP_LINE},
@@ -38,40 +42,44 @@ use tracing::{error, info, warn};
 
 pub(crate) use self::machine::machine;
 use self::{
-    ending::{Ended, Signals, Stop},
-    machine::id_prefix,
-    said::{Said, listen, welcomed},
+    notes::{Notes, read_notes},
     shortage::Shared,
 };
 use crate::{
     cgroup::Memory,
-    process::{HOPELESS, OUT_OF_TIME, UNREACHABLE, hear_stops},
+    process::{HOPELESS, OUT_OF_TIME, UNREACHABLE, read_stdin},
     setup::Setup,
 };
 
-/// Time that a process has to give its leases back before it is killed.
+/// Time in which a process returns its leases before it is killed.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Time without a coordinator after which a person is told what to start.
+/// Time without a coordinator after which a warning tells how to start one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Processes that end without having come to anything, one after the other, after which a device is given up.
+/// Useless processes in a row after which a device has failed.
 const MAX_CRASHES: u32 = 5;
 
 /// Exit code of a process that was asked to stop twice.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// What the supervisor needs to start its processes.
+/// Exit codes of devices, from good to bad. A supervisor ends with the worst.
+const EXIT_CODES: [u8; 5] = [0, OUT_OF_TIME, UNREACHABLE, INTERRUPTED, FAILED];
+
+/// Exit code when a device has failed for good.
+const FAILED: u8 = 1;
+
+/// The settings of a supervisor.
 #[derive(Debug, Clone)]
 pub(crate) struct Supervisor {
     /// Devices, one process each.
     pub(crate) devices: Vec<String>,
     /// The arguments that all processes share.
     pub(crate) arguments: Value,
-    /// The run of a coordinator that started this supervisor: it is the beginning of the workers' ids, and the supervisor ends when its
-    /// standard input closes.
+    /// The run of the coordinator that started this supervisor. Ids of workers begin with it, and the
+    /// supervisor ends when its standard input closes.
     pub(crate) local_to: Option<String>,
-    /// Where the coordinator is.
+    /// Address of the coordinator.
     pub(crate) coordinator: String,
 }
 
@@ -85,9 +93,9 @@ impl Supervisor {
 
     async fn supervise(self) -> anyhow::Result<ExitCode> {
         let program = std::env::current_exe().context("this program's own path is unknown")?;
-        let prefix = id_prefix(self.local_to.as_deref());
-        let (stop, stopping) = watch::channel(Stop::No);
-        let met = Arc::new(AtomicBool::new(false));
+        let prefix = self.local_to.clone().unwrap_or_else(machine);
+        let (stop, stopping) = watch::channel(StopRequest::None);
+        let any_welcomed = Arc::new(AtomicBool::new(false));
         let mut slots = JoinSet::new();
         let shared = Arc::new(Shared::new(Memory::here(), self.devices.len()));
         for (index, device) in self.devices.iter().enumerate() {
@@ -100,71 +108,95 @@ impl Supervisor {
                 stop: stopping.clone(),
                 shared: Arc::clone(&shared),
                 leaving: false,
-                met: Arc::clone(&met),
+                any_welcomed: Arc::clone(&any_welcomed),
             };
             slots.spawn(slot.keep_running());
         }
-        let mut coordinator = self.local_to.is_some().then(listen_to_coordinator).transpose()?;
+        let mut coordinator = self.local_to.is_some().then(read_coordinator).transpose()?;
         let mut stops = signals::stops(true)?;
-        let mut signals = Signals::default();
-        let mut worst = Ended::InOrder;
+        let mut signalled = false;
+        let mut codes = BTreeSet::new();
         let mut patience = pin!(sleep(PATIENCE));
-        // A coordinator that starts its workers itself is there.
+        // A local coordinator is there.
         let mut waits = self.local_to.is_none();
         loop {
             tokio::select! {
                 () = &mut patience, if waits => {
                     waits = false;
-                    if !met.load(Relaxed) {
-                        warn!("{}", what_to_start(&self.coordinator));
+                    if !any_welcomed.load(Relaxed) {
+                        warn!("{}", missing_coordinator(&self.coordinator));
                     }
                 }
                 ended = slots.join_next() => match ended {
-                    None => return Ok(worst.code()),
-                    Some(Ok(Ok(ended))) => worst = worst.max(ended),
+                    None => {
+                        let worst = EXIT_CODES.into_iter().rfind(|code| codes.contains(code));
+                        return Ok(worst.unwrap_or(0).into());
+                    }
+                    Some(Ok(Ok(code))) => drop(codes.insert(code)),
                     Some(Ok(Err(problem))) => {
                         error!("{problem:#}");
-                        worst = worst.max(Ended::GivenUp);
+                        codes.insert(FAILED);
                     }
                     Some(Err(panic)) => bail!("a supervising task ended: {panic}"),
                 },
-                Some(_) = stops.recv() => signals.came(&stop),
+                Some(_) = stops.recv() => StopRequest::send_signal(&stop, &mut signalled),
                 asked = async { coordinator.as_mut()?.recv().await }, if coordinator.is_some() => {
                     if asked.is_none() {
                         // Dropping the children kills them.
                         error!("the coordinator that started this worker is gone");
                         return Ok(ExitCode::FAILURE);
                     }
-                    Stop::InOrder.tell(&stop);
+                    StopRequest::InOrder.send(&stop);
                 }
             }
         }
     }
 }
 
-/// What a person can do where no coordinator answers.
-fn what_to_start(coordinator: &str) -> String {
-    format!(
-        "no coordinator has answered at {coordinator} for {} s; this worker goes on trying\n\
-         hint: start one there, `swfn-coordinator GRID`, or one with workers of its own, `swfn-coordinator GRID --local-workers auto`",
-        PATIENCE.as_secs()
+fn missing_coordinator(address: &str) -> Problem {
+    problem!(
+        "no coordinator has answered at {address} for {} s; this worker goes on trying",
+        PATIENCE.as_secs();
+        "start one there, `swfn-coordinator GRID`, or one with workers of its own, \
+         `swfn-coordinator GRID --local-workers auto`"
     )
 }
 
-/// Something each time that the coordinator which started this supervisor asks it to stop; nothing more when that is gone.
-fn listen_to_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
-    let (asked, heard) = mpsc::channel(1);
-    // A thread of its own: tokio's would keep the runtime from ending.
-    let hear = move || {
-        hear_stops(|| {
-            asked.blocking_send(()).ok();
-        });
+/// A message for each stop line of the coordinator that started this supervisor. The channel closes
+/// when that is gone.
+fn read_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let stop = move || {
+        sender.blocking_send(()).ok();
     };
-    std::thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(hear)
-        .context("cannot start a thread")?;
-    Ok(heard)
+    read_stdin(stop, || {}).context("cannot start a thread")?;
+    Ok(receiver)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum StopRequest {
+    None,
+    InOrder,
+    AtOnce,
+}
+
+impl StopRequest {
+    /// Sends the request, unless it is no stronger than an earlier one.
+    fn send(self, stop: &watch::Sender<Self>) {
+        stop.send_if_modified(|current| {
+            let is_stronger = *current < self;
+            *current = self.max(*current);
+            is_stronger
+        });
+    }
+
+    /// Sends the request of a signal. The second signal means at once. Other requests do not count,
+    /// since a first signal may come after them.
+    fn send_signal(stop: &watch::Sender<Self>, signalled: &mut bool) {
+        let request = if *signalled { Self::AtOnce } else { Self::InOrder };
+        *signalled = true;
+        request.send(stop);
+    }
 }
 
 /// One device and the processes that follow each other on it.
@@ -174,97 +206,97 @@ struct Slot {
     index: usize,
     prefix: String,
     arguments: Value,
-    stop: watch::Receiver<Stop>,
+    stop: watch::Receiver<StopRequest>,
     shared: Arc<Shared>,
-    /// The next process only gives back what the one before it held: there is no memory for as many.
+    /// The next process only returns its predecessor's leases, since there is too little memory.
     leaving: bool,
     /// Whether the coordinator has welcomed a process of any slot.
-    met: Arc<AtomicBool>,
+    any_welcomed: Arc<AtomicBool>,
 }
 
 impl Slot {
-    async fn keep_running(mut self) -> anyhow::Result<Ended> {
+    /// Runs processes until one ends in order; returns its exit code.
+    async fn keep_running(mut self) -> anyhow::Result<u8> {
         let mut predecessor = None;
         let mut crashes = 0;
         loop {
             let worker = self.worker_id();
-            let said = Arc::new(Said::new(&self.met));
+            let notes = Arc::new(Notes::new(&self.any_welcomed));
             let began = Instant::now();
             let kills = self.shared.kills();
-            let (status, log) = self.run_once(&worker, predecessor.as_ref(), &said).await?;
-            // Nobody who was asked to stop gets a successor, whoever asked.
+            let (status, log) = self.run_once(&worker, predecessor.as_ref(), &notes).await?;
+            // A process that was asked to stop gets no successor.
             let stop = *self.stop.borrow();
-            let by_itself = stop == Stop::No && said.stopping.load(Relaxed);
-            match status.code() {
-                Some(0) => return Ok(Ended::InOrder),
-                Some(code) if code == i32::from(OUT_OF_TIME) => return Ok(Ended::OutOfTime),
-                Some(code) if code == i32::from(UNREACHABLE) => return Ok(Ended::Alone),
-                _ if stop == Stop::AtOnce || by_itself => return Ok(Ended::AtOnce),
-                _ if stop == Stop::InOrder => return Ok(Ended::InOrder),
+            let stopped_itself = stop == StopRequest::None && notes.stopping.load(Relaxed);
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            match code {
+                Some(code @ (0 | OUT_OF_TIME | UNREACHABLE)) => return Ok(code),
+                _ if stop == StopRequest::AtOnce || stopped_itself => return Ok(INTERRUPTED),
+                _ if stop == StopRequest::InOrder => return Ok(0),
                 _ => {}
             }
-            let mut ended = describe(status);
-            let shortage = self.shared.shortage(kills, status, said.held_at_its_end());
+            let mut end = describe(status);
+            let shortage = self.shared.shortage(kills, status, notes.take_held());
             if let Some(reason) = &shortage {
-                ended = format!("{ended}, {reason}");
+                end = format!("{end}, {reason}");
             }
-            // As long as others run here, they may have been the ones that took too much: fewer are tried, and no trial is blamed.
-            let innocent = shortage.is_some() && (self.leaving || self.shared.one_less());
+            // While others run here, they may have taken the memory: then fewer run, and no trial is
+            // blamed.
+            let innocent = shortage.is_some() && (self.leaving || self.shared.remove_slot());
             if innocent && !self.leaving {
                 self.leaving = true;
                 warn!(
-                    "that on {} leaves, since memory does not suffice for all workers ({ended})\nhint: start fewer, or allow more memory",
+                    "the worker on {} leaves, since memory does not suffice for all workers \
+                     ({end})\nhint: start fewer workers, or allow more memory",
                     self.device
                 );
             }
             ensure!(
-                status.code() != Some(HOPELESS.into()),
+                code != Some(HOPELESS),
                 "worker on {} gave up; see its messages above",
                 self.device
             );
-            if said.welcomed.load(Relaxed) {
-                // It may hold leases, also those of which it never heard.
-                let (worker, end) = (worker.clone(), ended.clone());
+            if notes.welcomed.load(Relaxed) {
+                // It may hold leases, also some that it has not received yet.
+                let (worker, end) = (worker.clone(), end.clone());
                 predecessor = Some(Predecessor { worker, end, log, innocent });
             }
-            crashes = if said.was_of_use(began.elapsed()) { 0 } else { crashes + 1 };
+            crashes = if notes.was_useful(began.elapsed()) { 0 } else { crashes + 1 };
             ensure!(
                 crashes < MAX_CRASHES,
-                "worker on {} failed {crashes} times in a row at its start ({ended})",
+                "worker on {} failed {crashes} times in a row at its start ({end})",
                 self.device
             );
             let pause = Duration::from_millis(250) * 2_u32.pow(crashes);
-            warn!(%worker, "worker ended ({ended}); starting another in {pause:.1?}");
+            warn!(%worker, "worker ended ({end}); starting another in {pause:.1?}");
             tokio::select! {
                 () = sleep(pause) => {}
-                _ = self.stop.wait_for(|stop| *stop != Stop::No) => return Ok(Ended::InOrder),
+                _ = self.stop.wait_for(|stop| *stop != StopRequest::None) => {
+                    return Ok(0);
+                }
             }
         }
     }
 
-    /// A new id for each process: its random part keeps processes of one host apart for ever.
+    /// A new id for each process; its random part is unique among all processes of a host.
     fn worker_id(&self) -> WorkerId {
         let random = RandomState::new().hash_one(Instant::now()) as u32;
-        // Supervisors that are started beside each other have places of their own; a coordinator has only one.
-        let beside = if self.prefix.starts_with('.') {
-            String::new()
-        } else {
-            format!(".{:x}", std::process::id())
+        // A machine may have several supervisors; a coordinator starts only one.
+        let process = match self.prefix.starts_with('.') {
+            true => String::new(),
+            false => format!(".{:x}", std::process::id()),
         };
-        let id = format!(
-            "{}:{}-{}{beside}:{random:08x}",
-            self.prefix,
-            self.device.replace(':', ""),
-            self.index
-        );
+        let (prefix, device) = (&self.prefix, self.device.replace(':', ""));
+        let id = format!("{prefix}:{device}-{}{process}:{random:08x}", self.index);
         id.parse().expect("at most 64 letters, digits and signs that are allowed")
     }
 
+    /// Starts a process and waits until it has ended. Returns its status and the end of its log.
     async fn run_once(
         &mut self,
         worker: &WorkerId,
         predecessor: Option<&Predecessor>,
-        said: &Arc<Said>,
+        notes: &Arc<Notes>,
     ) -> anyhow::Result<(ExitStatus, String)> {
         let mut command = Command::new(&self.program);
         let setup = Setup {
@@ -273,68 +305,60 @@ impl Slot {
             worker: worker.clone(),
             predecessor: predecessor.cloned(),
         };
-        // Kept until the process has ended, which should have removed it.
+        // The file is removed at the end, if the process has not done so.
         let setup = setup.write()?;
         command.arg("device").arg("--setup").arg(setup.path());
         if telemetry::colours() {
             command.env("CLICOLOR_FORCE", "1");
         }
-        // Standard input is a pipe from here: when this process is gone, the child notices.
+        // When this process is gone, the child notices it by its standard input.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         if self.device == "cpu" {
-            // Before torch is loaded, so that no library starts threads of its own.
+            // Keeps libraries from starting threads of their own.
             command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
         }
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start `{}`", self.program.display()))?;
-        // Taken out, since waiting for the child would close it.
-        let mut stdin = child.stdin.take();
-        let words =
-            child.stdout.take().map(|stdout| tokio::spawn(listen(stdout, Arc::clone(said))));
-        let log = child.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr)));
+        // Waiting for the child would close a standard input that is not taken.
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+            unreachable!("all three are pipes")
+        };
+        let reader = tokio::spawn(read_notes(stdout, Arc::clone(notes)));
+        let log = tokio::spawn(forward_log(stderr));
         info!(%worker, process = child.id(), "worker started");
         let ended = tokio::select! {
             status = child.wait() => Some(status?),
-            _ = self.stop.wait_for(|stop| *stop != Stop::No) => None,
-            () = welcomed(said), if self.leaving => None,
+            _ = self.stop.wait_for(|stop| *stop != StopRequest::None) => None,
+            () = notes.wait_for_welcome(), if self.leaving => None,
         };
         let status = match ended {
             Some(status) => status,
-            None => self.stop_child(&mut child, stdin.as_mut()).await?,
+            None => self.stop_child(&mut child, &mut stdin).await?,
         };
-        // What it has written is there; whoever it may have started and left behind is not waited for.
-        let log = match log {
-            Some(log) => timeout(Duration::from_secs(1), log)
-                .await
-                .ok()
-                .and_then(Result::ok)
-                .unwrap_or_default(),
-            None => String::new(),
-        };
-        if let Some(words) = words {
-            timeout(Duration::from_secs(1), words).await.ok();
-        }
-        Ok((status, log))
+        // Processes that the child has left behind may keep its pipes open.
+        let log = timeout(Duration::from_secs(1), log).await.ok().and_then(Result::ok);
+        timeout(Duration::from_secs(1), reader).await.ok();
+        Ok((status, log.unwrap_or_default()))
     }
 
     async fn stop_child(
         &mut self,
         child: &mut Child,
-        stdin: Option<&mut ChildStdin>,
+        stdin: &mut ChildStdin,
     ) -> anyhow::Result<ExitStatus> {
-        if let Some(stdin) = stdin {
-            // One that has just ended hears nothing.
-            stdin.write_all(format!("{STOP_LINE}\n").as_bytes()).await.ok();
-        }
-        let in_order = async {
-            tokio::select! {
-                status = timeout(GRACE, child.wait()) => status.ok(),
-                _ = self.stop.wait_for(|stop| *stop == Stop::AtOnce && !faults::bug("second-signals-are-ignored")) => None,
-            }
+        // This fails if the child has just ended.
+        stdin.write_all(format!("{STOP_LINE}\n").as_bytes()).await.ok();
+        let at_once = |stop: &StopRequest| {
+            *stop == StopRequest::AtOnce && !faults::bug("second-signals-are-ignored")
         };
-        if let Some(status) = in_order.await {
+        let status = tokio::select! {
+            status = timeout(GRACE, child.wait()) => status.ok(),
+            _ = self.stop.wait_for(at_once) => None,
+        };
+        if let Some(status) = status {
             return Ok(status?);
         }
         child.kill().await.ok();
@@ -342,8 +366,8 @@ impl Slot {
     }
 }
 
-/// Passes on what a device process writes to its log, to its end; returns the last of it, without colours.
-async fn pass_on(stderr: ChildStderr) -> String {
+/// Forwards the log of a device process; returns its end, without colours.
+async fn forward_log(stderr: ChildStderr) -> String {
     let mut tail = Tail::new(MAX_LOG_BYTES);
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
@@ -359,17 +383,14 @@ fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => match Signal::try_from(signal) {
-            Ok(name) => format!("signal {signal}, {name}"),
-            Err(_) => format!("signal {signal}"),
-        },
+        (None, Some(signal)) => Signal::try_from(signal)
+            .map_or(format!("signal {signal}"), |name| format!("signal {signal}, {name}")),
         (None, None) => status.to_string(),
     }
 }
 
-mod ending;
 mod machine;
-mod said;
+mod notes;
 mod shortage;
 
 #[cfg(test)]

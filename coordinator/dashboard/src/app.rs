@@ -1,4 +1,4 @@
-//! Everything that answers are made of.
+//! The state that answers are made from.
 
 use std::{
     collections::BTreeMap,
@@ -10,24 +10,25 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use swfn_report::palette;
 use swfn_shared::{
     grid::Grid,
     snapshot::Snapshot,
+    treatment::Names,
     trial::{Architecture, TrialSpec},
 };
-use swfn_store::{Reader, run_dir::Place};
+use swfn_store::{Reader, run_dir::RunFiles};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
 use super::{
     axes::{self, Axes, Axis},
-    colours,
     commands::Commander,
     metrics,
     summary::LiveSummary,
 };
 
-/// What does not change while the sweep runs.
+/// The facts that do not change while the sweep runs.
 #[derive(Debug, Serialize)]
 pub(crate) struct SweepNames {
     sweep: String,
@@ -35,22 +36,21 @@ pub(crate) struct SweepNames {
     run_dir: String,
     architectures: Vec<Architecture>,
     subset_sizes: Vec<u32>,
-    /// In what trials differ.
+    /// The axes in which trials differ.
     axes: Vec<Axis>,
     /// The names of the regularisers' colours in `/colours.css`.
     colours: BTreeMap<String, String>,
-    /// Whether a coordinator shows this, or its files are all that is known.
+    /// Whether a coordinator answers, and not a reader of its files.
     pub(super) live: bool,
-    /// Whether people can command something.
+    /// Whether people may send commands.
     pub(super) commands: bool,
 }
 
-/// Tells how many requests wait for the engine, and how many can.
-pub struct Queue(Box<dyn Fn() -> (usize, usize) + Send + Sync>);
+/// Counts the requests that wait for the engine, and those that can.
+pub struct Queue(pub(super) Box<dyn Fn() -> (usize, usize) + Send + Sync>);
 
 impl Queue {
-    /// The queue that a channel is. The engine stops when its last sender is gone, and this is
-    /// none.
+    /// Counts those of a channel, without keeping it open: its engine stops with the last sender.
     pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
         let requests = requests.downgrade();
         let waiting = |sender: mpsc::Sender<T>| {
@@ -60,33 +60,33 @@ impl Queue {
     }
 }
 
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Queue")
-    }
+/// The names of the report's colours, by the short names of regularisers in this sweep.
+fn colours(specs: &[TrialSpec]) -> BTreeMap<String, String> {
+    let looks = palette::legend(specs.iter().map(TrialSpec::regulariser));
+    let names = Names::among(looks.iter().map(|look| look.regulariser));
+    looks.into_iter().map(|look| (names.regulariser(look.regulariser), look.variable)).collect()
 }
 
-/// Everything that answers are made of.
-#[derive(Debug)]
+/// The state that answers are made from.
 pub struct App {
     pub(super) names: SweepNames,
     pub(super) axes: Axes,
-    pub(super) place: Place,
+    pub(super) place: RunFiles,
     pub(super) snapshots: watch::Receiver<Snapshot>,
-    /// That of the engine; none where there are only files.
-    queue: Option<Queue>,
+    /// `None` where only files are known.
+    pub(super) queue: Option<Queue>,
     pub(super) reader: Reader,
     pub(super) summary: LiveSummary,
     pub(super) prometheus: Option<PrometheusHandle>,
-    /// Brings commands to the engine, where people may.
+    /// Brings commands to the engine, if people may send them.
     pub(super) commander: Option<Commander>,
 }
 
 impl App {
-    /// Of a sweep; with a queue if an engine runs it in this process.
+    /// Makes the state for a sweep; with a queue if this process runs its engine.
     pub fn new(
         grid: Arc<Grid>,
-        place: &Place,
+        place: &RunFiles,
         specs: &[TrialSpec],
         snapshots: watch::Receiver<Snapshot>,
         queue: Option<Queue>,
@@ -99,15 +99,12 @@ impl App {
         Self {
             names: SweepNames {
                 sweep: grid.name.clone(),
-                dataset: specs
-                    .first()
-                    .map(|spec| spec.dataset.name().to_owned())
-                    .unwrap_or_default(),
+                dataset: specs.first().map_or_else(String::new, |spec| spec.dataset.name().into()),
                 run_dir: place.path().display().to_string(),
                 architectures: axes::architectures(specs),
                 subset_sizes,
                 axes: axes.shown(),
-                colours: colours::names(specs),
+                colours: colours(specs),
                 live: queue.is_some(),
                 commands: false,
             },
@@ -122,35 +119,24 @@ impl App {
         }
     }
 
-    /// The same, with commands of people brought to the engine.
+    /// Brings commands of people to the engine.
     pub fn with_commands(mut self, commander: Commander) -> Self {
         (self.names.commands, self.commander) = (true, Some(commander));
         self
     }
 
-    /// Makes the answer, so that who comes first need not wait for it.
+    /// Makes the answer ahead of the first request for it.
     pub async fn warm(&self) {
         if let Err(error) = self.summary.get(&self.reader).await {
             debug!("the answer cannot be made yet: {error}");
         }
     }
 
-    /// What has been measured since is put where it takes no room.
-    pub(super) fn tidy(&self) {
-        self.prometheus.iter().for_each(PrometheusHandle::run_upkeep);
-    }
-
-    /// Nothing holds the watch while an answer is made.
+    /// A copy, so that no answer locks the watch while it is made.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.snapshots.borrow().clone()
     }
 
-    /// How many requests wait for the engine, and how many can.
-    pub(super) fn waiting(&self) -> (usize, usize) {
-        self.queue.as_ref().map_or((0, 0), |queue| (queue.0)())
-    }
-
-    /// A file of the run directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }

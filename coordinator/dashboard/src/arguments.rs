@@ -7,26 +7,28 @@ use rustls::pki_types::ServerName;
 use swfn_access::listen::discreet;
 use swfn_shared::{address::Address, problem, problem::Problem, quote::quote};
 
-/// Where the dashboard is, and under which names.
+/// The address of the dashboard, and its names.
 #[derive(Debug, Args)]
 pub struct HttpArguments {
-    /// Address of the dashboard, of its JSON and of Prometheus' metrics, or `off` [default: 127.0.0.1:7078, or the next
-    /// free port]
+    /// Serve the dashboard, its JSON and Prometheus' metrics at this address, or `off`
+    /// [default: 127.0.0.1:7078, or the next free port]
     #[arg(long, value_name = "HOST:PORT|off", value_parser = discreet::<Place>())]
     pub(super) http: Option<Place>,
-    /// Another host name under which people reach the dashboard, such as that of a proxy; may be given several times. Requests for
-    /// names that nobody gave it are refused
+    /// Accept requests for this host name, too, such as that of a proxy; may be given several
+    /// times. Requests for unknown names are refused
     #[arg(long = "http-host", value_name = "NAME", value_parser = discreet::<HostName>())]
     pub(super) http_hosts: Vec<HostName>,
-    /// A page that may show the dashboard in a frame, such as https://hub:8000; may be given several times. Without it none may
+    /// Let this page show the dashboard in a frame, such as https://hub:8000; may be given several
+    /// times. By default, none may
     #[arg(long = "http-frame", value_name = "ORIGIN", value_parser = discreet::<Origin>())]
     pub(super) http_frames: Vec<Origin>,
-    /// Ask who looks at the dashboard for the token, also on this machine: that of --token-file, or of `token` in the run directory
+    /// Ask for the token before showing the dashboard, also on this machine: that of --token-file,
+    /// or of `token` in the run directory
     #[arg(long)]
     pub http_token: bool,
 }
 
-/// Where to listen, if at all.
+/// The address to listen at, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Off,
@@ -52,7 +54,7 @@ impl FromStr for HostName {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         match ServerName::try_from(bare) {
             Ok(_) => Ok(Self(bare.to_ascii_lowercase())),
-            // What is before an `@` may be a password.
+            // Text before an `@` may be a password.
             Err(_) => Err(problem!(
                 "{} is neither a host name nor an IP address",
                 quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind));
@@ -62,7 +64,7 @@ impl FromStr for HostName {
     }
 }
 
-/// Where a page is from: scheme and host, with a port where it is not the usual one.
+/// The origin of a page: scheme and host, with a port unless it is the default one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin(pub(super) String);
 

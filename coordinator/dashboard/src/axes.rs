@@ -1,5 +1,4 @@
-//! The axes of a sweep: in what its trials differ, with all values. They come from the settings of
-//! the trials, not from a list.
+//! The axes of a sweep with all their values: the settings in which its trials differ.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,68 +10,62 @@ use swfn_shared::{
     trial::{Architecture, TrialSpec},
 };
 
-/// Whether the page shows a setting as network or regulariser; filters may name it all the same.
+/// Whether the page shows a setting as a part of network or regulariser. Filters may name it, too.
 fn is_behind(name: &str) -> bool {
     let axis = Setting::named("grid", name);
     axis.is_some_and(|axis| matches!(axis.role, Role::Network | Role::Regulariser { .. }))
 }
 
-/// More values than that are no choice for a list: of seeds there may be thousands.
+/// The most values that a list to choose from has: there may be thousands of seeds.
 const LISTED: usize = 200;
 
-/// One axis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Axis {
-    /// What a request calls it.
+    /// The name in requests.
     pub(crate) name: String,
-    /// What people call it.
+    /// The name for people.
     title: String,
-    /// Its values in their order; none of an axis that has too many to choose from.
-    values: Vec<String>,
+    /// The values in their order; empty if there are too many to choose from.
+    pub(crate) values: Vec<String>,
     /// Whether all values are numbers.
     numeric: bool,
 }
 
 impl Axis {
-    pub(crate) fn values(&self) -> &[String] {
-        &self.values
-    }
-
     /// Whether the trials differ in it.
     fn varies(&self) -> bool {
         self.values.len() > 1
     }
 }
 
-/// All axes but the seed, and where each cell lies on them.
+/// All axes but the seed, and the position of each cell on them.
 #[derive(Debug, Default)]
 pub(crate) struct Axes {
-    axes: Vec<Axis>,
+    pub(crate) axes: Vec<Axis>,
     seeds: Vec<u64>,
-    /// In the order of the grid, with the place of the value on each axis; none where a cell has no
-    /// such setting.
+    /// In the order of the grid, with the positions on each axis; `None` without that setting.
     cells: Vec<(CellId, Vec<Option<usize>>)>,
-    places: HashMap<CellId, usize>,
+    positions: HashMap<CellId, usize>,
 }
 
 impl Axes {
     pub(crate) fn of(specs: &[TrialSpec]) -> Self {
-        let (mut firsts, mut places) = (Vec::new(), HashMap::new());
-        let mut seeds = BTreeSet::new();
+        let seeds: BTreeSet<_> = specs.iter().map(|spec| spec.seed).collect();
+        let mut axes = Self { seeds: seeds.into_iter().collect(), ..Self::default() };
+        // The first trial of each cell.
+        let mut firsts = Vec::new();
         for spec in specs {
-            seeds.insert(spec.seed);
-            places.entry(spec.cell()).or_insert_with_key(|cell| {
-                firsts.push((*cell, spec));
+            axes.positions.entry(spec.cell()).or_insert_with_key(|cell| {
+                axes.cells.push((*cell, Vec::new()));
+                firsts.push(spec);
                 firsts.len() - 1
             });
         }
-        let mut axes = Self { places, seeds: seeds.into_iter().collect(), ..Self::default() };
-        axes.cells = firsts.iter().map(|(cell, _)| (*cell, Vec::new())).collect();
-        let names = Names::among(firsts.iter().map(|(_, spec)| spec.regulariser()));
-        let regularisers: BTreeSet<_> = firsts.iter().map(|(_, spec)| spec.regulariser()).collect();
+        let specs = firsts;
+        let regularisers: BTreeSet<_> = specs.iter().map(|spec| spec.regulariser()).collect();
+        let names = Names::among(specs.iter().map(|spec| spec.regulariser()));
         let regularisers =
             regularisers.into_iter().map(|regulariser| names.regulariser(regulariser)).collect();
-        let specs: Vec<_> = firsts.iter().map(|(_, spec)| *spec).collect();
         let each = |value: &dyn Fn(&TrialSpec) -> String| {
             specs.iter().map(|spec| Some(value(spec))).collect()
         };
@@ -87,24 +80,17 @@ impl Axes {
         }
         let settings: Vec<_> = specs.iter().map(|spec| settings(spec)).collect();
         let paths: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
-        let several = |path: &&String| {
-            let values: HashSet<_> =
-                settings.iter().filter_map(|settings| settings.get(*path)).collect();
-            values.len() > 1
-        };
-        let varying: Vec<_> = paths.into_iter().filter(several).collect();
-        for path in varying {
-            axes.add(
-                path,
-                &title(path),
-                settings.iter().map(|settings| settings.get(path).cloned()).collect(),
-                None,
-            );
+        for path in paths {
+            let values: Vec<_> =
+                settings.iter().map(|settings| settings.get(path).cloned()).collect();
+            if values.iter().flatten().collect::<HashSet<_>>().len() > 1 {
+                axes.add(path, &title(path), values, None);
+            }
         }
         axes
     }
 
-    /// `order`: of the values, if it is not theirs as numbers or that of the cells.
+    /// Adds an axis. By default, numbers are sorted, and other values keep the order of the cells.
     fn add(
         &mut self,
         name: &str,
@@ -123,48 +109,32 @@ impl Axes {
             });
         }
         let values = order.unwrap_or(values);
-        let places: HashMap<&str, usize> =
+        let positions: HashMap<&str, usize> =
             values.iter().enumerate().map(|(at, value)| (value.as_str(), at)).collect();
         for ((_, cell), value) in self.cells.iter_mut().zip(&of_cells) {
-            cell.push(value.as_deref().and_then(|value| places.get(value).copied()));
+            cell.push(value.as_deref().and_then(|value| positions.get(value).copied()));
         }
         self.axes.push(Axis { name: name.to_owned(), title: title.to_owned(), values, numeric });
     }
 
-    pub(crate) fn all(&self) -> &[Axis] {
-        &self.axes
-    }
-
-    /// Those in which trials differ, for people: the seed is the last.
+    /// The axes in which trials differ, for people. The seed is the last.
     pub(crate) fn shown(&self) -> Vec<Axis> {
         let varying = self.axes.iter().filter(|axis| axis.varies() && !is_behind(&axis.name));
-        let seeds: Vec<String> =
-            self.seeds.iter().take(LISTED + 1).map(ToString::to_string).collect();
-        let seed = Axis {
-            name: "seed".to_owned(),
-            title: "seed".to_owned(),
-            values: seeds,
-            numeric: true,
-        };
-        let seed = Some(seed).filter(Axis::varies);
-        let bounded = |axis: Axis| {
-            if axis.values.len() > LISTED { Axis { values: Vec::new(), ..axis } } else { axis }
-        };
-        varying.cloned().chain(seed).map(bounded).collect()
+        let values = self.seeds.iter().take(LISTED + 1).map(ToString::to_string).collect();
+        let (name, title) = ("seed".to_owned(), "seed".to_owned());
+        let seed = Some(Axis { name, title, values, numeric: true }).filter(Axis::varies);
+        let mut shown: Vec<_> = varying.cloned().chain(seed).collect();
+        shown.iter_mut().filter(|axis| axis.values.len() > LISTED).for_each(|a| a.values.clear());
+        shown
     }
 
-    /// A cell's values on the axes that are shown, but for the seed, by their names.
+    /// A cell's values by the names of the shown axes, without the seed.
     pub(crate) fn values_of(&self, cell: CellId) -> BTreeMap<&str, &str> {
-        let Some((_, values)) = self.places.get(&cell).and_then(|place| self.cells.get(*place))
-        else {
-            return BTreeMap::new();
-        };
-        let shown = self.axes.iter().zip(values).filter(|(axis, _)| !is_behind(&axis.name));
-        shown
-            .filter_map(|(axis, value)| {
-                Some((axis.name.as_str(), axis.values.get((*value)?)?.as_str()))
-            })
-            .collect()
+        let Some(position) = self.positions.get(&cell) else { return BTreeMap::new() };
+        let values = self.axes.iter().zip(&self.cells[*position].1);
+        let shown = values.filter(|(axis, _)| !is_behind(&axis.name));
+        let named = shown.filter_map(|(axis, value)| Some((&*axis.name, &*axis.values[(*value)?])));
+        named.collect()
     }
 
     /// The cells in the order of the grid.
@@ -173,11 +143,11 @@ impl Axes {
     }
 
     pub(crate) fn has(&self, cell: CellId) -> bool {
-        self.places.contains_key(&cell)
+        self.positions.contains_key(&cell)
     }
 
-    /// The cells that have these values, each an axis and a place on it, with their places on the
-    /// axis of the order.
+    /// The cells with these values (axis and position), and their positions on the axis of the
+    /// order.
     pub(crate) fn choose(
         &self,
         wanted: &[(usize, usize)],
@@ -186,16 +156,16 @@ impl Axes {
         let fits = |values: &[Option<usize>]| {
             wanted.iter().all(|(axis, value)| values[*axis] == Some(*value))
         };
-        let chosen = self.cells.iter().filter(|(_, values)| fits(values));
-        // A cell without such a setting stands behind those that have it.
-        let place = |values: &[Option<usize>]| {
+        // A cell without the setting stands behind those that have it.
+        let position = |values: &[Option<usize>]| {
             order.map_or(0, |axis| values[axis].unwrap_or(usize::MAX >> 1))
         };
-        chosen.map(|(cell, values)| (*cell, place(values))).collect()
+        let chosen = self.cells.iter().filter(|(_, values)| fits(values));
+        chosen.map(|(cell, values)| (*cell, position(values))).collect()
     }
 }
 
-/// The settings of a trial by the path that leads to them, without those that are axes already.
+/// The settings of a trial by their paths, without those that are axes already.
 fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     let mut all = swfn_report::settings(spec);
     all.retain(|place, value| match Setting::by_path(place) {
@@ -210,37 +180,28 @@ fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     all
 }
 
-/// What the axes of a grid vary, for the page of a trial.
+/// The settings that are axes of a grid, for the page of a trial.
 pub(crate) fn named(spec: &TrialSpec) -> Vec<(String, String)> {
     let shown = |axis: &Setting| matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
     let named = Setting::columns().filter(shown);
     named.filter_map(|axis| Some((title(axis.path), axis.value(spec)?.exact()))).collect()
 }
 
-/// `learning rate` for `learning_rate`. The classifier has iterations and batches, too.
+/// The title of a path: `learning rate` for `learning_rate`. Settings of the VAE say so, since the
+/// classifier has iterations and batches, too.
 fn title(place: &str) -> String {
     if place == LAMBDA.path {
         return "λ".to_owned();
     }
     let whose = if place.starts_with("penalty.vae.vae.") { "VAE " } else { "" };
-    let name = place
-        .strip_suffix(".name")
-        .unwrap_or(place)
-        .rsplit('.')
-        .next()
-        .unwrap_or(place)
-        .replace('_', " ");
-    format!("{whose}{name}")
+    let path = place.strip_suffix(".name").unwrap_or(place);
+    let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
+    format!("{whose}{}", name.replace('_', " "))
 }
 
-/// The names of all architectures, for whoever asks for one that this sweep lacks.
 pub(crate) fn architectures(specs: &[TrialSpec]) -> Vec<Architecture> {
     let used: HashSet<&str> = specs.iter().map(|spec| spec.architecture.name()).collect();
-    Architecture::ALL
-        .iter()
-        .copied()
-        .filter(|architecture| used.contains(architecture.name()))
-        .collect()
+    Architecture::ALL.iter().copied().filter(|known| used.contains(known.name())).collect()
 }
 
 #[cfg(test)]
@@ -257,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_varies_is_an_axis_whatever_it_is() {
+    fn varying_settings_are_axes() {
         let axes = axes(
             "[grid]\nseed = { count = 2 }\nsubset_size = [1000, 300]\narchitecture = [\"net\", \"net+dropout\"]\n\
              lambda = [0, 0.1]\nlearning_rate = [0.1, 1e-4, 0.02]\npenalty_samples = [10, 20]\n",
@@ -273,8 +234,8 @@ mod tests {
         ];
         assert_eq!(shown, expected.map(|(title, values)| (title.to_owned(), values.to_owned())));
         let place = |name: &str, value: &str| {
-            let axis = axes.all().iter().position(|axis| axis.name == name).unwrap();
-            (axis, axes.all()[axis].values.iter().position(|of| of == value).unwrap())
+            let axis = axes.axes.iter().position(|axis| axis.name == name).unwrap();
+            (axis, axes.axes[axis].values.iter().position(|of| of == value).unwrap())
         };
         let count = |wanted: &[(usize, usize)]| axes.choose(wanted, None).len();
         assert_eq!((axes.cells().count(), count(&[])), (2 * 3 * (2 + 2 * 2), 36));
@@ -295,7 +256,7 @@ mod tests {
 
     /// A row of the table of axes is enough: nothing here knows its name.
     #[test]
-    fn every_axis_of_a_grid_is_a_column_and_a_filter() {
+    fn grid_axes_are_columns_and_filters() {
         for setting in Setting::in_grid() {
             let (grid, values) = varied(*setting);
             let specs: Vec<_> =
@@ -307,9 +268,9 @@ mod tests {
                 continue;
             }
             let name = if setting.role == Role::Setting { setting.path } else { setting.name };
-            let filter = axes.all().iter().position(|axis| axis.name == name);
+            let filter = axes.axes.iter().position(|axis| axis.name == name);
             let filter = filter.unwrap_or_else(|| panic!("{name} is no filter"));
-            assert_eq!(axes.all()[filter].values, values.map(Value::exact));
+            assert_eq!(axes.axes[filter].values, values.map(Value::exact));
             assert_eq!([0, 1].map(|value| axes.choose(&[(filter, value)], None).len()), [1, 1]);
             if matches!(setting.role, Role::Regulariser { .. } | Role::Setting) {
                 assert!(facts.contains(&(title(setting.path), values[0].exact())), "{facts:?}");
@@ -318,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_seeds_none_is_listed() {
+    fn many_seeds_are_not_listed() {
         let of = |seeds: usize| {
             let axes = axes(&format!(
                 "[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\narchitecture = \"net\"\nlambda = 0\n"

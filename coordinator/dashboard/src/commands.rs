@@ -1,25 +1,22 @@
-//! What people command from the page: brought to the engine of this process, if there is one, and if people may.
+//! Commands of people from the page: brought to the engine of this process, if people may.
 
-use std::{fmt, pin::Pin};
+use std::pin::Pin;
 
 use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
 use swfn_shared::person::{CommandOutcome, PersonCommand, Refusal};
 
 use super::problem::Problem;
 
-/// Where commands are sent to.
 pub(crate) const PATH: &str = "/api/v1/commands";
 
-/// Bytes of a command.
 pub(crate) const MAX_BYTES: usize = 64 << 10;
 
 type Done = Pin<Box<dyn Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send>>;
 
-/// Brings a command to the engine, and back what has come of it; nothing if the engine is gone.
+/// Brings a command to the engine, and its result back; `None` if the engine is gone.
 pub struct Commander(Box<dyn Fn(PersonCommand) -> Done + Send + Sync>);
 
 impl Commander {
-    /// Commands go this way.
     pub fn new<F>(way: impl Fn(PersonCommand) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send + 'static,
@@ -28,20 +25,16 @@ impl Commander {
     }
 }
 
-impl fmt::Debug for Commander {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Commander")
-    }
-}
-
-/// What has come of a command that the guard has let pass.
+/// Carries out a command that the guard has let pass.
 pub(crate) async fn bring(
     commander: Option<&Commander>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<CommandOutcome, Problem> {
     let Some(Commander(bring)) = commander else {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "nothing can be commanded here").hint(
-            "a coordinator that runs takes commands where it asks for a token (--http-token), or where nobody else uses its machine",
+        let problem = Problem::new(StatusCode::FORBIDDEN, "nothing can be commanded here");
+        return Err(problem.hint(
+            "a running coordinator takes commands where it asks for a token (--http-token), or \
+             where nobody else uses its machine",
         ));
     };
     let body = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;

@@ -1,5 +1,4 @@
-//! Answers that have not changed are not sent again: who shows the one he has gets a status in
-//! place of it.
+//! Answers that have not changed are not sent again: the tag of the present one gets a status.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -11,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-/// Gives JSON a tag, and leaves it out if the request has it.
+/// Gives JSON a tag, and drops the body if the request has the same tag.
 pub(super) async fn spare(request: Request, next: Next) -> Response {
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
     let response = next.run(request).await;
@@ -21,14 +20,14 @@ pub(super) async fn spare(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut head, body) = response.into_parts();
-    // All of it is there already: nothing but files comes in pieces.
+    // It is in memory already: only files come in pieces.
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
-    let tag =
-        HeaderValue::from_str(&format!("\"{:016x}\"", hasher.finish())).expect("digits are ASCII");
+    let tag = HeaderValue::from_str(&format!("\"{:016x}\"", hasher.finish()));
+    let tag = tag.expect("digits are ASCII");
     head.headers.insert(header::ETAG, tag.clone());
     if known == Some(tag) {
         head.status = StatusCode::NOT_MODIFIED;

@@ -6,7 +6,7 @@ use tower::ServiceExt as _;
 use super::tests::{HOSTILE, House, json, request};
 
 #[tokio::test]
-async fn files_are_shown_by_fixed_names_and_nothing_in_them_runs() {
+async fn files_have_fixed_names_and_never_run() {
     let house = House::new();
     let (router, dir, id) = (house.router(None), house.dir.path(), house.specs[0].id().to_string());
     let artifacts = dir.join("artifacts").join(&id);

@@ -1,6 +1,5 @@
-//! Files of the run directory that people open from the page: the report, logs of attempts, what
-//! trials left behind. Their names are fixed, and nothing in them is run: a browser shows them as
-//! what they are said to be, or saves them.
+//! Files of the run directory that people open from the page: the report, logs, and files of
+//! trials. Their names are fixed, and browsers run nothing in them.
 
 use std::{
     fs::File,
@@ -12,7 +11,7 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, StatusCode, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use nix::fcntl::OFlag;
 use swfn_shared::{artifacts, ids::TrialId};
@@ -22,13 +21,13 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::problem::Problem;
 
-/// The report has its style sheet inside, and pictures; scripts, forms and frames it has not, and a
-/// hostile one gets none. It may not ask this coordinator for anything either: to the browser it is
-/// from nowhere.
-pub(super) const REPORT_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'";
+/// The report may have an inner style sheet and pictures, but no scripts, forms or frames, even if
+/// it is hostile. In the sandbox, it cannot send requests to this coordinator either.
+pub(super) const REPORT_POLICY: &str = "sandbox; default-src 'none'; \
+    style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
 
-/// Bytes that are read at a time.
+/// Bytes of one reading.
 const CHUNK: usize = 64 << 10;
 
 /// A file that a trial may leave: its name, its type, and whether a browser shows it.
@@ -38,7 +37,7 @@ const ARTIFACTS: [(&str, &str, bool); 3] = [
     (artifacts::WEIGHTS, "application/octet-stream", false),
 ];
 
-/// The names of the files that a trial has left, in the order in which people look at them.
+/// The names of the files that a trial has left, the most interesting first.
 pub(super) fn left_by(run_dir: &Path, trial: TrialId) -> Vec<&'static str> {
     let folder = run_dir.join("artifacts").join(trial.to_string());
     ARTIFACTS.iter().map(|(name, ..)| *name).filter(|name| is_plain(&folder.join(name))).collect()
@@ -46,27 +45,24 @@ pub(super) fn left_by(run_dir: &Path, trial: TrialId) -> Vec<&'static str> {
 
 /// The attempts of a trial whose logs there are, the newest first.
 pub(super) fn logs_of(run_dir: &Path, trial: TrialId, attempts: u32) -> Vec<u32> {
-    /// Attempts that are looked for.
+    /// The most attempts that are shown.
     const MOST: u32 = 20;
     let newest = attempts.saturating_sub(MOST) + 1..=attempts;
     newest.rev().filter(|attempt| is_plain(&log_of(run_dir, trial, *attempt))).collect()
 }
 
-/// Where the log of an attempt is.
 pub(super) fn log_of(run_dir: &Path, trial: TrialId, attempt: u32) -> PathBuf {
     log_file(&run_dir.join("logs"), &trial.to_string(), attempt)
 }
 
-/// A file that a trial has left.
 pub(super) async fn artifact(
     run_dir: &Path,
     trial: TrialId,
     name: &str,
 ) -> Result<Response, Problem> {
     let Some((name, kind, shown)) = ARTIFACTS.iter().find(|(known, ..)| *known == name) else {
-        let names: Vec<_> = ARTIFACTS.iter().map(|(name, ..)| *name).collect();
-        return Err(missing("no file of a trial has that name")
-            .hint(format!("names are: {}", names.join(", "))));
+        let hint = format!("names are: {}", ARTIFACTS.map(|(name, ..)| name).join(", "));
+        return Err(missing("no file of a trial has that name").hint(hint));
     };
     let path = run_dir.join("artifacts").join(trial.to_string()).join(name);
     let mut response = file(&path, kind).await?;
@@ -82,7 +78,7 @@ fn missing(what: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, what)
 }
 
-/// A file as it is, piece by piece: whoever reads slowly holds up nobody, and takes no room.
+/// A file, piece by piece: a slow reader takes neither memory nor a thread.
 pub(super) async fn file(path: &Path, kind: &'static str) -> Result<Response, Problem> {
     let path = path.to_owned();
     let opened = spawn_blocking(move || open(&path)).await.map_err(io::Error::other).flatten();
@@ -91,7 +87,7 @@ pub(super) async fn file(path: &Path, kind: &'static str) -> Result<Response, Pr
     tokio::spawn(async move {
         let mut rest = length;
         while rest > 0 {
-            // A thread is taken while a piece is read, and not while somebody reads it.
+            // The thread is free again while the piece is sent.
             let piece = spawn_blocking(move || (read(&mut file, rest), file)).await;
             let Ok((piece, same)) = piece else { return };
             file = same;
@@ -101,10 +97,11 @@ pub(super) async fn file(path: &Path, kind: &'static str) -> Result<Response, Pr
             }
         }
     });
-    let mut response = Response::new(Body::from_stream(ReceiverStream::new(pieces)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-    Ok(response)
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CONTENT_LENGTH, length.into()),
+    ];
+    Ok((headers, Body::from_stream(ReceiverStream::new(pieces))).into_response())
 }
 
 fn read(file: &mut File, rest: u64) -> io::Result<Bytes> {
@@ -119,17 +116,13 @@ fn is_plain(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
-/// A plain file, which a link is not: nothing outside of the run directory is shown.
+/// Opens a plain file. A link is refused, since it may lead out of the run directory.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut options = File::options();
-    let file = options
-        .read(true)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(path)?;
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_file() {
-        Ok((file, metadata.len()))
-    } else {
-        Err(io::ErrorKind::NotFound.into())
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::NotFound.into());
     }
+    Ok((file, metadata.len()))
 }

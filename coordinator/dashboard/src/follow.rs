@@ -1,4 +1,4 @@
-//! A run that is seen through its files alone: it is over, or another process runs it.
+//! A run whose files are all that is known: it is over, or another process runs it.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,66 +16,54 @@ use tokio::{
 };
 use tracing::warn;
 
-/// How often the file is looked at, which costs next to nothing while nothing has changed.
+/// Time between two looks at the file. A look costs next to nothing unless the file has changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the progress of the trials is reckoned from.
-struct Followed {
+/// The work of a sweep, from which its progress follows.
+struct SweepWork {
     /// The arithmetic and the steps of each trial.
     trials: HashMap<TrialId, (f64, f64)>,
     total: f64,
 }
 
-/// Shows the state of a run whenever its file has changed, until nobody looks any more.
+/// Publishes the state of a run whenever its file has changed, until there are no readers.
 pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::Sender<Snapshot>) {
     let ids: Vec<_> = specs.iter().map(|spec| (spec.id(), spec)).collect();
     let work = work::flop_by_trial(ids.iter().copied());
     let trials: HashMap<_, _> =
         ids.iter().map(|(id, spec)| (*id, (work[id], spec.steps() as f64))).collect();
-    let followed = Followed { total: work.values().sum(), trials };
-    let mut known = String::new();
+    let sweep = SweepWork { total: work.values().sum(), trials };
+    let mut known = None;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = false;
+    let mut warned = false;
     while !snapshots.is_closed() {
         looks.tick().await;
-        match look(&reader, known.clone()).await {
+        let last = known.clone();
+        let read = reader.read(move |transaction| {
+            live::changed(transaction, last.as_deref(), |file| {
+                Ok((live::states(file)?, live::running(file)?))
+            })
+        });
+        match read.await {
             Ok((fingerprint, Some((states, running)))) => {
-                known = fingerprint;
-                snapshots.send_replace(followed.snapshot(&states, running));
+                known = Some(fingerprint);
+                snapshots.send_replace(sweep.snapshot(&states, running));
             }
-            // That it is looked at is what makes it ready.
+            // The look itself makes the page ready.
             Ok((_, None)) => snapshots.send_modify(|_| {}),
             Err(ReadError::Closed) => return,
-            Err(error) if !told => {
+            Err(error) if !warned => {
                 warn!("{error}");
-                told = true;
+                warned = true;
             }
             Err(_) => {}
         }
     }
 }
 
-type States = Vec<(TrialId, TrialState)>;
-
-/// What the file comes to, and what is in it unless it comes to what is known.
-async fn look(
-    reader: &Reader,
-    known: String,
-) -> Result<(String, Option<(States, Vec<Running>)>), ReadError> {
-    let read = reader.read(move |transaction| {
-        let fingerprint = live::fingerprint(transaction)?;
-        let new = fingerprint != known;
-        let content = || {
-            live::states(transaction).and_then(|states| Ok((states, live::running(transaction)?)))
-        };
-        Ok((fingerprint, new.then(content).transpose()?))
-    });
-    read.await
-}
-
-impl Followed {
-    fn snapshot(&self, states: &States, running: Vec<Running>) -> Snapshot {
+impl SweepWork {
+    fn snapshot(&self, states: &[(TrialId, TrialState)], running: Vec<Running>) -> Snapshot {
         let mut counts = Counts::default();
         let mut done = 0.0;
         for (id, state) in states {
@@ -87,12 +75,8 @@ impl Followed {
             let Some((work, steps)) = self.trials.get(trial) else { continue };
             done += work * (*step as f64 / steps.max(1.0)).min(1.0);
         }
-        Snapshot {
-            counts,
-            share_done: done / self.total,
-            running: running.into(),
-            ..Snapshot::default()
-        }
+        let (share_done, running) = (done / self.total, running.into());
+        Snapshot { counts, share_done, running, ..Snapshot::default() }
     }
 }
 
@@ -105,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_another_process_writes_is_seen() {
+    async fn writes_of_another_process_are_seen() {
         let specs: Arc<[TrialSpec]> = samples::specs(2).into();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");

@@ -1,5 +1,5 @@
-//! Requests for the dashboard, as a line with method and address and lines of headers: what the guard lets pass, and what becomes of
-//! paths and parameters.
+//! Requests for the dashboard, as a line with method and address and lines of headers. The targets
+//! check the guard, paths and parameters.
 
 use std::{fmt::Write as _, net::IpAddr, str, sync::LazyLock};
 
@@ -18,8 +18,7 @@ use crate::{
     guard::{Guard, is_open},
     problem::Problem,
     query::{
-        Cells, Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, Workers,
-        attempt, trial_id,
+        Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Trials, attempt, page, trial_id,
     },
 };
 
@@ -28,7 +27,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// The address that connections come to.
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5));
 
-/// The other names that the guard knows.
+/// The other names of the guard.
 const HOSTS: [&str; 2] = ["head.example", "2001:db8::7"];
 
 /// A guard without a token, and one with it.
@@ -37,7 +36,7 @@ static GUARDS: LazyLock<[Guard; 2]> = LazyLock::new(|| {
     [None, Some(token)].map(|token| Guard::new(HOSTS.map(str::to_owned).to_vec(), token))
 });
 
-/// Those of a small sweep.
+/// The axes of a small sweep.
 static AXES: LazyLock<Axes> = LazyLock::new(|| {
     let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\n\
                 subset_size = [100, 300]\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]\n";
@@ -45,7 +44,7 @@ static AXES: LazyLock<Axes> = LazyLock::new(|| {
     Axes::of(&grid.trials().collect::<Vec<_>>())
 });
 
-/// The name of a target, which is that of its corpus, and what it does.
+/// The name of a target and of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -75,7 +74,7 @@ fn request(data: &[u8]) {
             refused(&problem);
         }
         (Err(problem), Err(_)) => refused(&problem),
-        // Of a command with the token, nobody has to say where it comes from.
+        // A command with the token needs no origin.
         (Err(problem), Ok(())) => {
             assert!(
                 head.uri.path() == commands::PATH && shows_the_token(&head),
@@ -108,7 +107,7 @@ fn split(line: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     Some((&line[..place], &line[place + 1..]))
 }
 
-/// The simplest way to tell which hosts are ours.
+/// The simplest check of our hosts.
 fn is_ours(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let without_port = match host.rsplit_once(':') {
@@ -129,7 +128,8 @@ fn is_ours(host: &str) -> bool {
         || address.is_ok_and(|address| address == LOCAL || address.is_loopback())
 }
 
-/// Whether the token stands, as it is or percent-encoded, where it does not belong: who is told what he has just said learns nothing.
+/// Whether the token, plain or percent-encoded, stands where it does not belong. An answer that
+/// repeats it reveals nothing then.
 fn says_the_token(head: &Parts) -> bool {
     let others = head.headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
     let has = |bytes: &[u8]| {
@@ -147,7 +147,7 @@ fn shows_the_token(head: &Parts) -> bool {
     has(last) || BASE64.decode(last).is_ok_and(|pair| has(&pair))
 }
 
-/// What is asked for says the same when it is written out and read again, and is bounded.
+/// Parameters are the same when they are written out and parsed again, and are bounded.
 fn addressed(uri: &Uri) {
     let query = uri.query();
     let trials = |query: Option<&str>| Trials::parse(query, &AXES);
@@ -160,17 +160,15 @@ fn addressed(uri: &Uri) {
                     write!(text, "&{name}={value}").expect("writing to a string")
                 });
             };
-            let axes = AXES.all();
+            let axes = &AXES.axes;
             add("state", state.map(|state| state.to_string()));
             add("seed", seed.map(|seed| seed.to_string()));
             for (axis, value) in values {
-                add(&axes[*axis].name, Some(axes[*axis].values()[*value].clone()));
+                add(&axes[*axis].name, Some(axes[*axis].values[*value].clone()));
             }
             let name = match sort {
-                Sort::By(order) => {
-                    SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0
-                }
-                Sort::Axis(axis) => &axes[*axis].name,
+                (_, Some(axis)) => &axes[*axis].name,
+                (order, None) => SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0,
             };
             add("sort", Some(format!("{}{name}", if *descending { "-" } else { "" })));
             text
@@ -194,8 +192,7 @@ fn addressed(uri: &Uri) {
         },
         Points::parse,
     );
-    same(Workers::parse(query), |Workers(page)| in_bounds(*page, MAX_ITEMS), Workers::parse);
-    same(Cells::parse(query), |Cells(page)| in_bounds(*page, MAX_ITEMS), Cells::parse);
+    same(page(query), |page| in_bounds(*page, MAX_ITEMS), page);
     for part in uri.path().split('/') {
         match trial_id(part) {
             Ok(id) => assert_eq!(id.to_string(), part),

@@ -1,10 +1,11 @@
-//! Who may ask: what every request has to pass before anything is looked up.
+//! The check that every request has to pass before anything is looked up.
 //!
-//! A page of somebody else's that a browser shows may send requests here, or may give its own name this address (DNS rebinding). So the
-//! host that a request names must be one of ours, and what browsers say about where it comes from must be this page or nothing.
+//! Another site's page in a browser may send requests here, or give its own name this address (DNS
+//! rebinding). So the host that a request names must be one of ours, and if the browser says where
+//! the request comes from, it must be this page.
 //!
-//! One path takes commands, and a command must not be forged: it is JSON, which no form of another page can send, and it comes with the
-//! token, or the browser says that it comes from this page.
+//! One path takes commands, which must not be forged. A command is JSON, which no form of another
+//! page can send. It comes with the token, or the browser says that it comes from this page.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -28,35 +29,35 @@ use tracing::warn;
 
 use super::{commands, problem::Problem};
 
-/// Bytes of path and query.
+/// The most bytes of path and query.
 const MAX_URI: usize = 2_048;
 
-/// Open to strangers: probes know no token, and learn nothing but that there is a coordinator.
+/// Paths without a token, for probes. They reveal only that there is a coordinator.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// The check.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// Names and addresses of this coordinator, in lower case, beside those of loopback and the address that a connection came to.
+    /// Names and addresses of this coordinator, in lower case. Those of loopback and the address
+    /// that a connection came to count as well.
     hosts: Vec<String>,
-    /// Its certificate has names, too.
-    tls: Option<Arc<Tls>>,
+    /// The names of this certificate count, too, whether the dashboard shows it or not.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Pages that may show the dashboard in a frame.
-    frames: Vec<String>,
+    pub(crate) frames: Vec<String>,
     token: Option<Token>,
     refused: AtomicU64,
 }
 
-/// Whether no token is asked for.
+/// Whether a path needs no token.
 pub(crate) fn is_open(path: &str) -> bool {
     OPEN.contains(&path)
 }
 
-/// Whether somebody tried a token that is none.
+/// Whether a request was refused for its token.
 pub(crate) fn is_guess(problem: &Problem, head: &Parts) -> bool {
     problem.status == StatusCode::UNAUTHORIZED && head.headers.contains_key(header::AUTHORIZATION)
 }
@@ -66,30 +67,14 @@ impl Guard {
         Self { hosts, tls: None, frames: Vec::new(), token, refused: AtomicU64::new(0) }
     }
 
-    /// Takes the names of the certificate for ours, whether the dashboard shows it or not.
-    pub(crate) fn with_certificate(self, tls: Option<Arc<Tls>>) -> Self {
-        Self { tls, ..self }
-    }
-
-    /// Lets these pages show the dashboard in a frame.
-    pub(crate) fn with_frames(self, frames: Vec<String>) -> Self {
-        Self { frames, ..self }
-    }
-
-    /// The pages that may show the dashboard in a frame.
-    pub(crate) fn frames(&self) -> &[String] {
-        &self.frames
-    }
-
-    /// Refuses what may not be answered. `local`: the address that the connection came to.
+    /// Refuses requests that may not be answered. `local`: the address that the connection came to.
     pub(crate) fn check(&self, head: &Parts, local: Option<IpAddr>) -> Result<(), Problem> {
         let commands = head.uri.path() == commands::PATH;
         let (allowed, reads) = if commands { ("POST", false) } else { ("GET, HEAD", true) };
         if !allowed.split(", ").any(|method| head.method == method) {
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this is not done here");
-            return Err(problem
-                .hint(format!("methods are: {allowed}"))
-                .header(header::ALLOW, allowed));
+            let hint = format!("methods are: {allowed}");
+            return Err(problem.hint(hint).header(header::ALLOW, allowed));
         }
         let uri = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
         if uri > MAX_URI {
@@ -97,10 +82,8 @@ impl Guard {
                 format!("the path and its parameters have {uri} bytes, more than {MAX_URI}");
             return Err(Problem::new(StatusCode::URI_TOO_LONG, message));
         }
-        let length = head
-            .headers
-            .get(header::CONTENT_LENGTH)
-            .is_some_and(|length| length.as_bytes() != b"0");
+        let length = head.headers.get(header::CONTENT_LENGTH);
+        let length = length.is_some_and(|length| length.as_bytes() != b"0");
         if reads && (length || head.headers.contains_key(header::TRANSFER_ENCODING)) {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "a request for reading has no body"));
         }
@@ -115,17 +98,13 @@ impl Guard {
         if is_open(head.uri.path()) { Ok(()) } else { self.token(head) }
     }
 
-    /// Says that somebody was refused, but not every time: whoever floods the port shall not flood the log.
-    pub(crate) fn note(&self, address: Option<SocketAddr>, problem: &Problem) {
+    /// Logs a refusal, but ever more rarely: a flood of requests must not flood the log.
+    pub(crate) fn log(&self, address: Option<SocketAddr>, problem: &Problem) {
         let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             let address = address.map(|address| address.to_string()).unwrap_or_default();
-            warn!(
-                address,
-                refused = count,
-                "request for the dashboard refused: {}",
-                problem.message()
-            );
+            let message = problem.message();
+            warn!(address, refused = count, "request for the dashboard refused: {message}");
         }
     }
 
@@ -137,9 +116,9 @@ impl Guard {
         };
         let text = str::from_utf8(value.as_bytes()).unwrap_or_default();
         let authority: Authority = text.parse().map_err(|_| foreign(text))?;
-        // A request in the form for proxies names it twice.
+        // A request for a proxy names the host twice.
         let differs = head.uri.authority().is_some_and(|other| *other != authority);
-        // What is read as an authority may have a user, a port that is no number, and more behind the bracket.
+        // The parser accepts a user, a port that is no number, and text behind the bracket.
         let port = authority.port().map_or(0, |port| 1 + port.as_str().len());
         if differs || authority.host().len() + port != text.len() || text.contains('@') {
             return Err(foreign(text));
@@ -159,30 +138,26 @@ impl Guard {
 
     fn token(&self, head: &Parts) -> Result<(), Problem> {
         let Some(token) = &self.token else { return Ok(()) };
-        let problem = match presented(head) {
+        let message = match presented(head) {
             Some(presented) if token.is(&presented) => return Ok(()),
-            Some(_) => {
-                Problem::new(StatusCode::UNAUTHORIZED, "the token is not this coordinator's")
-            }
-            None => Problem::new(StatusCode::UNAUTHORIZED, "a token is needed here"),
+            Some(_) => "the token is not this coordinator's",
+            None => "a token is needed here",
         };
-        let hint = "in a browser it is the password, and the name does not matter; otherwise say `Authorization: Bearer TOKEN`";
-        Err(problem
-            .hint(hint)
-            .header(header::WWW_AUTHENTICATE, "Basic realm=\"swfn\", charset=\"UTF-8\""))
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, message);
+        let hint = "in a browser it is the password, and the name does not matter; otherwise say \
+                    `Authorization: Bearer TOKEN`";
+        let basic = "Basic realm=\"swfn\", charset=\"UTF-8\"";
+        Err(problem.hint(hint).header(header::WWW_AUTHENTICATE, basic))
     }
 }
 
 fn foreign(host: &str) -> Problem {
-    let host = printable(host, 60);
-    Problem::new(
-        StatusCode::MISDIRECTED_REQUEST,
-        format!("host `{host}` is not a name of this coordinator"),
-    )
-    .hint("say --http-host with the name under which people reach it")
+    let message = format!("host `{}` is not a name of this coordinator", printable(host, 60));
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, message)
+        .hint("say --http-host with the name under which people reach it")
 }
 
-/// Refuses what a browser sends on behalf of another page. Links from elsewhere may lead to the dashboard itself.
+/// Refuses requests that a browser sends for another page, except links to the dashboard itself.
 fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
     let text = |name: HeaderName| {
         head.headers.get(name).map(|value| str::from_utf8(value.as_bytes()).unwrap_or("?"))
@@ -201,7 +176,7 @@ fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
     match text(SITE) {
         None | Some("same-origin" | "none") => Ok(()),
         Some(_) => {
-            // Which page it is that has the frame is the browser's to check, by the policy in the answer.
+            // The browser checks which page has the frame, by the policy in the answer.
             let shown = match text(DESTINATION) {
                 Some("document") => true,
                 Some("iframe" | "frame") => in_frames,
@@ -213,13 +188,10 @@ fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
     }
 }
 
-/// Refuses what a form can send.
+/// Refuses everything that a form can send.
 fn is_json(head: &Parts) -> Result<(), Problem> {
-    let kind = head
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -228,18 +200,20 @@ fn is_json(head: &Parts) -> Result<(), Problem> {
         .hint("say `Content-Type: application/json`"))
 }
 
-/// Where no token is asked for, the browser has to say that this page sends a command. [`origin`] has let nothing else pass but silence.
+/// Without a token, a command needs an origin. [`origin`] has refused all foreign ones.
 fn from_here(head: &Parts) -> Result<(), Problem> {
     let same_site = head.headers.get(SITE).is_some_and(|site| site == "same-origin");
     if same_site || head.headers.contains_key(header::ORIGIN) {
         return Ok(());
     }
     let problem = Problem::new(StatusCode::FORBIDDEN, "nobody says where this command comes from");
-    Err(problem
-        .hint("say `Origin: http://HOST:PORT` with the address of this page, or ask for a token with --http-token"))
+    Err(problem.hint(
+        "say `Origin: http://HOST:PORT` with the address of this page, or ask for a token with \
+         --http-token",
+    ))
 }
 
-/// The token that comes with a request.
+/// The token of a request.
 fn presented(head: &Parts) -> Option<Vec<u8>> {
     let value = head.headers.get(header::AUTHORIZATION)?.as_bytes();
     let space = value.iter().position(|byte| *byte == b' ')?;
@@ -363,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_come_from_this_page_or_with_the_token() {
+    fn commands_need_this_page_or_the_token() {
         let token = Token::random();
         let bearer = format!("Bearer {}", token.reveal());
         let (open, closed) = (guard(), Guard::new(Vec::new(), Some(token)));
@@ -418,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_reading() {
+    fn all_other_methods_are_refused() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "BREW"] {
             let mut head = head("/", &[("host", "localhost")]);
             head.method = method.parse().unwrap();
@@ -433,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_comes_as_bearer_or_as_a_password() {
+    fn the_token_is_a_bearer_or_a_password() {
         let token = Token::random();
         let guard = Guard::new(Vec::new(), Some(token.clone()));
         let of = |uri: &str, authorization: &str| {

@@ -1,5 +1,6 @@
-//! What people and their tools look at while the sweep runs: the dashboard, the same as JSON, and Prometheus' metrics. It
-//! reads through the store's reader and the engine's snapshots; what people command it passes on.
+//! The dashboard, its JSON, and Prometheus' metrics, for people and tools while the sweep runs.
+//!
+//! They come from the store's reader and the engine's snapshots. Commands of people are passed on.
 #![allow(
     missing_docs,
     reason = "a part of the coordinator: nobody else sees the fields that are public here"
@@ -8,7 +9,6 @@
 mod app;
 mod arguments;
 mod axes;
-mod colours;
 mod commands;
 mod etag;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What is counted, for Prometheus: the names of all counters, gauges and histograms, and the recorder that keeps them. Nothing here
-//! listens or waits; without a recorder, as in most tests, counting does nothing.
+//! Metrics for Prometheus: all counters, gauges and histograms, and their recorder. Nothing here
+//! listens or waits. Without a recorder, as in most tests, counting does nothing.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,32 +17,47 @@ use swfn_shared::{
 };
 use swfn_store::WorkerRow;
 
-const TRIALS: &str = "swfn_trials";
-const WORKERS: &str = "swfn_workers";
-const SHARE_DONE: &str = "swfn_share_done";
-const LEASES: &str = "swfn_leases_total";
-const LEASES_ENDED: &str = "swfn_leases_ended_total";
-const POINTS: &str = "swfn_points_total";
-const RESULTS: &str = "swfn_results_total";
-const WORKER_POINTS: &str = "swfn_worker_points_total";
-const WORKER_RESULTS: &str = "swfn_worker_results_total";
-const WORKER_ITERATIONS: &str = "swfn_worker_iterations_total";
-const TRIAL_SECONDS: &str = "swfn_trial_duration_seconds";
-const COMMIT_SECONDS: &str = "swfn_commit_duration_seconds";
-const REQUESTS_WAITING: &str = "swfn_requests_waiting";
-const REQUESTS_ROOM: &str = "swfn_requests_room";
-const BUILD: &str = "swfn_build_info";
+/// A metric: its name, and its description.
+type Metric = (&'static str, &'static str);
+
+const TRIALS: Metric = ("swfn_trials", "trials of the grid, by state");
+const WORKERS: Metric = ("swfn_workers", "connected workers");
+const SHARE_DONE: Metric =
+    ("swfn_share_done", "share of the arithmetic of the sweep that is done, 0 to 1");
+const LEASES: Metric = ("swfn_leases_total", "leases granted");
+const LEASES_ENDED: Metric =
+    ("swfn_leases_ended_total", "leases that ended; lost ones are those whose process ended");
+const POINTS: Metric = ("swfn_points_total", "curve points that arrived");
+const RESULTS: Metric = ("swfn_results_total", "results that arrived");
+const WORKER_POINTS: Metric = ("swfn_worker_points_total", "curve points that arrived, by worker");
+const WORKER_RESULTS: Metric = ("swfn_worker_results_total", "results that arrived, by worker");
+const WORKER_ITERATIONS: Metric =
+    ("swfn_worker_iterations_total", "iterations of trials with a result, by worker, with VAEs");
+const TRIAL_SECONDS: Metric =
+    ("swfn_trial_duration_seconds", "seconds of training of trials with a result");
+const COMMIT_SECONDS: Metric =
+    ("swfn_commit_duration_seconds", "seconds until a commit was on the disk");
+const REQUESTS_WAITING: Metric =
+    ("swfn_requests_waiting", "requests of workers that wait for the coordinator's core");
+const REQUESTS_ROOM: Metric =
+    ("swfn_requests_room", "requests that can wait before workers are held up");
+const BUILD: Metric = ("swfn_build_info", "1, with the version of this program");
+
+const GAUGES: [Metric; 6] = [TRIALS, WORKERS, SHARE_DONE, REQUESTS_WAITING, REQUESTS_ROOM, BUILD];
+const COUNTERS: [Metric; 7] =
+    [LEASES, LEASES_ENDED, POINTS, RESULTS, WORKER_POINTS, WORKER_RESULTS, WORKER_ITERATIONS];
+const HISTOGRAMS: [Metric; 2] = [TRIAL_SECONDS, COMMIT_SECONDS];
 
 /// How leases end.
 const ENDS: [&str; 5] = ["succeeded", "failed", "expired", "lost", "released"];
 
-/// Workers that have series of their own; all beyond them share one, so that their number is bounded whatever workers call themselves.
+/// The most workers with their own series. All others share one, whatever their names are.
 const WORKER_SERIES: usize = 256;
 
-/// The series of the workers that have none of their own.
+/// The name of the series that the other workers share.
 const OTHERS: &str = "others";
 
-/// Bytes of a host's or a device's name in a label.
+/// The most bytes of a host's or a device's name in a label.
 const LABEL: usize = 64;
 
 const TRIAL_BUCKETS: [f64; 14] =
@@ -50,72 +65,49 @@ const TRIAL_BUCKETS: [f64; 14] =
 const COMMIT_BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// Starts to keep what is counted, once for the whole process. `None`: somebody else keeps it already.
+/// Installs the recorder, once for the process. `None` if there is another one already.
 pub fn install() -> Option<PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
-            let buckets = |builder: PrometheusBuilder, name: &str, values: &[f64]| {
-                builder
-                    .set_buckets_for_metric(Matcher::Full(name.to_owned()), values)
-                    .expect("there are buckets")
-            };
-            let builder = buckets(PrometheusBuilder::new(), TRIAL_SECONDS, &TRIAL_BUCKETS);
-            let handle =
-                buckets(builder, COMMIT_SECONDS, &COMMIT_BUCKETS).install_recorder().ok()?;
+            let of = |(name, _): Metric| Matcher::Full(name.to_owned());
+            let handle = PrometheusBuilder::new()
+                .set_buckets_for_metric(of(TRIAL_SECONDS), &TRIAL_BUCKETS)
+                .and_then(|some| some.set_buckets_for_metric(of(COMMIT_SECONDS), &COMMIT_BUCKETS))
+                .and_then(PrometheusBuilder::install_recorder)
+                .ok()?;
             describe();
-            // Who watches for the first one needs the zero before it.
-            ENDS.iter().for_each(|how| counter!(LEASES_ENDED, "how" => *how).increment(0));
-            [LEASES, POINTS, RESULTS].iter().for_each(|name| counter!(*name).increment(0));
-            gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            // Alerts on the first one need the zero before it.
+            ENDS.iter().for_each(|how| counter!(LEASES_ENDED.0, "how" => *how).increment(0));
+            [LEASES, POINTS, RESULTS].iter().for_each(|(name, _)| counter!(*name).increment(0));
+            gauge!(BUILD.0, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             Some(handle)
         })
         .clone()
 }
 
 fn describe() {
-    describe_gauge!(TRIALS, "trials of the grid, by state");
-    describe_gauge!(WORKERS, "connected workers");
-    describe_gauge!(SHARE_DONE, "share of the arithmetic of the sweep that is done, 0 to 1");
-    describe_counter!(LEASES, "leases granted");
-    describe_counter!(
-        LEASES_ENDED,
-        "leases that ended: succeeded, failed, expired, lost (their process ended) or released"
-    );
-    describe_counter!(POINTS, "curve points that arrived");
-    describe_counter!(RESULTS, "results that arrived");
-    describe_counter!(WORKER_POINTS, "curve points that arrived, by worker");
-    describe_counter!(WORKER_RESULTS, "results that arrived, by worker");
-    describe_counter!(
-        WORKER_ITERATIONS,
-        "iterations of the trials that ended with a result, by worker, those of VAEs included"
-    );
-    describe_histogram!(
-        TRIAL_SECONDS,
-        "seconds of training of the trials that ended with a result"
-    );
-    describe_histogram!(COMMIT_SECONDS, "seconds that writing took, until it was on the disk");
-    describe_gauge!(REQUESTS_WAITING, "requests of workers that wait for the coordinator's core");
-    describe_gauge!(REQUESTS_ROOM, "requests that can wait before workers are held up");
-    describe_gauge!(BUILD, "1, with the version of this program");
+    GAUGES.iter().for_each(|(name, text)| describe_gauge!(*name, *text));
+    COUNTERS.iter().for_each(|(name, text)| describe_counter!(*name, *text));
+    HISTOGRAMS.iter().for_each(|(name, text)| describe_histogram!(*name, *text));
 }
 
-/// Sets the gauges. `waiting`: requests in the actor's queue, and how many it takes.
+/// Sets the gauges. `waiting`: requests in the engine's queue, and the most that it takes.
 pub fn show(snapshot: &Snapshot, waiting: (usize, usize)) {
     for state in TrialState::ALL {
-        gauge!(TRIALS, "state" => state.name()).set(snapshot.counts.get(state) as f64);
+        gauge!(TRIALS.0, "state" => state.name()).set(snapshot.counts.get(state) as f64);
     }
-    gauge!(WORKERS).set(snapshot.workers as f64);
-    gauge!(SHARE_DONE).set(snapshot.share_done);
-    gauge!(REQUESTS_WAITING).set(waiting.0 as f64);
-    gauge!(REQUESTS_ROOM).set(waiting.1 as f64);
+    gauge!(WORKERS.0).set(snapshot.workers as f64);
+    gauge!(SHARE_DONE.0).set(snapshot.share_done);
+    gauge!(REQUESTS_WAITING.0).set(waiting.0 as f64);
+    gauge!(REQUESTS_ROOM.0).set(waiting.1 as f64);
 }
 
-/// Counts an event. `in_time`: it follows from the passing of time alone.
+/// Counts an event. `in_time`: it follows from the clock alone.
 pub fn count(event: &Event, in_time: bool) {
     let how = match event {
         Event::Leased { .. } => {
-            counter!(LEASES).increment(1);
+            counter!(LEASES.0).increment(1);
             return;
         }
         Event::Succeeded { .. } => "succeeded",
@@ -130,74 +122,62 @@ pub fn count(event: &Event, in_time: bool) {
         | Event::Progressed { .. }
         | Event::ByPerson { .. } => return,
     };
-    counter!(LEASES_ENDED, "how" => how).increment(1);
+    counter!(LEASES_ENDED.0, "how" => how).increment(1);
 }
 
-/// Counts a commit.
 pub fn committed(took: Duration) {
-    histogram!(COMMIT_SECONDS).record(took);
+    histogram!(COMMIT_SECONDS.0).record(took);
 }
 
-/// What is counted of each worker.
 #[derive(Debug, Default)]
 pub struct Meters {
     workers: HashMap<WorkerId, Series>,
     names: HashSet<String>,
 }
 
+#[derive(Debug)]
 struct Series {
     points: Counter,
     results: Counter,
     iterations: Counter,
 }
 
-impl std::fmt::Debug for Series {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Series")
-    }
-}
-
 impl Series {
     fn new(worker: String) -> Self {
         Self {
-            points: counter!(WORKER_POINTS, "worker" => worker.clone()),
-            results: counter!(WORKER_RESULTS, "worker" => worker.clone()),
-            iterations: counter!(WORKER_ITERATIONS, "worker" => worker),
+            points: counter!(WORKER_POINTS.0, "worker" => worker.clone()),
+            results: counter!(WORKER_RESULTS.0, "worker" => worker.clone()),
+            iterations: counter!(WORKER_ITERATIONS.0, "worker" => worker),
         }
     }
 }
 
 impl Meters {
-    /// A worker has joined. Its series are those of its host and device: processes come and go.
+    /// Adds a worker. Its series have the names of its host and device, since processes change.
     pub fn join(&mut self, worker: &WorkerRow) {
-        let name = format!(
-            "{}/{}",
-            text::beginning(&worker.host, LABEL),
-            text::beginning(&worker.device, LABEL)
-        );
+        let [host, device] = [&worker.host, &worker.device].map(|t| text::beginning(t, LABEL));
+        let name = format!("{host}/{device}");
         let known = self.names.contains(&name)
             || self.names.len() < WORKER_SERIES && self.names.insert(name.clone());
         let name = if known { name } else { OTHERS.to_owned() };
         self.workers.insert(worker.id.clone(), Series::new(name));
     }
 
-    /// Its stream has ended.
+    /// Removes a worker whose stream has ended.
     pub fn leave(&mut self, worker: &WorkerId) {
         self.workers.remove(worker);
     }
 
-    /// So many points came from it.
     pub fn points(&self, worker: &WorkerId, count: usize) {
-        counter!(POINTS).increment(count as u64);
+        counter!(POINTS.0).increment(count as u64);
         if let Some(series) = self.workers.get(worker) {
             series.points.increment(count as u64);
         }
     }
 
-    /// A result came from it.
     pub fn result(&self, worker: &WorkerId, spec: &TrialSpec, outcome: &Outcome) {
-        counter!(RESULTS).increment(1);
-        histogram!(TRIAL_SECONDS).record(outcome.vae_seconds + outcome.classifier_seconds);
+        counter!(RESULTS.0).increment(1);
+        histogram!(TRIAL_SECONDS.0).record(outcome.vae_seconds + outcome.classifier_seconds);
         if let Some(series) = self.workers.get(worker) {
             series.results.increment(1);
             series.iterations.increment(spec.steps());

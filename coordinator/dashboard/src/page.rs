@@ -1,9 +1,8 @@
-//! The files of the dashboard, which are a part of this program.
+//! The files of the page, which are a part of this program.
 
 use axum::{
-    body::Body,
-    http::{HeaderValue, header},
-    response::Response,
+    http::header,
+    response::{IntoResponse as _, Response},
 };
 
 /// A file: its path, its type, its content.
@@ -11,7 +10,6 @@ type File = (&'static str, &'static str, &'static str);
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// All of them.
 pub(super) const FILES: [File; 16] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
@@ -32,9 +30,7 @@ pub(super) const FILES: [File; 16] = [
 ];
 
 pub(super) fn response((_, content_type, content): File) -> Response {
-    let mut response = Response::new(Body::from(content));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
+    ([(header::CONTENT_TYPE, content_type)], content).into_response()
 }
 
 #[cfg(test)]
@@ -43,7 +39,6 @@ mod tests {
 
     use super::*;
 
-    /// What the content security policy forbids would silently not happen; and whatever workers say must stay text.
     /// A proxy may serve the page below a path of its own.
     #[test]
     fn addresses_are_relative() {
@@ -86,6 +81,7 @@ mod tests {
         }
     }
 
+    /// The content security policy would silently forbid it; and texts of workers must stay texts.
     #[test]
     fn nothing_is_inline_and_nothing_becomes_markup() {
         for (path, content_type, content) in FILES {

@@ -1,14 +1,13 @@
-//! What is answered in place of what was asked for: a status and a JSON object that says what is wrong and what to do.
+//! Refusals and failures: a status, and a JSON object with the problem and a hint.
 
 use axum::{
-    body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use swfn_shared::quote::printable;
 
-/// Characters of a value that are shown again.
+/// The most characters of a value that an answer repeats.
 const SHOWN: usize = 60;
 
 /// A refusal or a failure.
@@ -19,12 +18,12 @@ pub(crate) struct Problem {
     headers: HeaderMap,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Explanation {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
-    /// Of a wrong parameter: its name, its value, and what is allowed.
+    /// The name of a wrong parameter, its value, and the allowed values.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,14 +34,8 @@ struct Explanation {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        let explanation = Explanation {
-            message: message.into(),
-            hint: None,
-            parameter: None,
-            value: None,
-            allowed: None,
-        };
-        Self { status, body: Box::new(explanation), headers: HeaderMap::new() }
+        let body = Box::new(Explanation { message: message.into(), ..Explanation::default() });
+        Self { status, body, headers: HeaderMap::new() }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -55,26 +48,24 @@ impl Problem {
         self
     }
 
-    /// A parameter whose value is not one of those that are allowed.
+    /// A parameter whose value is not allowed.
     pub(crate) fn value(parameter: &str, value: &str, allowed: impl Into<String>) -> Self {
         let (value, allowed) = (printable(value, SHOWN), allowed.into());
-        let mut problem = Self::new(
-            StatusCode::BAD_REQUEST,
-            format!("parameter `{parameter}` is `{value}`, and not {allowed}"),
-        );
+        let message = format!("parameter `{parameter}` is `{value}`, and not {allowed}");
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, message);
         problem.body.parameter = Some(parameter.to_owned());
         problem.body.value = Some(value);
         problem.body.allowed = Some(allowed);
         problem
     }
 
-    /// A parameter that nobody knows.
+    /// An unknown parameter.
     pub(crate) fn parameter(name: &str, known: &[&str]) -> Self {
         let name = printable(name, SHOWN);
-        let mut problem =
-            Self::new(StatusCode::BAD_REQUEST, format!("parameter `{name}` is unknown here"));
+        let message = format!("parameter `{name}` is unknown here");
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        problem.body.hint = Some(format!("parameters are: {known}"));
+        let hint = format!("parameters are: {known}");
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, message).hint(hint);
         problem.body.parameter = Some(name);
         problem.body.allowed = Some(known);
         problem
@@ -96,12 +87,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.json() + "\n"));
-        *response.status_mut() = self.status;
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().extend(self.headers);
-        response
+        let kind = (header::CONTENT_TYPE, "application/json");
+        let json = self.json() + "\n";
+        (self.status, self.headers, [kind], json).into_response()
     }
 }

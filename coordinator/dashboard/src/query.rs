@@ -1,4 +1,4 @@
-//! What is asked for, as types that cannot be wrong. Parameters are percent-encoded; `+` stands for itself, as in `lenet+bn`.
+//! Parameters of requests as types. They are percent-encoded, but `+` is itself, as in `lenet+bn`.
 
 use std::borrow::Cow;
 
@@ -14,13 +14,13 @@ use swfn_store::live::{Choice, Order, Page};
 
 use super::{axes::Axes, problem::Problem};
 
-/// Items of a list, if nothing is said.
+/// Items of a list by default.
 const USUAL_ITEMS: u32 = 100;
 
-/// Items of a list that one answer may have: below half a megabyte, whatever they are.
+/// The most items of a list in one answer, which keeps it below half a megabyte.
 pub(crate) const MAX_ITEMS: u32 = 500;
 
-/// The same for points, which are small.
+/// The most points in one answer: they are small.
 pub(crate) const MAX_POINTS: u32 = 5_000;
 
 /// The parameters of one request, each at most once.
@@ -39,10 +39,7 @@ impl<'q> Parameters<'q> {
                 return Err(Problem::value(&name, value, "UTF-8"));
             };
             if all.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    format!("parameter `{name}` is given twice"),
-                ));
+                return Err(bad_request(format!("parameter `{name}` is given twice")));
             }
             all.push((name, value));
         }
@@ -56,12 +53,10 @@ impl<'q> Parameters<'q> {
         parse: impl FnOnce(&str) -> Option<T>,
         allowed: impl FnOnce() -> String,
     ) -> Result<Option<T>, Problem> {
-        match self.0.iter().find(|(given, _)| given == name) {
-            None => Ok(None),
-            Some((_, value)) => {
-                parse(value).map(Some).ok_or_else(|| Problem::value(name, value, allowed()))
-            }
-        }
+        let Some((_, value)) = self.0.iter().find(|(given, _)| given == name) else {
+            return Ok(None);
+        };
+        parse(value).map(Some).ok_or_else(|| Problem::value(name, value, allowed()))
     }
 
     fn number(&self, name: &str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
@@ -71,19 +66,23 @@ impl<'q> Parameters<'q> {
         self.get(name, parse, || format!("a whole number from {least} to {most}"))
     }
 
-    fn page(&self, most: u32) -> Result<Page, Problem> {
-        let limit = self.number("limit", 1, most)?.unwrap_or(USUAL_ITEMS);
+    fn page(&self, usual: u32, most: u32) -> Result<Page, Problem> {
+        let limit = self.number("limit", 1, most)?.unwrap_or(usual);
         Ok(Page { limit, offset: self.number("offset", 0, u32::MAX)?.unwrap_or(0) })
     }
 }
 
-/// Digits alone: no sign, no blanks.
+fn bad_request(message: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, message)
+}
+
+/// Whether a text has nothing but digits, so neither sign nor blanks.
 fn digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Values of an axis that a refusal lists.
-const NAMED: usize = 40;
+/// The most values of an axis that a refusal lists.
+const LISTED: usize = 40;
 
 fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     format!("one of {}", names.into_iter().collect::<Vec<_>>().join(", "))
@@ -94,21 +93,15 @@ fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 pub(crate) struct Trials {
     pub(crate) state: Option<TrialState>,
     pub(crate) seed: Option<u64>,
-    /// Axes and places on them.
+    /// Axes, and positions of values on them.
     pub(crate) values: Vec<(usize, usize)>,
-    pub(crate) sort: Sort,
+    /// [`Order::Cell`] comes with the axis whose positions sort the cells.
+    pub(crate) sort: (Order, Option<usize>),
     pub(crate) descending: bool,
     pub(crate) page: Page,
 }
 
-/// What trials are sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sort {
-    By(Order),
-    Axis(usize),
-}
-
-/// What trials can be sorted by beside the axes.
+/// The orders of trials beside those by axes.
 pub(crate) const SORTS: [(&str, Order); 7] = [
     ("file", Order::File),
     ("state", Order::State),
@@ -122,57 +115,48 @@ pub(crate) const SORTS: [(&str, Order); 7] = [
 impl Trials {
     pub(crate) fn parse(query: Option<&str>, axes: &Axes) -> Result<Self, Problem> {
         let mut known = vec!["state", "seed", "sort", "limit", "offset"];
-        known.extend(axes.all().iter().map(|axis| axis.name.as_str()));
+        known.extend(axes.axes.iter().map(|axis| axis.name.as_str()));
         let given = Parameters::parse(query, &known)?;
         let mut values = Vec::new();
-        for (place, axis) in axes.all().iter().enumerate() {
-            let value = |text: &str| axis.values().iter().position(|value| value == text);
-            let allowed = || one_of(axis.values().iter().map(String::as_str).take(NAMED));
+        for (place, axis) in axes.axes.iter().enumerate() {
+            let value = |text: &str| axis.values.iter().position(|value| value == text);
+            let allowed = || one_of(axis.values.iter().map(String::as_str).take(LISTED));
             values.extend(given.get(&axis.name, value, allowed)?.map(|value| (place, value)));
         }
         let sorts = || {
-            let axes = axes.all().iter().map(|axis| axis.name.as_str());
-            format!(
-                "{}, each also with - before it",
-                one_of(SORTS.iter().map(|(name, _)| *name).chain(axes))
-            )
+            let axes = axes.axes.iter().map(|axis| axis.name.as_str());
+            let names = one_of(SORTS.iter().map(|(name, _)| *name).chain(axes));
+            format!("{names}, each also with - before it")
         };
         let sort = |text: &str| {
             let (name, descending) =
                 text.strip_prefix('-').map_or((text, false), |name| (name, true));
-            let known =
-                SORTS.iter().find(|(known, _)| *known == name).map(|(_, order)| Sort::By(*order));
-            let axis = || axes.all().iter().position(|axis| axis.name == name).map(Sort::Axis);
-            Some((known.or_else(axis)?, descending))
+            let known = SORTS.iter().find(|(known, _)| *known == name);
+            let axis = || axes.axes.iter().position(|axis| axis.name == name);
+            let sort = known.map(|(_, order)| (*order, None));
+            Some((sort.or_else(|| Some((Order::Cell, Some(axis()?))))?, descending))
         };
-        let (sort, descending) =
-            given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::File), false));
+        let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or_default();
+        let states = || one_of(TrialState::ALL.map(TrialState::name));
+        let state = given.get("state", TrialState::by_name, states)?;
+        let seed = |text: &str| digits(text).then(|| text.parse().ok())?;
+        let seed = given.get("seed", seed, || "a whole number".to_owned())?;
         Ok(Self {
-            state: given.get("state", TrialState::by_name, || {
-                one_of(TrialState::ALL.map(TrialState::name))
-            })?,
-            seed: given.get(
-                "seed",
-                |text| digits(text).then(|| text.parse().ok())?,
-                || "a whole number".to_owned(),
-            )?,
+            state,
+            seed,
             values,
             sort,
             descending,
-            page: given.page(MAX_ITEMS)?,
+            page: given.page(USUAL_ITEMS, MAX_ITEMS)?,
         })
     }
 
-    /// The same for the store.
+    /// The same in the terms of the store.
     pub(crate) fn choice(&self, axes: &Axes) -> Choice {
-        let (order, axis) = match self.sort {
-            Sort::By(order) => (order, None),
-            Sort::Axis(axis) => (Order::Cell, Some(axis)),
-        };
+        let (order, axis) = self.sort;
         let all = self.values.is_empty() && axis.is_none();
         Choice {
             state: self.state,
-            // The file's integers are signed.
             seed: self.seed.map(|seed| seed as i64),
             cells: (!all).then(|| axes.choose(&self.values, axis)),
             order,
@@ -189,7 +173,7 @@ pub(crate) struct Curves {
     pub(crate) cells: Vec<CellId>,
 }
 
-/// Cells whose curves can be asked for at a time.
+/// The most cells in one request for curves.
 pub(crate) const MAX_CURVES: usize = 12;
 
 impl Curves {
@@ -205,8 +189,7 @@ impl Curves {
         };
         let allowed = || format!("1 to {MAX_CURVES} ids of cells with commas between them");
         let cells = given.get("cells", cells, allowed)?;
-        let cells = cells
-            .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "parameter `cells` is missing"))?;
+        let cells = cells.ok_or_else(|| bad_request("parameter `cells` is missing"))?;
         Ok(Self { metric: metric.unwrap_or(metrics::TEST_ACCURACY), cells })
     }
 }
@@ -214,7 +197,7 @@ impl Curves {
 /// `/api/v1/trials/{id}/points`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Points {
-    /// All metrics if none is named.
+    /// `None` for all metrics.
     pub(crate) metric: Option<&'static str>,
     pub(crate) page: Page,
 }
@@ -223,53 +206,34 @@ impl Points {
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
         let given = Parameters::parse(query, &["metric", "limit", "offset"])?;
         let metric = given.get("metric", metrics::by_name, || one_of(metrics::ALL))?;
-        let limit = given.number("limit", 1, MAX_POINTS)?.unwrap_or(MAX_POINTS);
-        Ok(Self { metric, page: Page { limit, ..given.page(MAX_POINTS)? } })
+        Ok(Self { metric, page: given.page(MAX_POINTS, MAX_POINTS)? })
     }
 }
 
-/// `/api/v1/workers`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Workers(pub(crate) Page);
-
-impl Workers {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
-        Parameters::parse(query, &["limit", "offset"])?.page(MAX_ITEMS).map(Self)
-    }
+/// `/api/v1/workers` and `/api/v1/cells`
+pub(crate) fn page(query: Option<&str>) -> Result<Page, Problem> {
+    Parameters::parse(query, &["limit", "offset"])?.page(USUAL_ITEMS, MAX_ITEMS)
 }
 
-/// `/api/v1/cells`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cells(pub(crate) Page);
-
-impl Cells {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
-        Parameters::parse(query, &["limit", "offset"])?.page(MAX_ITEMS).map(Self)
-    }
-}
-
-/// Of whatever takes no parameters.
+/// Refuses all parameters.
 pub(crate) fn nothing(query: Option<&str>) -> Result<(), Problem> {
     Parameters::parse(query, &[]).map(drop)
 }
 
-/// An attempt's number in a path.
+/// The number of an attempt in a path.
 pub(crate) fn attempt(text: &str) -> Result<u32, Problem> {
-    Some(text).filter(|text| digits(text)).and_then(|text| text.parse().ok()).ok_or_else(|| {
-        let shown = printable(text, 60);
-        Problem::new(StatusCode::BAD_REQUEST, format!("attempt `{shown}` is no number"))
-    })
+    Some(text)
+        .filter(|text| digits(text))
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| bad_request(format!("attempt `{}` is no number", printable(text, 60))))
 }
 
-/// A trial's id in a path.
+/// The id of a trial in a path.
 pub(crate) fn trial_id(text: &str) -> Result<TrialId, Problem> {
     text.parse().map_err(|_| {
         let shown = printable(text, 60);
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("trial `{shown}` is not 32 hexadecimal digits in lower case"),
-        )
-        .hint("/api/v1/trials has their ids")
+        bad_request(format!("trial `{shown}` is not 32 hexadecimal digits in lower case"))
+            .hint("/api/v1/trials has their ids")
     })
 }
 
@@ -287,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn right_ones() {
+    fn correct_queries_are_parsed() {
         let axes = axes();
         let parse = |query| Trials::parse(query, &axes).unwrap();
         let all = parse(Some(
@@ -326,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones() {
+    fn wrong_queries_are_refused() {
         let axes = axes();
         let trials = |query| Trials::parse(Some(query), &axes).map(|_| ()).unwrap_err().json();
         let curves = |query| Curves::parse(query).map(|_| ()).unwrap_err().json();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use swfn_shared::snapshot::Snapshot;
 use tokio::{sync::watch, time::timeout};
 
-/// A core that is at work shows its state at every tick: one that has not for so long is gone, or waits for its disk.
+/// A working engine publishes its state at every tick. It is gone, or stuck, after this silence.
 const READY: Duration = Duration::from_secs(2);
 
 /// Whether the engine is at work.

@@ -1,4 +1,4 @@
-//! The routes: what is looked up for each, and what every answer says about itself.
+//! The routes, and the headers that every answer has.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -31,25 +31,25 @@ use super::{
     guard::{self, Guard},
     metrics, page,
     problem::Problem,
-    query::{self, Cells, Curves, Points, Trials, Workers},
+    query::{self, Curves, Points, Trials},
     ready::is_ready,
     views::{
-        AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView,
-        TrialDetails, TrialView, WorkerView,
+        AnswerView, CellView, CellsView, CurvesView, ListView, PointsView, SweepView, TrialDetails,
+        TrialView, WorkerView,
     },
 };
 
-/// Until an answer begins.
+/// The longest time until an answer begins.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// How late a wrong token is answered. It holds up nobody but the one who guesses.
+/// The delay of the answer to a wrong token. It slows down guesses alone.
 const GUESS: Duration = Duration::from_millis(500);
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors";
 
-/// What all routes share: the newest app.
-#[derive(Debug, Clone)]
+/// The newest app, which all routes share.
+#[derive(Clone)]
 pub(super) struct Stage(pub(super) watch::Receiver<Arc<App>>);
 
 impl FromRef<Stage> for Arc<App> {
@@ -60,11 +60,8 @@ impl FromRef<Stage> for Arc<App> {
 
 pub(super) type Shared = State<Arc<App>>;
 
-/// What stands in a path in place of a trial's id, unless it is not even text.
-type TrialInPath = Result<Path<String>, PathRejection>;
-
-/// The same, and what stands behind it.
-type TwoInPath = Result<Path<(String, String)>, PathRejection>;
+/// The variable texts of a path, unless they are no UTF-8.
+type InPath<T> = Result<Path<T>, PathRejection>;
 
 /// The address that a connection came to.
 #[derive(Debug, Clone, Copy)]
@@ -73,10 +70,10 @@ pub(super) struct Local(pub(super) IpAddr);
 /// All routes behind the guard.
 pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     let join_at = HeaderValue::from_str(join_at).ok();
-    let frames = guard.frames().join(" ");
-    let policy =
-        if frames.is_empty() { format!("{POLICY} 'none'") } else { format!("{POLICY} {frames}") };
-    let policy = HeaderValue::from_str(&policy).expect("origins are ASCII");
+    let frames = guard.frames.join(" ");
+    let ancestors = if frames.is_empty() { "'none'" } else { &frames };
+    let policy = HeaderValue::from_str(&format!("{POLICY} {ancestors}"));
+    let policy = policy.expect("origins are ASCII");
     let mut router = Router::new()
         .route("/api/v1/sweep", get(sweep))
         .route("/api/v1/answer", get(answer))
@@ -105,10 +102,10 @@ pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
         .with_state(stage)
         .layer(middleware::from_fn(etag::spare))
         .layer(middleware::from_fn_with_state(Arc::new(guard), check))
-        .layer(middleware::map_response_with_state((policy, frames.is_empty()), label))
+        .layer(middleware::map_response_with_state((policy, frames.is_empty()), restrict))
 }
 
-/// Asks the guard, and then the gate for a place among its guests.
+/// Asks the guard, and then the gate for a guest's connection.
 async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let local = head.extensions.get().map(|Local(address)| *address);
@@ -117,10 +114,10 @@ async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
             sleep(GUESS).await;
         }
         let visitor = head.extensions.get::<Visitor>().map(|visitor| visitor.address);
-        guard.note(visitor, &problem);
+        guard.log(visitor, &problem);
         return problem.into_response();
     }
-    // Probes stay strangers: they come, ask and go.
+    // Probes stay strangers.
     if let Some(visitor) = head.extensions.get::<Visitor>()
         && !guard::is_open(head.uri.path())
         && !visitor.admit()
@@ -139,14 +136,14 @@ async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
         .unwrap_or_else(|_| late().into_response())
 }
 
-/// What browsers may do with an answer: show it on this page, and nothing else.
-async fn label(
+/// Lets browsers show an answer on this page, and nothing else.
+async fn restrict(
     State((policy, alone)): State<(HeaderValue, bool)>,
     mut response: Response,
 ) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
-    // It knows no list of pages, unlike the policy.
+    // This header cannot list pages, unlike the policy.
     if alone {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
@@ -165,9 +162,7 @@ async fn label(
 pub(super) type Answer = Result<Response, Problem>;
 
 fn with_type(content_type: &'static str, body: impl Into<Body>) -> Response {
-    let headers =
-        HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    (headers, body.into()).into_response()
+    ([(header::CONTENT_TYPE, content_type)], body.into()).into_response()
 }
 
 fn text(text: &'static str) -> Response {
@@ -175,16 +170,14 @@ fn text(text: &'static str) -> Response {
 }
 
 pub(super) fn json(value: &impl Serialize) -> Answer {
-    match serde_json::to_vec(value) {
-        Ok(text) => Ok(with_type("application/json", text)),
-        Err(error) => Err(internal(&error)),
-    }
+    let text = serde_json::to_vec(value).map_err(|error| internal(&error))?;
+    Ok(with_type("application/json", text))
 }
 
-/// What went wrong is told to those who run the coordinator, and not to those who look.
+/// The log says what went wrong, and the answer does not.
 fn internal(error: &dyn std::error::Error) -> Problem {
     warn!("a request for the dashboard failed: {error}");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be told now")
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be answered now")
         .hint("the coordinator's log says why")
 }
 
@@ -217,15 +210,13 @@ async fn answer(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
 }
 
 async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
-    let Cells(page) = Cells::parse(asked.as_deref())?;
+    let page = query::page(asked.as_deref())?;
     let summary = app.summary.get(&app.reader).await?;
-    // The same cells in the same order.
-    let cells =
-        app.axes.cells().zip(summary.cells()).skip(page.offset as usize).take(page.limit as usize);
-    let items: Vec<_> = cells
-        .map(|(id, cell)| CellView { id: id.to_string(), axes: app.axes.values_of(id), cell })
-        .collect();
-    let list = ListView::new(page, summary.cells().len() as i64, items);
+    // Both have the same cells in the same order.
+    let cells = app.axes.cells().zip(summary.cells());
+    let cells = cells.skip(page.offset as usize).take(page.limit as usize);
+    let view = |(id, cell)| CellView::new(id, &app.axes, cell);
+    let list = ListView::new(page, summary.cells().len() as i64, cells.map(view).collect());
     json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
 
@@ -239,7 +230,7 @@ async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     json(&ListView::new(page, total, items))
 }
 
-fn trial_id(text: TrialInPath) -> Result<TrialId, Problem> {
+fn trial_id(text: InPath<String>) -> Result<TrialId, Problem> {
     query::trial_id(&text.map(|Path(text)| text).unwrap_or_default())
 }
 
@@ -248,24 +239,19 @@ fn no_trial() -> Problem {
         .hint("/api/v1/trials has all")
 }
 
-async fn trial(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn trial(State(app): Shared, id: InPath<String>, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let id = trial_id(id)?;
-    let found = app
-        .reader
-        .read(move |transaction| live::trial(transaction, id))
-        .await?
-        .ok_or_else(no_trial)?;
+    let found = app.reader.read(move |transaction| live::trial(transaction, id)).await?;
+    let found = found.ok_or_else(no_trial)?;
     json(&TrialDetails::new(found, &app, &app.snapshot()).map_err(|error| internal(&error))?)
 }
 
-async fn points(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn points(State(app): Shared, id: InPath<String>, RawQuery(asked): RawQuery) -> Answer {
     let (Points { metric, page }, id) = (Points::parse(asked.as_deref())?, trial_id(id)?);
     let found =
         app.reader.read(move |transaction| live::points(transaction, id, metric, page)).await?;
-    let (attempt, total, points) = found.ok_or_else(no_trial)?;
-    let items =
-        points.into_iter().map(|(metric, step, value)| PointView { metric, step, value }).collect();
+    let (attempt, total, items) = found.ok_or_else(no_trial)?;
     json(&PointsView { attempt, list: ListView::new(page, total, items) })
 }
 
@@ -288,21 +274,29 @@ async fn report(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     Ok(response)
 }
 
-async fn log(State(app): Shared, path: TwoInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn log(
+    State(app): Shared,
+    path: InPath<(String, String)>,
+    RawQuery(asked): RawQuery,
+) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, attempt) = path.map(|Path(parts)| parts).unwrap_or_default();
     let path = files::log_of(app.place.path(), query::trial_id(&id)?, query::attempt(&attempt)?);
     files::file(&path, "text/plain; charset=utf-8").await
 }
 
-async fn artifact(State(app): Shared, path: TwoInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn artifact(
+    State(app): Shared,
+    path: InPath<(String, String)>,
+    RawQuery(asked): RawQuery,
+) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, name) = path.map(|Path(parts)| parts).unwrap_or_default();
     files::artifact(app.place.path(), query::trial_id(&id)?, &name).await
 }
 
 async fn workers(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
-    let Workers(page) = Workers::parse(asked.as_deref())?;
+    let page = query::page(asked.as_deref())?;
     let (total, lines) =
         app.reader.read(move |transaction| live::workers(transaction, page)).await?;
     let snapshot = app.snapshot();
@@ -314,17 +308,15 @@ async fn prometheus(State(app): Shared) -> Answer {
     let Some(handle) = &app.prometheus else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is counted in this process"));
     };
-    metrics::show(&app.snapshot(), app.waiting());
+    let waiting = app.queue.as_ref().map_or((0, 0), |queue| (queue.0)());
+    metrics::show(&app.snapshot(), waiting);
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
 }
 
-/// A worker that was sent here is told where workers join.
+/// Has the address where workers join, for a worker that came here by mistake.
 fn alive(join_at: Option<HeaderValue>) -> Response {
-    let mut response = text("alive\n");
-    response
-        .headers_mut()
-        .extend(join_at.map(|join_at| (HeaderName::from_static(WORKERS_HEADER), join_at)));
-    response
+    let join_at = join_at.map(|join_at| (HeaderName::from_static(WORKERS_HEADER), join_at));
+    (HeaderMap::from_iter(join_at), text("alive\n")).into_response()
 }
 
 async fn ready(State(app): Shared) -> Answer {

@@ -1,7 +1,8 @@
-//! The socket, and how much of this machine those who connect may use.
+//! The socket, and the limits for those who connect.
 //!
-//! The gate holds up strangers as it does before gRPC. A guest's connection ends when it says nothing for a while, does not read what it
-//! asked for, or is old. Only HTTP/1.1 is spoken, which has no streams to open and reset.
+//! The gate stands before strangers, as it does before gRPC. A guest's connection ends when it
+//! sends nothing for a while, does not read its answer, or is old. Only HTTP/1.1 is spoken, which
+//! has no streams to open and reset.
 
 use std::{
     io,
@@ -44,57 +45,55 @@ use super::{
     routes::{self, Local, Stage},
 };
 
-/// Where the dashboard is unless the user says otherwise.
 const DEFAULT_PORT: u16 = 7078;
 
-/// Ports that are tried, before any other one will do.
+/// Ports that are tried before any other one.
 const TRIED: u16 = 100;
 
-/// Connections of those who may look. A browser opens up to six for one page.
+/// The most connections of guests. A browser opens up to six for one page.
 pub const CONNECTIONS: usize = 128;
 
-/// Bytes of the headers of one request, and of what is buffered before it is one.
+/// The most bytes of the headers of one request, and of its buffer.
 const HEADERS: usize = 16 << 10;
 
-/// Headers of one request.
 const MAX_HEADERS: usize = 64;
 
 /// [`Door::next_request`], unless a test is in a hurry.
 const NEXT_REQUEST: Duration = Duration::from_secs(10);
 
-/// Without any progress while an answer is written.
+/// The longest pause while an answer is written.
 const WRITE: Duration = Duration::from_secs(10);
 
-/// After which a connection ends; whoever looks on opens another.
+/// The age at which a connection ends. A browser opens another.
 const AGE: Duration = Duration::from_secs(600);
 
-/// For what is under way when a connection has become too old, and at the end.
+/// The time that an answer has to end when its connection is too old, or the program ends.
 const GRACE: Duration = Duration::from_secs(2);
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Bytes that the kernel keeps of an answer that nobody reads.
+/// Bytes that the kernel buffers of an answer that nobody reads.
 const SEND_BUFFER: u32 = 128 << 10;
 
 const BACKLOG: u32 = 256;
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// A bound socket and what it demands.
+/// A bound socket and its access check.
 pub struct Door {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     guard: Guard,
-    /// For the headers of a request, and between two requests.
+    /// The time limit for the headers of a request, and between two requests.
     pub(crate) next_request: Duration,
-    /// What people call it.
+    /// The address for people.
     pub url: String,
-    /// Where workers join: told to those that come here instead.
+    /// The address where workers join, for those that come here by mistake.
     workers: String,
 }
 
 impl Door {
-    /// Binds, unless the dashboard is switched off. `workers` is where workers join.
+    /// Binds, unless the dashboard is off. `workers`: the address where workers join.
     pub async fn open(
         arguments: &HttpArguments,
         access: &Access,
@@ -114,11 +113,10 @@ impl Door {
                 })?;
                 (listener, said.host.clone())
             }
-            None => (
-                bind_to_next()
-                    .or_problem(|| problem!("cannot listen for the dashboard"; "say --http off"))?,
-                Host::Any,
-            ),
+            None => {
+                let none = || problem!("cannot listen for the dashboard"; "say --http off");
+                (bind_to_next().or_problem(none)?, Host::Any)
+            }
         };
         let address = listener.local_addr()?;
         let mut hosts: Vec<String> =
@@ -128,23 +126,17 @@ impl Door {
         if let Host::Name(name) = &said {
             hosts.push(name.clone());
         }
-        let guard = Guard::new(hosts, access.token.clone())
-            .with_certificate(access.tls.clone())
-            .with_frames(arguments.http_frames.iter().map(|origin| origin.0.clone()).collect());
+        let mut guard = Guard::new(hosts, access.token.clone());
+        guard.tls = access.tls.clone();
+        guard.frames = arguments.http_frames.iter().map(|origin| origin.0.clone()).collect();
         let mut access = access.clone();
         if address.ip().is_loopback() {
-            // Nobody reads along there, and certificates are of other names.
+            // Nobody can read along there, and certificates have other names.
             access.tls = None;
         }
         let url = access.url(address, &said);
-        Ok(Some(Self {
-            listener,
-            tls: access.tls,
-            guard,
-            next_request: NEXT_REQUEST,
-            url,
-            workers: workers.to_owned(),
-        }))
+        let (tls, next_request, workers) = (access.tls, NEXT_REQUEST, workers.to_owned());
+        Ok(Some(Self { listener, tls, guard, next_request, url, workers }))
     }
 }
 
@@ -157,7 +149,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// At the usual port of this machine, or the next one that is free, so that a tunnel to a few ports finds every page.
+/// Binds to the default port, or the next free one: a tunnel to a few ports finds every page.
 fn bind_to_next() -> io::Result<TcpListener> {
     let at = |port| bind((Ipv4Addr::LOCALHOST, port).into());
     for port in DEFAULT_PORT..DEFAULT_PORT + TRIED {
@@ -173,7 +165,7 @@ fn bind_to_next() -> io::Result<TcpListener> {
     at(0)
 }
 
-/// Serves until `stop` resolves; all connections to the file are closed then. The newest app answers.
+/// Serves with the newest app until `stop` resolves. All connections to the file are closed then.
 pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Future<Output = ()>) {
     let router = routes::router(Stage(apps.clone()), door.guard, &door.workers);
     let (stopping, stopped) = watch::channel(false);
@@ -184,11 +176,14 @@ pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Futur
     loop {
         tokio::select! {
             () = &mut stop => break,
-            _ = upkeep.tick() => apps.borrow().tidy(),
+            // New samples are merged into histograms, so that they do not pile up.
+            _ = upkeep.tick() => apps.borrow().prometheus.iter().for_each(|p| p.run_upkeep()),
             Some(_) = connections.join_next() => {}
             connection = incoming.next() => match connection {
                 Some(Ok(connection)) => {
-                    connections.spawn(converse(connection, door.tls.clone(), router.clone(), door.next_request, stopped.clone()));
+                    let (tls, router) = (door.tls.clone(), router.clone());
+                    let talk = converse(connection, tls, router, door.next_request, stopped.clone());
+                    connections.spawn(talk);
                 }
                 Some(Err(error)) => debug!("{error}"),
                 None => break,

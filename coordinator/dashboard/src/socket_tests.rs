@@ -37,7 +37,8 @@ struct Program {
     http: HttpArguments,
 }
 
-/// A dashboard with these options: its URL, its address from here, and what stops it when it is dropped.
+/// A dashboard with these options: its URL, its address from here, and what stops it when it is
+/// dropped.
 async fn open(
     house: &House,
     options: &[String],
@@ -71,7 +72,7 @@ async fn ask_as(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, hos
 }
 
 #[tokio::test]
-async fn beyond_loopback_it_speaks_tls_and_on_loopback_it_need_not() {
+async fn tls_is_needed_beyond_loopback_only() {
     let house = House::new();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
@@ -138,7 +139,8 @@ async fn beyond_loopback_it_speaks_tls_and_on_loopback_it_need_not() {
     );
 }
 
-/// Asks once, as a guest, and then sends these bytes, ten a second, until the connection ends; returns how long that took.
+/// Asks once, as a guest, and then sends these bytes, ten a second, until the connection ends;
+/// returns how long that took.
 async fn dawdle(address: SocketAddr, bytes: &[u8]) -> Duration {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
@@ -164,14 +166,15 @@ async fn dawdle(address: SocketAddr, bytes: &[u8]) -> Duration {
 }
 
 #[tokio::test]
-async fn a_guest_who_does_not_go_on_is_let_go() {
+async fn an_idle_guest_is_disconnected() {
     let house = House::new();
     let http = ["--http=127.0.0.1:0".to_owned()];
     let limit = Duration::from_secs(1);
     let (_, address, _stop) = open(&house, &http, Some(limit)).await;
     let (silent, slow) = tokio::join!(dawdle(address, b""), dawdle(address, b"GET / HTTP/1.1\r\n"));
     for took in [silent, slow] {
-        // `dawdle` looks at the clock when its first request is on its way, the server when it has answered.
+        // `dawdle` looks at the clock when its first request is on its way, the server when it has
+        // answered.
         assert!(took >= limit - Duration::from_millis(200), "{silent:?} {slow:?}");
     }
     // One that is idle does not hold up the end.

@@ -1,4 +1,4 @@
-//! The table of cells while the sweep runs: the same summary as at the end, made at most now and then, once for all who look.
+//! The table of cells while the sweep runs: the summary of the report, made now and then for all.
 
 use std::{
     collections::HashMap,
@@ -14,13 +14,13 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// The least time between two.
+/// The shortest time between two summaries.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A large sweep's takes longer: a small part of one core at most.
+/// Rest after a summary, as a multiple of the time that it took: 5 % of one core at most.
 const REST: u32 = 20;
 
-/// The newest summary, and how to make the next.
+/// The newest summary, and the facts to make the next.
 #[derive(Debug)]
 pub struct LiveSummary {
     grid: Arc<Grid>,
@@ -32,35 +32,30 @@ pub struct LiveSummary {
 #[derive(Debug)]
 struct Made {
     summary: Arc<Summary>,
-    /// What the file came to.
+    /// The fingerprint of the file.
     fingerprint: String,
     at: Instant,
     took: Duration,
 }
 
 impl LiveSummary {
-    /// Of the trials of a grid, in its order.
+    /// `specs`: the trials of the grid, in its order.
     pub fn new(grid: Arc<Grid>, specs: &[TrialSpec]) -> Self {
         let specs = specs.iter().map(|spec| (spec.id(), *spec)).collect();
         Self { grid, specs, newest: Arc::default() }
     }
 
-    /// The summary. Who comes while it is made waits for it.
+    /// The summary. Requests that come while it is made wait for it.
     pub async fn get(&self, reader: &Reader) -> Result<Arc<Summary>, ReadError> {
         let newest = Arc::clone(&self.newest).lock_owned().await;
-        if let Some(made) =
-            newest.as_ref().filter(|made| made.at.elapsed() < PERIOD.max(REST * made.took))
-        {
+        let is_new = |made: &&Made| made.at.elapsed() < PERIOD.max(REST * made.took);
+        if let Some(made) = newest.as_ref().filter(is_new) {
             return Ok(Arc::clone(&made.summary));
         }
-        // A task of its own: it comes to its end though whoever asked is gone, and nobody begins another beside it.
-        let made = tokio::spawn(make(
-            newest,
-            Arc::clone(&self.grid),
-            Arc::clone(&self.specs),
-            reader.clone(),
-        ));
-        // A panic would be a defect, of this request alone; an end, that of the runtime.
+        // The task ends though the request may be gone, so that no other begins beside it.
+        let (grid, specs) = (Arc::clone(&self.grid), Arc::clone(&self.specs));
+        let made = tokio::spawn(make(newest, grid, specs, reader.clone()));
+        // Without a result, the runtime is shutting down, or this summary has panicked.
         made.await.map_err(|_| ReadError::Closed)?
     }
 }
@@ -73,11 +68,8 @@ async fn make(
 ) -> Result<Arc<Summary>, ReadError> {
     let at = Instant::now();
     let known = newest.as_ref().map(|made| made.fingerprint.clone());
-    let read = reader.read(move |transaction| {
-        let fingerprint = live::fingerprint(transaction)?;
-        let same = known.is_some_and(|known| known == fingerprint);
-        Ok((fingerprint, if same { None } else { Some(live::outcomes(transaction)?) }))
-    });
+    let read = reader
+        .read(move |transaction| live::changed(transaction, known.as_deref(), live::outcomes));
     let (fingerprint, rows) = read.await?;
     let rows = match (rows, &mut *newest) {
         (Some(rows), _) => rows,
@@ -93,7 +85,7 @@ async fn make(
     Ok(summary)
 }
 
-/// The file has the trials in the order in which they came into it, which is not that of a grid that has grown.
+/// Sorts the rows by the grid. A grid that has grown has another order than the file.
 fn in_order(specs: &[(TrialId, TrialSpec)], rows: Vec<TrialRow>) -> Vec<(TrialSpec, TrialRow)> {
     let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
     specs.iter().filter_map(|(id, spec)| Some((*spec, rows.remove(id)?))).collect()
@@ -108,7 +100,7 @@ mod tests {
     use swfn_store::Store;
 
     #[tokio::test]
-    async fn one_that_was_begun_is_kept_though_nobody_waits_for_it() {
+    async fn an_abandoned_summary_is_finished_and_kept() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\n\
                     subset_size = 100\narchitecture = \"net\"\nlambda = 0\n";
         let grid = Arc::new(Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap());

@@ -36,7 +36,8 @@ use super::{
 
 pub(super) const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
 
-/// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded, one runs, one was given up.
+/// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded,
+/// one runs, one was given up.
 pub(super) struct House {
     pub(super) dir: TempDir,
     run_dir: RunDir,
@@ -172,7 +173,7 @@ pub(super) async fn json(router: &Router, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_in_the_file_is_told() {
+async fn answers_have_the_content_of_the_file() {
     let house = House::new();
     let router = house.router(None);
     let sweep = json(&router, "/api/v1/sweep").await;
@@ -298,7 +299,7 @@ async fn what_is_in_the_file_is_told() {
 }
 
 #[tokio::test]
-async fn what_has_not_changed_is_not_sent_again() {
+async fn an_unchanged_answer_is_not_sent_again() {
     let house = House::new();
     let router = house.router(None);
     let ask = async |tag: Option<&str>| {
@@ -317,7 +318,7 @@ async fn what_has_not_changed_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn every_answer_says_what_may_be_done_with_it() {
+async fn every_answer_restricts_browsers() {
     let house = House::new();
     let router = house.router(None);
     let paths = [
@@ -357,7 +358,7 @@ async fn every_answer_says_what_may_be_done_with_it() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said_in_json() {
+async fn problems_are_json() {
     let house = House::new();
     let router = house.router(None);
     let none = "0".repeat(32);
@@ -401,7 +402,7 @@ async fn a_head_has_no_body_and_metrics_count() {
 }
 
 #[tokio::test]
-async fn ready_is_who_shows_its_state() {
+async fn a_ready_engine_publishes_its_state() {
     let house = House::new();
     let router = house.router(None);
     let status = async |path| router.clone().oneshot(request(path)).await.unwrap().status();
@@ -421,7 +422,7 @@ async fn ready_is_who_shows_its_state() {
 }
 
 #[tokio::test]
-async fn guesses_of_the_token_are_answered_late_and_hold_up_nobody() {
+async fn guesses_of_the_token_are_answered_late() {
     let (house, token) = (House::new(), Token::random());
     let router = house.router(Some(token.clone()));
     let of = async |path, authorization: Option<String>| {
@@ -448,7 +449,7 @@ async fn guesses_of_the_token_are_answered_late_and_hold_up_nobody() {
 }
 
 #[tokio::test]
-async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
+async fn only_named_pages_may_frame_the_dashboard() {
     let house = House::new();
     let in_frame = || {
         let head = request("/");
@@ -473,7 +474,8 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
     assert_eq!(page.headers()[header::X_FRAME_OPTIONS], "DENY");
 
     let hub = vec!["https://hub.example".to_owned(), "http://lab:8000".to_owned()];
-    let guard = Guard::new(Vec::new(), None).with_frames(hub);
+    let mut guard = Guard::new(Vec::new(), None);
+    guard.frames = hub;
     let named = routes::router(Stage(watch::channel(Arc::new(house.app())).1), guard, "");
     let page = named.clone().oneshot(in_frame()).await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
@@ -493,7 +495,7 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
 }
 
 #[tokio::test]
-async fn commands_are_brought_to_the_engine_where_people_may() {
+async fn permitted_commands_reach_the_engine() {
     let house = House::new();
     let (sender, mut heard) = mpsc::unbounded_channel();
     let commander = Commander::new(move |command: PersonCommand| {

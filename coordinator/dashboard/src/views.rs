@@ -1,9 +1,6 @@
-//! The JSON that is answered.
+//! The JSON of answers.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -11,15 +8,15 @@ use swfn_report::{Answer, Summary, half_width, names};
 use swfn_shared::{
     axes::Axis,
     grid::Selection,
-    ids::{CellId, TrialId},
+    ids::CellId,
     metrics::Outcome,
-    snapshot::{Running, Snapshot},
+    snapshot::{Counts, Snapshot},
     state::TrialState,
     trial::TrialSpec,
 };
 use swfn_store::{
     MeanPoint,
-    live::{EventLine, Page, TrialLine, TrialPage, WorkerLine},
+    live::{EventLine, Page, Point, TrialLine, TrialPage, WorkerLine},
 };
 
 use super::{
@@ -34,71 +31,60 @@ pub(super) struct SweepView<'v> {
     #[serde(flatten)]
     names: &'v SweepNames,
     version: &'static str,
-    trials: CountsView,
+    #[serde(serialize_with = "by_state")]
+    trials: Counts,
     finished: bool,
-    /// None of files, which do not say.
+    /// `None` where only files are known.
     connected_workers: Option<usize>,
-    /// Of the arithmetic, running trials included, 0 to 1.
+    /// Share of the arithmetic, running trials included, 0 to 1.
     share_done: f64,
     elapsed_seconds: f64,
     remaining_seconds: Option<f64>,
     succeeded_since_start: usize,
     best: Option<BestView>,
-    /// When something was last written, in seconds since 1970; of files alone.
+    /// When the files were last written, in seconds since 1970, where only files are known.
     changed: Option<f64>,
     /// When the report was written, if it has been.
     report: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
-struct CountsView {
-    total: usize,
-    pending: usize,
-    leased: usize,
-    succeeded: usize,
-    quarantined: usize,
+fn by_state<S: Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
+    let states = TrialState::ALL.map(|state| (state.name(), counts.get(state)));
+    serializer.collect_map([("total", counts.total())].into_iter().chain(states))
 }
 
 #[derive(Debug, Serialize)]
 struct BestView {
     cell: String,
     seeds: usize,
-    /// Of the evaluation that counts, which `[select]` names.
+    /// Accuracy of the evaluation that `[select]` names.
     test_accuracy_mean: f64,
 }
 
 impl<'v> SweepView<'v> {
     pub(super) fn new(app: &'v App, snapshot: &Snapshot) -> Self {
         let (names, counts) = (&app.names, snapshot.counts);
-        let seconds = |duration: Duration| duration.as_secs_f64();
+        // Without workers there is no end in sight.
+        let ends = !counts.finished() && snapshot.workers > 0;
+        let remaining = snapshot.remaining().filter(|_| ends);
+        let best = snapshot.best.as_ref().map(|best| BestView {
+            cell: best.spec.label(),
+            seeds: best.seeds,
+            test_accuracy_mean: best.mean,
+        });
+        let files: &[&str] = if names.live { &[] } else { &["sweep.sqlite", "sweep.sqlite-wal"] };
         Self {
             names,
             version: env!("CARGO_PKG_VERSION"),
-            trials: CountsView {
-                total: counts.total(),
-                pending: counts.pending,
-                leased: counts.leased,
-                succeeded: counts.succeeded,
-                quarantined: counts.quarantined,
-            },
+            trials: counts,
             finished: counts.finished(),
             connected_workers: names.live.then_some(snapshot.workers),
             share_done: snapshot.share_done,
-            elapsed_seconds: seconds(snapshot.elapsed),
-            // Without workers there is no end in sight.
-            remaining_seconds: snapshot
-                .remaining()
-                .filter(|_| !counts.finished() && snapshot.workers > 0)
-                .map(seconds),
+            elapsed_seconds: snapshot.elapsed.as_secs_f64(),
+            remaining_seconds: remaining.map(|remaining| remaining.as_secs_f64()),
             succeeded_since_start: snapshot.succeeded_here,
-            best: snapshot.best.as_ref().map(|best| BestView {
-                cell: best.spec.label(),
-                seeds: best.seeds,
-                test_accuracy_mean: best.mean,
-            }),
-            changed: (!names.live)
-                .then(|| app.written(&["sweep.sqlite", "sweep.sqlite-wal"]))
-                .flatten(),
+            best,
+            changed: app.written(files),
             report: app.written(&["report.html"]),
         }
     }
@@ -122,11 +108,11 @@ impl<T> ListView<T> {
 /// `/api/v1/answer`
 #[derive(Debug, Serialize)]
 pub(super) struct AnswerView<'s> {
-    /// Which evaluation of each trial counts.
+    /// The evaluation of each trial that counts.
     selection: Selection,
-    /// What the short names of regularisers mean.
+    /// The meanings of the short names of regularisers.
     names: String,
-    /// The ids of the cells, in the order that the pivot counts them in.
+    /// The ids of the cells, in the order in which the pivot numbers them.
     cells: Vec<String>,
     #[serde(flatten)]
     answer: &'s Answer,
@@ -142,24 +128,30 @@ impl<'s> AnswerView<'s> {
 /// A cell of `/api/v1/cells`
 #[derive(Debug, Serialize)]
 pub(super) struct CellView<'c, C> {
-    pub(super) id: String,
-    pub(super) axes: BTreeMap<&'c str, &'c str>,
+    id: String,
+    axes: BTreeMap<&'c str, &'c str>,
     #[serde(flatten)]
-    pub(super) cell: &'c C,
+    cell: &'c C,
+}
+
+impl<'c, C> CellView<'c, C> {
+    pub(super) fn new(id: CellId, axes: &'c Axes, cell: &'c C) -> Self {
+        Self { id: id.to_string(), axes: axes.values_of(id), cell }
+    }
 }
 
 /// `/api/v1/cells`
 #[derive(Debug, Serialize)]
 pub(super) struct CellsView<T> {
-    /// Which evaluation of each trial counts.
+    /// The evaluation of each trial that counts.
     pub(super) selection: Selection,
-    /// What the columns are, as under the terminal's table.
+    /// The meanings of the columns, as under the terminal's table.
     pub(super) legend: String,
     #[serde(flatten)]
     pub(super) list: ListView<T>,
 }
 
-/// The largest whole number of which browsers, and most readers of JSON, know the last digit.
+/// The largest whole number that browsers, and most readers of JSON, keep exactly.
 const LARGEST_EXACT: u64 = (1 << 53) - 1;
 
 /// A number, or beyond [`LARGEST_EXACT`] its digits as a text.
@@ -171,7 +163,7 @@ fn exact<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> 
     }
 }
 
-/// The same of all whole numbers of a JSON text, which stays as it is otherwise.
+/// Does the same with all whole numbers of a JSON text, which stays as it is otherwise.
 fn exact_numbers(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     let (mut rest, mut in_string) = (json, false);
@@ -200,7 +192,7 @@ fn exact_numbers(json: &str) -> String {
 pub(super) struct TrialView<'v> {
     id: String,
     cell: String,
-    /// Its values on the axes of the sweep, but for the seed.
+    /// Its values on the axes of the sweep, without the seed.
     axes: BTreeMap<&'v str, &'v str>,
     state: TrialState,
     attempts: u32,
@@ -211,10 +203,10 @@ pub(super) struct TrialView<'v> {
     regulariser: &'v str,
     #[serde(serialize_with = "exact")]
     seed: u64,
-    /// Iterations in all, those of the VAE included, and how many are done.
+    /// All iterations, those of the VAE included, and the number that is done.
     steps: u64,
     step: u64,
-    /// Who trains it, or has.
+    /// The worker that trains it, or has trained it.
     worker: Option<String>,
     outcome: Option<Outcome>,
     error: Option<String>,
@@ -223,7 +215,7 @@ pub(super) struct TrialView<'v> {
 impl<'v> TrialView<'v> {
     pub(super) fn new(line: TrialLine, axes: &'v Axes, snapshot: &Snapshot) -> Self {
         let axes = axes.values_of(line.cell);
-        let running = running(snapshot, line.id);
+        let running = snapshot.running.iter().find(|running| running.trial == line.id);
         let (done, steps) = (line.outcome.is_some(), line.spec.steps());
         Self {
             id: line.id.to_string(),
@@ -248,34 +240,21 @@ fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_map(Axis::cell_columns(spec))
 }
 
-fn running(snapshot: &Snapshot, id: TrialId) -> Option<&Running> {
-    snapshot.running.iter().find(|running| running.trial == id)
-}
-
 /// `/api/v1/trials/{id}`
 #[derive(Debug, Serialize)]
 pub(super) struct TrialDetails<'v> {
     #[serde(flatten)]
     trial: TrialView<'v>,
     settings: Box<RawValue>,
-    /// Those that the axes of a grid vary, for people.
+    /// The settings that are axes of a grid, for people.
     named: Vec<(String, String)>,
     log: Option<String>,
     /// Newest first.
-    events: Vec<EventView>,
+    events: Vec<EventLine>,
     /// The files that it has left.
     files: Vec<&'static str>,
     /// The attempts that have a log.
     logs: Vec<u32>,
-}
-
-#[derive(Debug, Serialize)]
-struct EventView {
-    at: f64,
-    attempt: u32,
-    kind: String,
-    worker: Option<String>,
-    error: Option<String>,
 }
 
 impl<'v> TrialDetails<'v> {
@@ -284,22 +263,15 @@ impl<'v> TrialDetails<'v> {
         app: &'v App,
         snapshot: &Snapshot,
     ) -> Result<Self, serde_json::Error> {
-        let event = |EventLine { at, attempt, kind, worker, error }| EventView {
-            at,
-            attempt,
-            kind,
-            worker,
-            error,
-        };
         Ok(Self {
             settings: RawValue::from_string(exact_numbers(&page.line.spec.to_json()))?,
             named: axes::named(&page.line.spec),
-            // What failed before does not matter once the trial has succeeded.
+            // An earlier failure does not matter once the trial has succeeded.
             log: page.log.filter(|_| page.line.outcome.is_none()),
             files: files::left_by(app.place.path(), page.line.id),
             logs: files::logs_of(app.place.path(), page.line.id, page.line.attempts),
             trial: TrialView::new(page.line, &app.axes, snapshot),
-            events: page.events.into_iter().map(event).collect(),
+            events: page.events,
         })
     }
 }
@@ -317,7 +289,7 @@ struct MeanView {
     step: u64,
     n: usize,
     mean: f64,
-    /// Half the width of the 95 % interval; unknown of one seed.
+    /// Half the width of the 95 % interval; unknown for one seed.
     confidence_95: Option<f64>,
 }
 
@@ -327,10 +299,10 @@ impl CurvesView {
             let confidence_95 = half_width(n, standard_deviation).filter(|half| *half > 0.0);
             MeanView { step, n, mean, confidence_95 }
         };
-        let curve = |(cell, points): (CellId, Vec<_>)| {
-            (cell.to_string(), points.into_iter().map(mean).collect())
-        };
-        Self { metric, curves: curves.into_iter().map(curve).collect() }
+        let curves = curves
+            .into_iter()
+            .map(|(cell, points)| (cell.to_string(), points.into_iter().map(mean).collect()));
+        Self { metric, curves: curves.collect() }
     }
 }
 
@@ -339,49 +311,23 @@ impl CurvesView {
 pub(super) struct PointsView {
     pub(super) attempt: u32,
     #[serde(flatten)]
-    pub(super) list: ListView<PointView>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct PointView {
-    pub(super) metric: String,
-    pub(super) step: i64,
-    pub(super) value: f64,
+    pub(super) list: ListView<Point>,
 }
 
 /// A worker of `/api/v1/workers`
 #[derive(Debug, Serialize)]
 pub(super) struct WorkerView {
-    id: String,
-    host: String,
-    device: String,
-    model: String,
-    threads: Option<u32>,
-    software: String,
-    joined: f64,
+    #[serde(flatten)]
+    line: WorkerLine,
     connected: bool,
     running: usize,
-    succeeded: i64,
-    seconds: f64,
 }
 
 impl WorkerView {
     pub(super) fn new(line: WorkerLine, snapshot: &Snapshot) -> Self {
-        let WorkerLine { id, host, device, model, threads, software, joined, succeeded, seconds } =
-            line;
-        Self {
-            connected: snapshot.connected.contains(&id),
-            running: snapshot.running.iter().filter(|running| running.worker == id).count(),
-            id: id.to_string(),
-            host,
-            device,
-            model,
-            threads,
-            software,
-            joined,
-            succeeded,
-            seconds,
-        }
+        let connected = snapshot.connected.contains(&line.id);
+        let running = snapshot.running.iter().filter(|running| running.worker == line.id).count();
+        Self { line, connected, running }
     }
 }
 

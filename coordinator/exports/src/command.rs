@@ -6,9 +6,9 @@ use anyhow::ensure;
 use clap::Args;
 use swfn_shared::{output, problem};
 use swfn_store::{
-    ReadOnly,
+    Store,
     grid_file::{self, Earlier},
-    run_dir::Before,
+    run_dir::ExistingFiles,
 };
 
 use super::{
@@ -65,12 +65,12 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     };
     let folder = arguments.out.clone().unwrap_or_else(usual);
     let chosen = grid_file::chosen(&arguments.run_dir, arguments.grid)?;
-    let open = || -> anyhow::Result<ReadOnly> {
-        let reader = ReadOnly::open(&database)?;
+    let open = || -> anyhow::Result<Store> {
+        let reader = Store::open_live(&database)?;
         chosen.iter().try_for_each(|chosen| reader.choose(chosen))?;
         Ok(reader)
     };
-    let before = arguments.out.as_deref().map(Before::of);
+    let before = arguments.out.as_deref().map(ExistingFiles::of);
     let mut formats = arguments.format.clone();
     if formats.is_empty() && arguments.mlflow.is_none() {
         formats.push(Format::Csv);

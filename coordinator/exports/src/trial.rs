@@ -8,7 +8,7 @@ use swfn_shared::{
     state::TrialState,
     trial::TrialSpec,
 };
-use swfn_store::{ReadOnly, StoreError, parse, spec_of};
+use swfn_store::{Store, StoreError, parse, spec_of};
 
 /// A trial.
 #[derive(Debug, Clone)]
@@ -49,13 +49,13 @@ fn axes(spec: &TrialSpec, regulariser: String) -> Vec<(&'static str, Value)> {
 
 impl Trial {
     /// The trial of that number.
-    pub(super) fn read(reader: &ReadOnly, number: i64) -> Result<Option<Self>, StoreError> {
+    pub(super) fn read(reader: &Store, number: i64) -> Result<Option<Self>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM trial WHERE number = ?1");
         Ok(reader.all(&sql, [number], Self::of_row)?.pop())
     }
 
     /// The numbers of the trials of the grid.
-    pub(super) fn numbers(reader: &ReadOnly) -> Result<Vec<i64>, StoreError> {
+    pub(super) fn numbers(reader: &Store) -> Result<Vec<i64>, StoreError> {
         reader.all("SELECT number FROM trial WHERE in_grid ORDER BY number", [], |row| row.get(0))
     }
 
@@ -75,7 +75,7 @@ impl Trial {
     }
 
     /// The axes that have several values among the trials of the grid.
-    pub(super) fn varying(reader: &ReadOnly) -> Result<Vec<&'static str>, StoreError> {
+    pub(super) fn varying(reader: &Store) -> Result<Vec<&'static str>, StoreError> {
         let column = |axis: Axis| match (axis.role, axis.kind.nothing()) {
             // What some trials have not is no difference.
             (Role::Setting, AxisValue::Name(none)) => format!("nullif({}, '{none}')", axis.name),
@@ -133,7 +133,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let database = dir.path().join("sweep.sqlite");
             Store::open(&database).unwrap().set_trials(&specs).unwrap();
-            let reader = ReadOnly::open(&database).unwrap();
+            let reader = Store::open_live(&database).unwrap();
             let column = trials.columns.iter().position(|(name, _)| *name == axis.name);
             let column = column.unwrap_or_else(|| panic!("{axis:?} is no column"));
             let texts = reader.all(&trials.sql, [], |row| {

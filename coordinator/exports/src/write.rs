@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use swfn_shared::{problem, problem::OrProblem as _};
-use swfn_store::{ReadOnly, run_dir};
+use swfn_store::{Store, run_dir};
 
 use super::{
     csv::CsvRows,
@@ -26,11 +26,7 @@ pub(super) enum Format {
 }
 
 /// Writes all tables, each a file of that folder; returns their names.
-pub(super) fn write(
-    reader: &ReadOnly,
-    format: Format,
-    folder: &Path,
-) -> anyhow::Result<Vec<String>> {
+pub(super) fn write(reader: &Store, format: Format, folder: &Path) -> anyhow::Result<Vec<String>> {
     std::fs::create_dir_all(folder).or_problem(
         || problem!("cannot make the folder `{}`", folder.display(); "choose another with --out"),
     )?;

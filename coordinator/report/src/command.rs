@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use swfn_shared::{output, problem, problem::OrProblem as _};
 use swfn_store::{
     grid_file::Earlier,
-    run_dir::{Before, replace},
+    run_dir::{ExistingFiles, replace},
 };
 use time::OffsetDateTime;
 
@@ -95,7 +95,7 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     fs::create_dir_all(folder).or_problem(
         || problem!("cannot make `{}`", folder.display(); "choose another with --out"),
     )?;
-    let before = out.as_deref().map(Before::of);
+    let before = out.as_deref().map(ExistingFiles::of);
     let summary = write(&sources, folder, Extent::Full)?;
     before.and_then(|before| before.replaced()).iter().for_each(|note| output::print_message(note));
     Ok(terminal(&summary, width) + &page(folder))

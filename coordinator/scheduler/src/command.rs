@@ -1,4 +1,4 @@
-//! What comes in and what goes out of the scheduler.
+//! Commands for the scheduler, and the reasons why it rejects them.
 
 use swfn_shared::{
     capacity::Capacity,
@@ -9,24 +9,24 @@ use swfn_shared::{
 /// Something that happened to a worker or to time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// A worker opened a stream. `held`: the leases that it still works on or has unacknowledged reports of.
+    /// A worker opened a stream. `held`: its leases with work to do or reports to acknowledge.
     Joined { worker: WorkerId, predecessor: Option<Predecessor>, held: Vec<LeaseId> },
-    /// It has lanes for so many trials, those that it holds included, and these VAEs at hand. It takes trials of that shape, or else of
-    /// any one shape.
+    /// A worker asked for trials: it has so many lanes, used ones included, and these VAEs. It
+    /// takes trials of the named shape, or of any single shape.
     Asked { worker: WorkerId, capacity: Capacity },
     /// Any sign of life.
     Heard { worker: WorkerId },
-    /// A lease's iterations so far. `waits`: they may stand still, since reports wait to be heard.
+    /// A worker reported iterations. `waits`: they may stand still, since reports are on their way.
     Progressed { worker: WorkerId, lease: LeaseId, step: u64, waits: bool },
     /// A trial ended with a result.
     Succeeded { worker: WorkerId, lease: LeaseId },
-    /// A trial ended without one. `log`: what its process said last, perhaps nothing.
+    /// A trial ended without one. `log`: the end of its process's log, perhaps empty.
     Failed { worker: WorkerId, lease: LeaseId, kind: FailureKind, error: String, log: String },
-    /// The worker gives a lease back unfinished.
+    /// The worker returned a lease unfinished.
     Released { worker: WorkerId, lease: LeaseId },
-    /// The worker is gone for good, through no fault of a trial: it said goodbye, or it ended with the coordinator that had started it.
+    /// The worker is gone without fault of a trial: by its goodbye, or with its coordinator.
     Left { worker: WorkerId },
-    /// A person does something to a trial.
+    /// A person acted on a trial.
     ByPerson { trial: TrialId, act: Act },
     /// Time passed.
     Tick,
@@ -36,27 +36,27 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Predecessor {
     pub worker: WorkerId,
-    /// How it ended, such as "signal 9"; empty if nobody knows.
+    /// How it ended, such as "signal 9"; empty if unknown.
     pub end: String,
-    /// What it said last, perhaps nothing.
+    /// The end of its log, perhaps empty.
     pub log: String,
-    /// Its machine had too little memory for all that ran there: its trials cost nothing.
+    /// Its machine ran out of memory: its trials are not to blame.
     pub innocent: bool,
 }
 
-/// Suspicion from which on a trial is given to a worker alone.
+/// The suspicion at which a trial is given to a worker alone.
 pub(crate) const SUSPECT: u32 = 2;
 
-/// Whose fault a failed trial is.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The loss left the finite numbers; training is deterministic, so another attempt would end the same.
+    /// The loss is no longer finite. Training is deterministic, so it would be again.
     Diverged,
-    /// Anything else that went wrong inside the trial.
+    /// Any other failure of the trial itself.
     Error,
 }
 
-/// Why a command has no effect. Peers cause these; none of them is a fault of the coordinator.
+/// The reason why a command has no effect. Peers cause these, not faults of the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("worker `{0}` has not joined")]
@@ -69,7 +69,7 @@ pub enum Rejection {
     Fenced { lease: LeaseId, reason: Fence },
 }
 
-/// Why a lease is not live.
+/// The reason why a lease is not live.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fence {
     #[error("attempt {current} of the trial is under way")]

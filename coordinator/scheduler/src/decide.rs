@@ -1,4 +1,4 @@
-//! What follows from a command. Nothing changes here; [`Scheduler::evolve`] applies the events.
+//! Decides the events of a command. Nothing changes before [`Scheduler::evolve`] applies them.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,55 +15,42 @@ use super::{
 };
 
 impl Scheduler {
-    /// The events that a command brings about at time `now`, or why it has no effect.
+    /// The events that a command causes at time `now`, or the reason why it has no effect.
     pub fn decide(&self, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
         match command {
             Command::Joined { worker, predecessor, held } => {
                 Ok(self.joined(now, worker, predecessor.as_ref(), held))
             }
             Command::Asked { worker, capacity } => self.asked(now, worker, capacity),
-            // Whoever is heard is there, also after a silence for which it was taken off the list.
+            // A worker that is heard is there, also after a silence that had removed it.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
             Command::Progressed { worker, lease, step, waits } => {
-                self.of_live(worker, *lease, |trial| {
-                    // Beyond its own there are none, whatever a worker says.
-                    Event::Progressed {
-                        lease: *lease,
-                        step: (*step).min(trial.spec.steps()),
-                        waits: *waits,
-                    }
+                self.if_live(worker, *lease, |trial, lease| {
+                    // A trial has no more steps, whatever a worker reports.
+                    let step = (*step).min(trial.spec.steps());
+                    Event::Progressed { lease, step, waits: *waits }
                 })
             }
             Command::Succeeded { worker, lease } => {
-                self.of_live(worker, *lease, |_| Event::Succeeded { lease: *lease })
+                self.if_live(worker, *lease, |_, lease| Event::Succeeded { lease })
             }
             Command::Failed { worker, lease, kind, error, log } => {
-                self.of_live(worker, *lease, |trial| {
-                    // The same device would find the same again, but a broken one finds what is not so.
-                    let limit =
-                        if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
-                    let quarantine = self.is_at_end(
-                        now,
-                        trial,
-                        &WorkerDevice::from(worker),
-                        trial.failures + 1,
-                        limit,
-                    );
-                    Event::Failed {
-                        lease: *lease,
-                        error: error.clone(),
-                        log: log.clone(),
-                        quarantine,
-                    }
+                self.if_live(worker, *lease, |trial, lease| {
+                    // The same device would diverge again. Another may not, if this one is broken.
+                    let diverged = *kind == FailureKind::Diverged;
+                    let limit = if diverged { 1 } else { self.limits.max_failures };
+                    let place = WorkerDevice::from(worker);
+                    let quarantine = self.is_at_end(now, trial, &place, trial.failures + 1, limit);
+                    Event::Failed { lease, error: error.clone(), log: log.clone(), quarantine }
                 })
             }
             Command::Released { worker, lease } => {
-                self.of_live(worker, *lease, |_| Event::Released { lease: *lease })
+                self.if_live(worker, *lease, |_, lease| Event::Released { lease })
             }
             Command::Left { worker } => {
-                let leases = self.worker(worker)?.leases.iter().map(|index| &self.trials[*index]);
-                let released = leases.map(|trial| Event::Released { lease: trial.newest_lease() });
-                Ok(released.chain([Event::WorkerLeft { worker: worker.clone() }]).collect())
+                self.worker(worker)?;
+                let left = Event::WorkerLeft { worker: worker.clone() };
+                Ok(self.releases(worker).chain([left]).collect())
             }
             Command::ByPerson { trial, act: Act::Retried } => {
                 self.retried(*trial).map(|event| vec![event])
@@ -84,17 +71,21 @@ impl Scheduler {
         self.workers.get(id).ok_or_else(|| Rejection::UnknownWorker(id.clone()))
     }
 
-    /// The event of a message about a live lease; nothing when the message is a repetition.
-    fn of_live(
+    /// The event of a message about a live lease; none if the message is a repetition.
+    fn if_live(
         &self,
         worker: &WorkerId,
         lease: LeaseId,
-        event: impl FnOnce(&Trial) -> Event,
+        event: impl FnOnce(&Trial, LeaseId) -> Event,
     ) -> Result<Vec<Event>, Rejection> {
         match self.admit(worker, lease)? {
-            Admission::Live => Ok(vec![event(&self.trials[self.by_id[&lease.trial]])]),
+            Admission::Live => Ok(vec![event(&self.trials[self.by_id[&lease.trial]], lease)]),
             Admission::Repeated => Ok(Vec::new()),
         }
+    }
+
+    fn releases(&self, worker: &WorkerId) -> impl Iterator<Item = Event> + use<> {
+        self.leases_of(worker).into_iter().map(|lease| Event::Released { lease })
     }
 
     fn joined(
@@ -108,37 +99,22 @@ impl Scheduler {
         if let Some(dead) = predecessor.filter(|dead| dead.worker != *worker)
             && let Some(state) = self.workers.get(&dead.worker)
         {
-            let reason = match dead.end.as_str() {
-                "" => "its worker process ended".to_owned(),
-                end => format!("its worker process ended ({end})"),
-            };
-            let leases: Vec<_> = state.leases.iter().copied().collect();
             if dead.innocent {
-                let lease = |index: &TrialIndex| Event::Released {
-                    lease: self.trials[*index].newest_lease(),
-                };
-                events.extend(leases.iter().map(lease));
+                events.extend(self.releases(&dead.worker));
             } else {
-                events.extend(self.lost(
-                    now,
-                    &leases,
-                    Blame::Suspected,
-                    |_| reason.clone(),
-                    &dead.log,
-                ));
+                let reason = |_: &Lease| match dead.end.as_str() {
+                    "" => "its worker process ended".to_owned(),
+                    end => format!("its worker process ended ({end})"),
+                };
+                let leases: Vec<_> = state.leases.iter().copied().collect();
+                events.extend(self.lost(now, &leases, Blame::Suspected, reason, &dead.log));
             }
             events.push(Event::WorkerLeft { worker: dead.worker.clone() });
         }
-        if let Some(state) = self.workers.get(worker) {
-            let held: HashSet<_> = held.iter().copied().collect();
-            // A grant that the worker does not know of was lost on its way: nobody works on it.
-            for trial in state.leases.iter().map(|index| &self.trials[*index]) {
-                let lease = trial.newest_lease();
-                if !held.contains(&lease) {
-                    events.push(Event::Released { lease });
-                }
-            }
-        }
+        // A grant that the worker does not know was lost on its way.
+        let held: HashSet<_> = held.iter().copied().collect();
+        let unknown = self.leases_of(worker).into_iter().filter(|lease| !held.contains(lease));
+        events.extend(unknown.map(|lease| Event::Released { lease }));
         let anew = predecessor.is_none() && !self.workers.contains_key(worker);
         events.push(Event::WorkerJoined { worker: worker.clone(), anew });
         events
@@ -152,7 +128,7 @@ impl Scheduler {
     ) -> Result<Vec<Event>, Rejection> {
         let state = self.worker(worker)?;
         let lanes = usize::try_from(capacity.lanes).unwrap_or(usize::MAX);
-        let news = (state.lanes != Some(lanes))
+        let asked = (state.lanes != Some(lanes))
             .then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
         let picked = if self.counts.pending == 0
             || state.leases.iter().any(|index| self.trials[*index].is_suspect())
@@ -160,28 +136,24 @@ impl Scheduler {
             Vec::new()
         } else {
             let able = self.able_places(now);
-            let most = match () {
-                () if self.is_set_aside(state, &able) => 0,
-                () if state.reported => usize::MAX,
-                () => self.limits.portion,
-            };
-            let wanted =
-                self.share(now, worker, lanes, &able).min(most).saturating_sub(state.leases.len());
+            let most = if state.reported { usize::MAX } else { self.limits.portion };
+            let most = if self.is_excluded(state, &able) { 0 } else { most };
+            let share = self.share(now, worker, lanes, &able).min(most);
+            let wanted = share.saturating_sub(state.leases.len());
             let idle = state.leases.is_empty() && self.has_let_go(now, state);
-            let elsewhere = |index: TrialIndex| able.rather_than(&state.place, &self.trials[index]);
+            let elsewhere =
+                |index: TrialIndex| able.prefer_others(&state.place, &self.trials[index]);
             self.pending.pick(wanted, capacity.shape, &capacity.vaes, idle, elsewhere)
         };
-        let leased = |index| {
-            let trial: &Trial = &self.trials[index];
-            Event::Leased {
-                lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() },
-                worker: worker.clone(),
-            }
+        let leased = |index: TrialIndex| {
+            let trial = &self.trials[index];
+            let lease = LeaseId { trial: trial.id, attempt: trial.next_attempt() };
+            Event::Leased { lease, worker: worker.clone() }
         };
-        Ok(news.into_iter().chain(picked.into_iter().map(leased)).collect())
+        Ok(asked.into_iter().chain(picked.into_iter().map(leased)).collect())
     }
 
-    /// Whether it has nothing at work any more that it lost: by then it has heard of it and stopped, or was given up because it did not.
+    /// Whether a worker has stopped the trials that it lost: by then it knows, or was given up.
     fn has_let_go(&self, now: Duration, worker: &Worker) -> bool {
         worker
             .lost
@@ -197,46 +169,40 @@ impl Scheduler {
                     |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
                 events.extend(self.lost(now, &leases, Blame::Among, silent, ""));
                 events.push(Event::WorkerLeft { worker: id.clone() });
-            } else {
-                let stalled = |lease: &Lease| {
-                    format!(
-                        "worker `{id}` stood still at step {} for {:?}",
-                        lease.step, self.limits.stall
-                    )
-                };
-                let still = self.stalled(now, &leases);
-                events.extend(self.lost(now, &still, Blame::Suspected, stalled, ""));
-                // Both are in order.
-                let too_long = |index: &TrialIndex| {
-                    still.binary_search(index).is_err() && self.is_too_long(now, *index, worker)
-                };
-                let too_long: Vec<_> = leases.into_iter().filter(too_long).collect();
-                let over = |lease: &Lease| {
-                    let minutes = now.saturating_sub(lease.granted).as_secs() / 60;
-                    format!(
-                        "worker `{id}` had it for {minutes} minutes and was at step {}: longer than `[run] trial_minutes` allows",
-                        lease.step
-                    )
-                };
-                events.extend(
-                    too_long
-                        .iter()
-                        .flat_map(|index| self.lost(now, &[*index], Blame::Alone, over, "")),
-                );
+                continue;
+            }
+            let stalled = self.stalled(now, &leases);
+            let stood_still = |Lease { step, .. }: &Lease| {
+                format!("worker `{id}` stood still at step {step} for {:?}", self.limits.stall)
+            };
+            events.extend(self.lost(now, &stalled, Blame::Suspected, stood_still, ""));
+            let over = |Lease { granted, step, .. }: &Lease| {
+                let minutes = now.saturating_sub(*granted).as_secs() / 60;
+                format!(
+                    "worker `{id}` had it for {minutes} minutes and was at step {step}: longer \
+                     than `[run] trial_minutes` allows"
+                )
+            };
+            for index in leases {
+                // The stalled ones are in order.
+                if stalled.binary_search(&index).is_err() && self.is_too_long(now, index, worker) {
+                    events.extend(self.lost(now, &[index], Blame::Alone, over, ""));
+                }
             }
         }
         events
     }
 
-    /// Of the leases of one worker those whose step stands still. What hangs one computation hangs all of its trials, but they did not
-    /// all report in the same moment: with the first go those that have not moved for half of the limit, and those that never began.
+    /// The leases of one worker whose steps stand still. A hanging computation stops all of its
+    /// trials, but they did not all report in the same moment. So with the first go those that have
+    /// not moved for half of the limit, and those that never began.
     fn stalled(&self, now: Duration, leases: &[TrialIndex]) -> Vec<TrialIndex> {
         let still = |lease: &Lease, limit| now.saturating_sub(lease.moved) >= limit;
         let live = || leases.iter().filter_map(|index| Some((*index, self.lease_of(*index)?)));
         if !live().any(|(_, lease)| still(lease, self.limits.stall)) {
             return Vec::new();
         }
-        // A trial that never began may wait its turn behind one that hangs, of which a late message still told.
+        // A trial that never began may wait behind a hanging one, whose last report came late.
         let began = live().any(|(_, lease)| lease.step > 0 && still(lease, self.limits.stall));
         let half = self.limits.stall / 2;
         let company = if began { half } else { half.min(self.limits.lease) };
@@ -244,12 +210,12 @@ impl Scheduler {
         with_it.map(|(index, _)| index).collect()
     }
 
-    /// Whether nothing was heard of a worker for a whole lease.
+    /// Whether a worker has been silent for a whole lease.
     pub(super) fn is_silent(&self, now: Duration, worker: &Worker) -> bool {
         now.saturating_sub(worker.heard) >= self.limits.lease
     }
 
-    /// Whether a worker is silent, or a trial of its stands still. One that is only slow is awake.
+    /// Whether a worker is silent, or one of its trials stands still. A slow one is awake.
     pub fn sleeps(&self, now: Duration, id: &WorkerId) -> bool {
         self.workers.get(id).is_none_or(|worker| {
             let leases: Vec<_> = worker.leases.iter().copied().collect();
@@ -265,15 +231,10 @@ impl Scheduler {
     }
 
     fn lease_of(&self, index: TrialIndex) -> Option<&Lease> {
-        match &self.trials[index].state {
-            TrialState::Leased(lease) => Some(lease),
-            TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {
-                None
-            }
-        }
+        if let TrialState::Leased(lease) = &self.trials[index].state { Some(lease) } else { None }
     }
 
-    /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.
+    /// Leases that one worker lost together. `blame` is for several; a single one takes all blame.
     fn lost(
         &self,
         now: Duration,
@@ -288,14 +249,8 @@ impl Scheduler {
             let (place, limit) = (WorkerDevice::from(&lease.worker), self.limits.max_losses);
             let quarantine = blame == Blame::Alone
                 && self.is_at_end(now, trial, &place, trial.losses + 1, limit);
-            let id = LeaseId { trial: trial.id, attempt: lease.attempt };
-            Some(Event::Lost {
-                lease: id,
-                error: reason(lease),
-                log: log.to_owned(),
-                blame,
-                quarantine,
-            })
+            let (error, log) = (reason(lease), log.to_owned());
+            Some(Event::Lost { lease: trial.newest_lease(), error, log, blame, quarantine })
         };
         leases.iter().filter_map(lost).collect()
     }

@@ -1,4 +1,4 @@
-//! The only place where the state changes.
+//! Applies events. Nothing else changes the state.
 
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ use super::{
 };
 
 impl Scheduler {
-    /// Applies an event that [`Self::decide`] returned or that a journal holds. An event that does not fit the state, which only a damaged
-    /// journal can hold, is answered with its description and changes nothing.
+    /// Applies an event that [`Self::decide`] returned or that a journal has.
+    ///
+    /// An event of a damaged journal may not fit the state: then it changes nothing.
     pub fn evolve(&mut self, now: Duration, event: &Event) -> Result<(), String> {
         match event {
             Event::WorkerJoined { worker, anew } => {
                 if *anew {
-                    self.records.anew(&WorkerDevice::from(worker));
+                    self.records.forget(&WorkerDevice::from(worker));
                 }
                 self.worker_mut(worker).heard = now;
             }
@@ -64,17 +65,17 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Workers of the journal that hold no lease may be long gone, and would only take their shares.
+    /// Forgets workers of the journal without leases: they may be gone, and would take shares.
     pub fn forget_idle_workers(&mut self) {
         self.workers.retain(|_, worker| !worker.leases.is_empty());
-        // Whoever starts a coordinator anew may have mended the workers, too.
+        // The restart may have mended the workers, too.
         self.records = records::Records::default();
-        // What the others lost, and when, is of another clock; they are told as soon as they are back.
+        // The times of losses are of another clock. Workers learn of losses when they come back.
         self.workers.values_mut().for_each(|worker| (worker.lost, worker.reported) = (None, false));
     }
 
-    /// After a restart, or when the coordinator itself stood still, nobody knows when the workers were last heard: each lease gets a whole
-    /// term from now.
+    /// Gives each lease a whole term from now: after a restart, or a pause of the coordinator, the
+    /// workers' last signs of life are unknown.
     pub fn grant_full_terms(&mut self, now: Duration) {
         for worker in self.workers.values_mut() {
             worker.heard = now;
@@ -94,7 +95,7 @@ impl Scheduler {
         self.workers.entry(id.clone()).or_insert_with(|| Worker::from(id))
     }
 
-    /// Writes down what the end of a lease says of its trial and of its worker's place.
+    /// Records what the end of a lease means for its trial and its worker's place.
     fn record(&mut self, now: Duration, index: TrialIndex, event: &Event) {
         let trial = &mut self.trials[index];
         if matches!(event, Event::ByPerson { act: Act::Retried, .. }) {
@@ -108,7 +109,7 @@ impl Scheduler {
                 if let Some(worker) = self.workers.get_mut(&lease.worker) {
                     worker.reported = true;
                 }
-                // Of what happened before a restart nobody knows how long it took.
+                // The time before a restart is unknown.
                 let seconds = now.saturating_sub(lease.granted).as_secs_f64();
                 let rate = (seconds > 0.0).then(|| seconds / records::operations(trial));
                 return self.records.succeeded(&place, rate);
@@ -122,13 +123,13 @@ impl Scheduler {
         }
         match event {
             Event::Failed { .. } => self.records.failed(index, &trial.failed_at),
-            // What a place lost may be its machine's doing, but what is lost at two places is the trial's.
+            // A loss may be the fault of a machine; losses at two places are the trial's.
             Event::Lost { .. } if trial.failed_at.len() > 1 => self.records.forgive(index),
             _ => {}
         }
     }
 
-    /// The legal transitions of a trial, all of them.
+    /// The next state of a trial, for each legal transition.
     fn transition(
         &mut self,
         now: Duration,
@@ -136,69 +137,38 @@ impl Scheduler {
         event: &Event,
     ) -> Option<TrialState> {
         let trial = &mut self.trials[index];
+        let attempt = event.durable()?.attempt;
         match (&trial.state, event) {
-            (TrialState::Pending, Event::Leased { lease, worker })
-                if lease.attempt == trial.next_attempt() =>
+            (TrialState::Pending, Event::Leased { worker, .. })
+                if attempt == trial.next_attempt() =>
             {
-                let (worker, attempt) = (worker.clone(), lease.attempt);
-                Some(TrialState::Leased(Lease {
-                    worker,
-                    attempt,
-                    step: 0,
-                    moved: now,
-                    granted: now,
-                }))
+                let (worker, step) = (worker.clone(), 0);
+                let lease = Lease { worker, attempt, step, moved: now, granted: now };
+                Some(TrialState::Leased(lease))
             }
-            (TrialState::Leased(current), Event::Succeeded { lease })
-                if current.attempt == lease.attempt =>
-            {
-                Some(TrialState::Succeeded {
-                    attempt: lease.attempt,
-                    worker: current.worker.clone(),
-                })
-            }
-            (TrialState::Leased(current), Event::Released { lease })
-                if current.attempt == lease.attempt =>
-            {
-                Some(TrialState::Pending)
-            }
-            (TrialState::Leased(current), Event::Failed { lease, error, quarantine, log: _ })
-                if current.attempt == lease.attempt =>
-            {
-                trial.failures += 1;
-                Some(after(*quarantine, error))
-            }
-            (
-                TrialState::Leased(current),
-                Event::Lost { lease, error, blame, quarantine, log: _ },
-            ) if current.attempt == lease.attempt => {
-                trial.losses += u32::from(*blame == Blame::Alone);
-                trial.suspicion += blame.suspicion();
-                Some(after(*quarantine, error))
-            }
-            (TrialState::Quarantined { .. }, Event::ByPerson { lease, act: Act::Retried })
-                if lease.attempt == trial.attempts =>
+            (TrialState::Leased(current), event) if current.attempt == attempt => match event {
+                Event::Succeeded { .. } => {
+                    Some(TrialState::Succeeded { attempt, worker: current.worker.clone() })
+                }
+                Event::Released { .. } => Some(TrialState::Pending),
+                Event::Failed { error, quarantine, .. } => {
+                    trial.failures += 1;
+                    Some(after(*quarantine, error))
+                }
+                Event::Lost { error, blame, quarantine, .. } => {
+                    trial.losses += u32::from(*blame == Blame::Alone);
+                    trial.suspicion += blame.suspicion();
+                    Some(after(*quarantine, error))
+                }
+                _ => None,
+            },
+            (TrialState::Quarantined { .. }, Event::ByPerson { act: Act::Retried, .. })
+                if attempt == trial.attempts =>
             {
                 (trial.failures, trial.losses) = (0, 0);
                 Some(TrialState::Pending)
             }
-            (
-                TrialState::Pending
-                | TrialState::Leased(_)
-                | TrialState::Succeeded { .. }
-                | TrialState::Quarantined { .. },
-                Event::WorkerJoined { .. }
-                | Event::WorkerHeard { .. }
-                | Event::WorkerAsked { .. }
-                | Event::WorkerLeft { .. }
-                | Event::Progressed { .. }
-                | Event::Leased { .. }
-                | Event::Succeeded { .. }
-                | Event::Failed { .. }
-                | Event::Lost { .. }
-                | Event::Released { .. }
-                | Event::ByPerson { .. },
-            ) => None,
+            _ => None,
         }
     }
 
@@ -212,7 +182,7 @@ impl Scheduler {
                 self.pending.lease_ended(trial.group);
                 if let Some(worker) = self.workers.get_mut(&lease.worker) {
                     worker.leases.remove(&index);
-                    // An ask for what comes next counted this one, too; if the lane is free, there will be another ask.
+                    // The last ask counted this lease, too. A free lane will be asked for again.
                     worker.lanes =
                         worker.lanes.map(|lanes| lanes.saturating_sub(1).max(worker.leases.len()));
                 }

@@ -1,5 +1,7 @@
-//! Every message about a lease passes here first. The attempt number is the fencing token: a worker that was stopped past its deadline
-//! and wakes up again holds an old number, and whatever it says is turned away.
+//! Every message about a lease passes here first.
+//!
+//! The attempt's number is the fencing token. A worker that wakes up after its deadline has an old
+//! number, and its messages are rejected.
 
 use swfn_shared::ids::{LeaseId, WorkerId};
 
@@ -8,16 +10,16 @@ use super::{
     state::{Trial, TrialState},
 };
 
-/// What a message about a lease may do.
+/// The standing of a message about a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     /// The worker holds the lease.
     Live,
-    /// This very attempt has already ended with a result: the message was sent again because its acknowledgement got lost.
+    /// This attempt has its result, whose acknowledgement got lost.
     Repeated,
 }
 
-/// Admits or fences a message of `worker` about `lease` of `trial`.
+/// Admits or fences off a message of `worker` about `lease` of `trial`.
 pub(super) fn admit(trial: &Trial, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Fence> {
     if lease.attempt > trial.attempts {
         return Err(Fence::NeverGranted);
@@ -51,7 +53,7 @@ mod tests {
     use crate::state::Lease;
 
     #[test]
-    fn only_the_holder_of_the_current_attempt_is_heard() {
+    fn only_the_current_holder_is_admitted() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                     architecture = \"net\"\nlambda = 0\n";
         let spec = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap();

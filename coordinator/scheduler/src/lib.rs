@@ -1,7 +1,8 @@
-//! Who trains what: a pure state machine. `decide(now, command) -> events`, `evolve(now, event)`.
+//! Decides which worker trains which trial, as a pure state machine: `decide(now, command) ->
+//! events`, `evolve(now, event)`.
 //!
-//! No clock and no I/O: `now` is the time since some fixed start, passed in by the caller, on a clock that never goes back. Replaying the
-//! durable events of a run gives its state again.
+//! It has neither a clock nor I/O. The caller passes `now`, the time since some fixed start on a
+//! clock that never goes back. Replaying the durable events of a run restores its state.
 #![allow(
     missing_docs,
     reason = "a part of the coordinator: nobody else sees the fields that are public here"
@@ -25,8 +26,8 @@ pub mod turn;
 pub use command::{Command, FailureKind, Fence, Predecessor, Rejection};
 pub use fencing::Admission;
 pub use pauses::Pauses;
-pub use state::{Earlier, Lease, Limits, Scheduler, TrialState};
-/// Requests that wait for the engine; beyond it, streams are held up by flow control. All that wait are committed together.
+pub use state::{EarlierOutcome, Lease, Limits, Scheduler, TrialState};
+/// The most requests that wait for the engine. Flow control holds up further ones.
 pub const REQUESTS: usize = 1024;
 
 pub use swfn_shared::event::{Act, Blame, Event};

@@ -1,10 +1,11 @@
-//! Pauses of the coordinator itself: what workers said meanwhile still waits in its sockets, so their silence is not theirs.
+//! Pauses of the coordinator itself, when workers only seem silent.
 
 use std::time::Duration;
 
 use crate::Limits;
 
-/// Watches the ticks, which come several times a second unless the process is stopped, its machine suspended, or its disk slow.
+/// Watches the ticks, which come several times a second. They pause if the process is stopped, its
+/// machine is suspended, or its disk is slow.
 #[derive(Debug)]
 pub struct Pauses {
     limits: Limits,
@@ -19,8 +20,8 @@ impl Pauses {
         Self { limits, last: Duration::ZERO, found: None }
     }
 
-    /// Whether leases must not expire for the time until `now`, at a tick. Pauses that follow on each other are no excuse: with a disk that
-    /// is always slow, leases would live for ever.
+    /// Whether a tick ends a pause, for which no lease may expire. Frequent pauses do not count:
+    /// with a disk that is always slow, leases would live for ever.
     pub fn tick(&mut self, now: Duration) -> bool {
         let gap = now.saturating_sub(std::mem::replace(&mut self.last, now));
         let rare =
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_gap_is_a_pause_but_not_again_and_again() {
+    fn only_a_rare_gap_is_a_pause() {
         let seconds = Duration::from_secs;
         let limits = Limits {
             max_failures: 3,

@@ -1,5 +1,5 @@
-//! Trials that wait, arranged so that a sweep fills up seed by seed, so that trials of one subset, which share a VAE, go to one worker,
-//! and so that a grant is of one shape.
+//! Trials that wait. A sweep fills up seed by seed, trials of one subset go to one worker, since
+//! they share a VAE, and a grant has one shape.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
@@ -12,27 +12,27 @@ use swfn_shared::ids::{ShapeId, VaeId};
 
 use super::state::{Trial, TrialIndex};
 
-/// A group's place in the sweep: that of its seed, and its own.
+/// A group's position in the sweep: that of its seed, and its own.
 type Position = (usize, usize);
 
-/// All places.
+/// All positions.
 const ALL: Range<Position> = (0, 0)..(usize::MAX, usize::MAX);
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// By group: what waits, by shape.
+    /// Waiting trials by group and shape.
     groups: BTreeMap<Position, BTreeMap<ShapeId, BTreeSet<TrialIndex>>>,
-    /// The places of the seeds: in the order of the grid.
+    /// The positions of the seeds in the grid.
     seeds: HashMap<u64, usize>,
     /// Shapes whose trials need a VAE.
     sampling: HashSet<ShapeId>,
-    /// How many of each shape wait.
+    /// The number of waiting trials by shape.
     waiting: HashMap<ShapeId, usize>,
-    /// Live leases of each group.
+    /// The number of live leases by group.
     leased: HashMap<usize, usize>,
     /// The group of each VAE.
     vaes: HashMap<VaeId, Position>,
-    /// Those that have failed somewhere, and those that are to be tried alone, with their shapes; they are in no group.
+    /// The shapes of trials that have failed somewhere, and of suspects. Neither are in a group.
     failed: BTreeMap<TrialIndex, ShapeId>,
     suspects: BTreeMap<TrialIndex, ShapeId>,
 }
@@ -91,10 +91,12 @@ impl Pending {
         lower(&mut self.leased, group);
     }
 
-    /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those that have failed, then those whose VAE it has,
-    /// then those of subsets that nobody works on, then any. If no shape is asked for, it is that of the first, and all of a seed go
-    /// before those of the next. When there are no others, one that is to be tried alone, if the worker is `idle`. `elsewhere`: what had
-    /// better be tried at another place.
+    /// Up to `wanted` trials of one shape for a worker with these VAEs.
+    ///
+    /// First come trials that have failed, then those whose VAE it has, then those of subsets that
+    /// nobody works on, then any. Without a `shape`, the first trial sets it, and a seed goes
+    /// before the next. If there are no others, an `idle` worker gets one suspect. `elsewhere`:
+    /// whether a trial should run at another place.
     pub(super) fn pick(
         &self,
         wanted: usize,
@@ -104,22 +106,22 @@ impl Pending {
         elsewhere: impl Fn(TrialIndex) -> bool,
     ) -> Vec<TrialIndex> {
         let mut picked = Vec::new();
-        for (index, of) in &self.failed {
+        let fits = |shape: Option<ShapeId>, index, own| {
+            shape.is_none_or(|shape| shape == own) && !elsewhere(index)
+        };
+        for (index, own) in &self.failed {
             if picked.len() == wanted {
                 return picked;
             }
-            if shape.is_none_or(|shape| shape == *of) && !elsewhere(*index) {
-                shape = Some(*of);
+            if fits(shape, *index, *own) {
+                shape = Some(*own);
                 picked.push(*index);
             }
         }
         self.pick_fresh(wanted, &mut shape, at_hand, &mut picked);
         if picked.is_empty() && wanted > 0 && idle {
-            let fits =
-                |index, of: &ShapeId| shape.is_none_or(|shape| shape == *of) && !elsewhere(index);
-            picked.extend(
-                self.suspects.iter().find(|(index, of)| fits(**index, of)).map(|(index, _)| *index),
-            );
+            let suspect = self.suspects.iter().find(|(index, own)| fits(shape, **index, **own));
+            picked.extend(suspect.map(|(index, _)| *index));
         }
         picked
     }
@@ -137,11 +139,11 @@ impl Pending {
         }
         let own: BTreeSet<Position> =
             at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
-        let (whole, by_seed) =
-            if shape.is_some() { (Some(ALL), None) } else { (None, Some(self.by_seed())) };
+        let first = if shape.is_some() { Some(ALL) } else { self.seed_from((0, 0)) };
+        let spans = iter::successors(first, |span| self.seed_from(span.end));
         let within = |span: Range<Position>| self.groups.range(span).map(|(place, _)| *place);
         let untouched = |place: &Position| !self.leased.contains_key(&place.1);
-        let order = whole.into_iter().chain(by_seed.into_iter().flatten()).flat_map(|span| {
+        let order = spans.flat_map(|span| {
             let own =
                 own.range(span.clone()).copied().filter(|place| self.groups.contains_key(place));
             own.chain(within(span.clone()).filter(untouched)).chain(within(span))
@@ -163,16 +165,14 @@ impl Pending {
         }
     }
 
-    /// The places of each seed of which trials wait.
-    fn by_seed(&self) -> impl Iterator<Item = Range<Position>> {
-        let from = |place: Position| {
-            self.groups.range(place..).next().map(|((seed, _), _)| (*seed, 0)..(*seed + 1, 0))
-        };
-        iter::successors(from((0, 0)), move |span| from(span.end))
+    /// The positions of the next seed with waiting trials.
+    fn seed_from(&self, position: Position) -> Option<Range<Position>> {
+        let ((seed, _), _) = self.groups.range(position..).next()?;
+        Some((*seed, 0)..(*seed + 1, 0))
     }
 
-    /// The shape of the trial that comes first in the order of the grid. Who would train a VAE that another worker has, or trains, takes
-    /// one without, as long as there are any.
+    /// The shape of the first trial in the order of the grid. If another worker has the VAE, or
+    /// trains it, trials without one come first.
     fn first_shape(
         &self,
         shapes: &BTreeMap<ShapeId, BTreeSet<TrialIndex>>,
@@ -184,7 +184,7 @@ impl Pending {
     }
 }
 
-/// Counts one less; what has been counted down to zero is not listed.
+/// Counts one less, and removes the key at zero.
 fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
     if let Entry::Occupied(mut count) = counts.entry(key) {
         *count.get_mut() -= 1;

@@ -1,7 +1,8 @@
-//! The record of trials and of places: where a trial has failed, and where nothing but failures comes from.
+//! The records of places: which ones only produce failures, and how long trials take there.
 //!
-//! A failure says something of its trial or of the device that it ran on. One more attempt elsewhere tells which. So a trial is given
-//! up after failures at two places, where there are two, and a place whose trials only fail gets no more of them.
+//! A failure is the fault of its trial or of the device. One more attempt elsewhere shows which. So
+//! a trial is given up after failures at two places, if there are two. A place whose trials only
+//! fail gets no more of them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,29 +16,21 @@ use swfn_shared::{
 
 use super::state::{Scheduler, Trial, TrialIndex, Worker};
 
-/// Trials that have failed at one place and nowhere else, after which it gets no more.
+/// The number of trials failing at one place alone after which it gets no more.
 const TOO_MANY: usize = 3;
 
-/// Results that tell how long a trial takes: at one place, and in all.
+/// The least results from which the time of a trial is known: at one place, and in all.
 const RATES_OF_PLACE: usize = 3;
 const RATES_OF_ALL: usize = 5;
-/// Newest results that count.
+/// The newest results that count.
 const MOST_RATES: usize = 31;
-/// How many times the median a trial may take: that of its own place, or else that of all, which may be faster.
+/// A trial may take so many times the median of its place, or else of all, which may be faster.
 const SLACK_OF_PLACE: f64 = 20.0;
 const SLACK_OF_ALL: f64 = 100.0;
-/// No trial is too long before that, unless the grid file says so.
+/// No trial takes too long before that, unless the grid file says so.
 const LEAST: Duration = Duration::from_secs(3600);
 
-/// The record of one place.
-#[derive(Debug, Default)]
-pub(super) struct Record {
-    /// Trials that have failed here since anything succeeded, and nowhere else.
-    failed: BTreeSet<TrialIndex>,
-    rates: Rates,
-}
-
-/// Seconds for each operation of the newest results.
+/// Seconds per operation of the newest results.
 #[derive(Debug, Default)]
 pub(super) struct Rates(VecDeque<f64>);
 
@@ -49,7 +42,7 @@ impl Rates {
         self.0.push_back(rate);
     }
 
-    /// The median, of so many at least.
+    /// The median, if there are so many rates.
     fn median(&self, least: usize) -> Option<f64> {
         let mut rates: Vec<_> = self.0.iter().copied().collect();
         rates.sort_by(f64::total_cmp);
@@ -59,67 +52,67 @@ impl Rates {
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    places: BTreeMap<WorkerDevice, Record>,
+    /// Trials that have failed at one place alone, since the last success there.
+    failed: BTreeMap<WorkerDevice, BTreeSet<TrialIndex>>,
+    rates: BTreeMap<WorkerDevice, Rates>,
     all: Rates,
 }
 
 impl Records {
-    /// A trial has failed, by now at these places. After failures at two, none of them is held against a place.
+    /// Records a failure. Failures at two places are the trial's, and count against no place.
     pub(super) fn failed(&mut self, index: TrialIndex, places: &[WorkerDevice]) {
         if let [only] = places {
-            self.places.entry(only.clone()).or_default().failed.insert(index);
+            self.failed.entry(only.clone()).or_default().insert(index);
         } else {
             self.forgive(index);
         }
     }
 
     pub(super) fn succeeded(&mut self, place: &WorkerDevice, rate: Option<f64>) {
-        let record = self.places.entry(place.clone()).or_default();
-        record.failed.clear();
+        self.failed.remove(place);
         if let Some(rate) = rate {
-            record.rates.add(rate);
+            self.rates.entry(place.clone()).or_default().add(rate);
             self.all.add(rate);
         }
     }
 
-    /// Whatever befell a trial is held against no place any more.
+    /// Drops the failures of a trial.
     pub(super) fn forgive(&mut self, index: TrialIndex) {
-        self.places.retain(|_, record| {
-            record.failed.remove(&index);
-            !(record.failed.is_empty() && record.rates.0.is_empty())
-        });
+        for failed in self.failed.values_mut() {
+            failed.remove(&index);
+        }
     }
 
-    /// Somebody has started a worker at this place anew.
-    pub(super) fn anew(&mut self, place: &WorkerDevice) {
-        self.places.remove(place);
+    /// Drops the record of a place where somebody has started a worker anew.
+    pub(super) fn forget(&mut self, place: &WorkerDevice) {
+        self.failed.remove(place);
+        self.rates.remove(place);
     }
 
     fn only_fails(&self, place: &WorkerDevice) -> bool {
-        self.places.get(place).is_some_and(|record| record.failed.len() >= TOO_MANY)
+        self.failed.get(place).is_some_and(|failed| failed.len() >= TOO_MANY)
     }
 
-    /// How long a trial may take at a place, by what others took.
+    /// How long a trial may take at a place, judging by others.
     fn longest(&self, trial: &Trial, place: &WorkerDevice) -> Option<Duration> {
-        let own = self.places.get(place).and_then(|record| record.rates.median(RATES_OF_PLACE));
+        let own = self.rates.get(place).and_then(|rates| rates.median(RATES_OF_PLACE));
         let own = own.map(|rate| SLACK_OF_PLACE * rate);
         let rate = own.or_else(|| Some(SLACK_OF_ALL * self.all.median(RATES_OF_ALL)?))?;
-        let longest =
-            Duration::try_from_secs_f64(rate * operations(trial)).unwrap_or(Duration::MAX);
-        Some(longest.max(LEAST))
+        let longest = Duration::try_from_secs_f64(rate * operations(trial));
+        Some(longest.unwrap_or(Duration::MAX).max(LEAST))
     }
 }
 
-/// The work of a trial, as if its VAE were to be trained.
+/// The operations of a trial, training of its VAE included.
 pub(super) fn operations(trial: &Trial) -> f64 {
     work::vae_flop(&trial.spec) + work::classifier_flop(&trial.spec)
 }
 
-/// Where a trial could be tried: places of workers that are there, take trials and do more than fail.
+/// The places where trials can run: their workers are there, take trials and do not only fail.
 pub(super) struct AblePlaces<'s>(BTreeSet<&'s WorkerDevice>);
 
 impl AblePlaces<'_> {
-    /// Whether there is another host than all of these, or, if they are one place, another place.
+    /// Whether there is another host than these, or, if they are one place, another place.
     fn beyond(&self, places: &[&WorkerDevice]) -> bool {
         let another_host =
             |able: &&&WorkerDevice| !places.iter().any(|place| place.host == able.host);
@@ -128,8 +121,9 @@ impl AblePlaces<'_> {
             || one_place && self.0.iter().any(|able| !places.contains(able))
     }
 
-    /// Whether the trial had better go elsewhere than here: it has failed here, or on this machine, and there are others.
-    pub(super) fn rather_than(&self, here: &WorkerDevice, trial: &Trial) -> bool {
+    /// Whether a trial should run elsewhere: it has failed here, or on this host, and there are
+    /// others.
+    pub(super) fn prefer_others(&self, here: &WorkerDevice, trial: &Trial) -> bool {
         let failed = || trial.failed_at.iter();
         let another_host = |able: &&&WorkerDevice| !failed().any(|place| place.host == able.host);
         let another_place = |able: &&&WorkerDevice| !failed().any(|place| place == **able);
@@ -150,20 +144,20 @@ impl Scheduler {
         AblePlaces(places.into_iter().filter(|place| !self.records.only_fails(place)).collect())
     }
 
-    /// Whether a worker gets no trials, since those at its place only fail, and there are other places.
-    pub(super) fn is_set_aside(&self, worker: &Worker, able: &AblePlaces<'_>) -> bool {
+    /// Whether a worker gets no trials, since its place only fails and there are others.
+    pub(super) fn is_excluded(&self, worker: &Worker, able: &AblePlaces<'_>) -> bool {
         !able.0.is_empty() && self.records.only_fails(&worker.place)
     }
 
-    /// Workers that get no trials for that reason.
-    pub fn set_aside(&self, now: Duration) -> Vec<&WorkerId> {
+    /// The workers that get no trials for that reason.
+    pub fn excluded_workers(&self, now: Duration) -> Vec<&WorkerId> {
         let able = self.able_places(now);
-        let aside = self.workers.iter().filter(|(_, worker)| self.is_set_aside(worker, &able));
+        let aside = self.workers.iter().filter(|(_, worker)| self.is_excluded(worker, &able));
         aside.map(|(id, _)| id).collect()
     }
 
-    /// Whether a trial that ends so at a place has had all its chances: it is at its limit, and there is nowhere else to try it. A limit
-    /// and a half more ends it whatever comes and goes meanwhile.
+    /// Whether a trial whose attempt ends at a place is given up: it has reached its limit, and
+    /// there is no other place to try it. Places come and go; at [`most`] it is given up anyway.
     pub(super) fn is_at_end(
         &self,
         now: Duration,
@@ -176,7 +170,7 @@ impl Scheduler {
         count >= limit && (count >= most(limit) || !self.able_places(now).beyond(&places))
     }
 
-    /// How long a lease may last that has lasted so long; for ever, if nothing tells.
+    /// How long a lease may last that has lasted so long; `None` if that is unknown.
     pub(super) fn longest(
         &self,
         trial: &Trial,
@@ -189,7 +183,7 @@ impl Scheduler {
     }
 }
 
-/// The failures of a trial for which other places came and went.
+/// The most failures of a trial, while other places come and go.
 pub(super) fn most(limit: u32) -> u32 {
     limit.saturating_mul(2).saturating_add(2)
 }

@@ -1,7 +1,7 @@
-//! How many trials a worker may hold, so that the last ones spread over all workers.
+//! The share of trials that a worker may hold, so that the last ones spread over all workers.
 //!
-//! All that is not done, leased or not, is dealt out evenly, but to no worker more than it has lanes: what one with few cannot take goes
-//! to those with many. While there is more than all lanes take, nobody is held back.
+//! All unfinished trials are dealt out evenly, but no worker gets more than it has lanes for: the
+//! rest goes to others. While there are more trials than lanes, no worker has to wait.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 impl Scheduler {
-    /// How many trials `asking`, with so many lanes, may hold; at least one if any waits.
+    /// The most trials that `asking`, with so many lanes, may hold; at least one if any waits.
     pub(super) fn share(
         &self,
         now: Duration,
@@ -27,7 +27,7 @@ impl Scheduler {
             if id == asking {
                 capacities.push(lanes.max(worker.leases.len()));
             } else if !self.is_silent(now, worker) {
-                let aside = self.is_set_aside(worker, able);
+                let aside = self.is_excluded(worker, able);
                 capacities.push(if aside { worker.leases.len() } else { worker.capacity() });
             } else {
                 continue;
@@ -39,8 +39,8 @@ impl Scheduler {
 }
 
 impl Worker {
-    /// Trials that it might hold. Who has not asked yet counts as one that takes any number, until it holds some: then it is one that joined
-    /// before the coordinator's restart, and has no room now.
+    /// The most trials that it might hold. A worker that has not asked might take any number. If it
+    /// holds leases, it joined before the coordinator's restart, and has no free lanes.
     fn capacity(&self) -> usize {
         match (self.lanes, self.leases.len()) {
             (Some(lanes), held) => lanes.max(held),
@@ -50,7 +50,7 @@ impl Worker {
     }
 }
 
-/// The smallest number that takes all trials if everyone takes it, or as much of it as they can.
+/// The smallest share with which all trials are taken, if each worker takes it as far as it can.
 fn even_share(mut trials: usize, mut capacities: Vec<usize>) -> usize {
     capacities.sort_unstable();
     for (position, capacity) in capacities.iter().enumerate() {
@@ -68,7 +68,7 @@ mod tests {
     use super::even_share;
 
     #[test]
-    fn what_small_workers_cannot_take_goes_to_large_ones() {
+    fn large_workers_take_the_rest_of_small_ones() {
         let any = usize::MAX;
         for (trials, capacities, share) in [
             (100, vec![64, any], 50),

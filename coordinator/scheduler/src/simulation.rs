@@ -1,45 +1,49 @@
 //! The scheduler in a simulated cluster.
 //!
 //! ```text
-//!   plan (of a seed) --> faults --+
-//!                                 v
-//!   queue (virtual time) --> world --> place: process = protocol + trainer  (the session's protocol; a model of the trainer)
-//!                                 |      |  network: streams that break     (a model of gRPC)
-//!                                 +--> host: coordinator + disk             (the actor's turn; a model of the disk)
-//!                                          |
-//!                              book <-- oracle --> verdict
+//!   plan (of a seed) --> faults
+//!                          |
+//!   queue (virtual time) --+--> world
+//!                                 |--> worker_host: process = protocol (the session's) + trainer
+//!                                 |         |
+//!                                 |      network: streams that break (a model of gRPC)
+//!                                 |         |
+//!                                 +--> coordinator_host: coordinator (the actor's turn) + disk
+//!                                           |
+//!                                        oracle (trial_records, *_rules) --> verdict
 //! ```
 //!
-//! A seed is one history: no thread, no clock, no other randomness. The oracle checks each answer of the scheduler against records of its
-//! own, each commit against a scheduler that has only seen the journal, and at the end that there is one, and that it is right. Seeds
-//! differ in what may go wrong, and so in what is promised; see `plan::Promise`.
+//! A seed is one history: there is no thread, no clock, no other randomness. The oracle checks each
+//! answer of the scheduler against its own records. It checks each commit against a scheduler that
+//! has only seen the journal, and the end of the sweep. Seeds differ in their possible faults, and
+//! so in their promises; see `plan::Promise`.
 //!
-//! `make simulate SEEDS=100000` takes many seeds, `make simulate SEED=7` shows what happens in one.
+//! `make simulate SEEDS=100000` takes many seeds, and `make simulate SEED=7` traces one.
 
-mod again;
-mod book;
 mod coordinator;
+mod coordinator_host;
 mod disk;
 mod draw;
 mod faults;
-mod grants;
-mod host;
+mod grant_rules;
 mod message;
 mod network;
 mod oracle;
-mod place;
-mod places;
+mod place_rules;
 mod plan;
 mod process;
 mod queue;
-mod same;
+mod reply_rules;
+mod retries;
 mod seeds;
+mod state_check;
 mod tally;
-mod telling;
+mod trace_text;
 mod trainer;
+mod trial_records;
 mod verdict;
 mod wire;
-mod words;
+mod worker_host;
 mod world;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The state of a sweep: its trials, its workers, and what is still to be handed out.
+//! The state of a sweep: its trials, its workers, and the trials that wait.
 //!
 //! ```text
 //!              Leased                    Succeeded
@@ -29,18 +29,18 @@ use super::{
     records::Records,
 };
 
-/// VAEs of one worker that count when it is given trials: those that it used last.
+/// The most VAEs of one worker that count when it gets trials: those that it used last.
 const MAX_VAES: usize = 1024;
 
 /// Position of a trial in the sweep.
 pub(super) type TrialIndex = usize;
 
-/// One trial's place in its life.
+/// The state of one trial, with its data.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrialState {
     Pending,
     Leased(Lease),
-    /// By this worker, which may say so again, and nobody else.
+    /// Only this worker may report it again.
     Succeeded {
         attempt: Attempt,
         worker: WorkerId,
@@ -51,7 +51,7 @@ pub enum TrialState {
 }
 
 impl TrialState {
-    /// The state without what belongs to it.
+    /// The state without its data.
     pub fn kind(&self) -> state::TrialState {
         match self {
             Self::Pending => state::TrialState::Pending,
@@ -83,14 +83,14 @@ pub(super) struct Trial {
     /// Position of its subset among the subsets of the sweep.
     pub(super) group: usize,
     pub(super) state: TrialState,
-    /// Leases so far; the number of the newest.
+    /// Leases so far, which is the number of the newest.
     pub(super) attempts: Attempt,
     pub(super) failures: u32,
-    /// Leases that were lost while it was alone.
+    /// Leases that were lost alone.
     pub(super) losses: u32,
-    /// From the leases that were lost together with others.
+    /// Grows with leases that were lost together with others.
     pub(super) suspicion: u32,
-    /// Where it failed, or was lost alone; each place once.
+    /// The places where it failed, or was lost alone.
     pub(super) failed_at: Vec<WorkerDevice>,
 }
 
@@ -112,12 +112,12 @@ impl Trial {
         }
     }
 
-    /// Whether it may have ended a worker that trained others, too, and is to be tried alone.
+    /// Whether it is tried alone, since it may have ended a worker that trained others, too.
     pub(super) fn is_suspect(&self) -> bool {
         self.suspicion >= SUSPECT
     }
 
-    /// The number of the next lease: higher than all before it, or it could not fence them off.
+    /// The number of the next lease. It is higher than all before, which fences them off.
     pub(super) fn next_attempt(&self) -> Attempt {
         self.attempts + 1
     }
@@ -133,13 +133,13 @@ pub(super) struct Worker {
     pub(super) place: WorkerDevice,
     pub(super) leases: BTreeSet<TrialIndex>,
     pub(super) heard: Duration,
-    /// Trials that it can work on at a time, as it said when it last asked.
+    /// Trials that it can hold at a time, from its last ask.
     pub(super) lanes: Option<usize>,
-    /// When it last lost a lease, which it may not know yet.
+    /// When it last lost a lease. It may not know yet.
     pub(super) lost: Option<Duration>,
-    /// Whether it wanted any trials when it last asked.
+    /// Whether its last ask was for any trials.
     pub(super) takes: bool,
-    /// Whether a trial of its has got on, or succeeded.
+    /// Whether one of its trials has advanced, or succeeded.
     pub(super) reported: bool,
 }
 
@@ -157,20 +157,19 @@ impl From<&WorkerId> for Worker {
     }
 }
 
-/// The numbers of `[run]` that the scheduler goes by.
+/// The numbers of `[run]` that the scheduler uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub max_failures: u32,
     pub max_losses: u32,
     pub lease: Duration,
     pub stall: Duration,
-    /// How long a trial may take; by what others took, if it is not said.
+    /// How long a trial may take; by default, the times of others decide.
     pub longest: Option<Duration>,
-    /// Trials of a worker of which none has got on yet.
+    /// The most trials of a worker before one has advanced.
     pub portion: usize,
 }
 
-/// [`Limits::portion`] of all sweeps.
 const PORTION: usize = 64;
 
 impl From<RunSettings> for Limits {
@@ -186,11 +185,11 @@ impl From<RunSettings> for Limits {
     }
 }
 
-/// What became of a trial in an earlier sweep.
+/// The outcome of a trial in an earlier sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Earlier {
+pub struct EarlierOutcome {
     pub attempts: Attempt,
-    /// Whose result counts there.
+    /// The worker whose result counts there.
     pub worker: WorkerId,
 }
 
@@ -201,39 +200,39 @@ pub struct Scheduler {
     pub(super) trials: Vec<Trial>,
     pub(super) by_id: HashMap<TrialId, TrialIndex>,
     pub(super) pending: Pending,
-    /// In order, so that one history of commands is one history of events.
+    /// Ordered, so that the same commands cause the same events.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counts: Counts,
     pub(super) records: Records,
 }
 
 impl Scheduler {
-    /// A sweep of which nothing has been done. The order of the trials is the order in which they are handed out.
+    /// A sweep before its first event. Trials are handed out in this order.
     pub fn new(limits: Limits, specs: impl IntoIterator<Item = TrialSpec>) -> Self {
         let mut groups = HashMap::new();
-        let trials: Vec<_> = specs
-            .into_iter()
-            .map(|spec| {
-                let next = groups.len();
-                Trial::new(spec, *groups.entry(spec.subset()).or_insert(next))
-            })
-            .collect();
-        Self::of(limits, trials)
+        let trials = specs.into_iter().map(|spec| {
+            let next = groups.len();
+            Trial::new(spec, *groups.entry(spec.subset()).or_insert(next))
+        });
+        Self::with_trials(limits, trials.collect())
     }
 
-    /// A sweep that repeats trials of an earlier one: at other places, where there are any, and with attempts above the earlier ones,
-    /// which fences those off.
-    pub fn again(limits: Limits, trials: impl IntoIterator<Item = (TrialSpec, Earlier)>) -> Self {
+    /// A sweep that repeats trials of an earlier one, at other places if there are any. Attempts go
+    /// on from the earlier ones, which fences those off.
+    pub fn repeat(
+        limits: Limits,
+        trials: impl IntoIterator<Item = (TrialSpec, EarlierOutcome)>,
+    ) -> Self {
         let (specs, earlier): (Vec<_>, Vec<_>) = trials.into_iter().unzip();
         let mut trials = Self::new(limits, specs).trials;
-        for (trial, Earlier { attempts, worker }) in trials.iter_mut().zip(earlier) {
+        for (trial, EarlierOutcome { attempts, worker }) in trials.iter_mut().zip(earlier) {
             trial.attempts = attempts;
             trial.failed_at.push(WorkerDevice::from(&worker));
         }
-        Self::of(limits, trials)
+        Self::with_trials(limits, trials)
     }
 
-    fn of(limits: Limits, trials: Vec<Trial>) -> Self {
+    fn with_trials(limits: Limits, trials: Vec<Trial>) -> Self {
         let mut pending = Pending::default();
         for (index, trial) in trials.iter().enumerate() {
             pending.insert(trial, index);
@@ -257,7 +256,7 @@ impl Scheduler {
         self.trials.iter().map(|trial| (trial.id, &trial.spec, &trial.state))
     }
 
-    /// The live leases, worker by worker, with the trials that they are of.
+    /// The live leases with their trials, worker by worker.
     pub fn leases(&self) -> impl Iterator<Item = (TrialId, &TrialSpec, &Lease)> {
         let held = self.workers.values().flat_map(|worker| &worker.leases);
         held.filter_map(|index| match &self.trials[*index] {
@@ -266,19 +265,19 @@ impl Scheduler {
         })
     }
 
-    /// Of these VAEs those that trials of the sweep need, each once.
-    pub fn of_sweep(&self, vaes: Vec<VaeId>) -> Vec<VaeId> {
+    /// Those of these VAEs that trials of the sweep need, each once.
+    pub fn needed_vaes(&self, vaes: Vec<VaeId>) -> Vec<VaeId> {
         let known: BTreeSet<_> =
             vaes.into_iter().filter(|vae| self.pending.knows(vae)).take(MAX_VAES).collect();
         known.into_iter().collect()
     }
 
-    /// What a trial is.
+    /// The settings of a trial.
     pub fn spec(&self, id: TrialId) -> Option<&TrialSpec> {
         self.by_id.get(&id).map(|index| &self.trials[*index].spec)
     }
 
-    /// Number of leases that the worker holds.
+    /// The number of leases that the worker holds.
     pub fn held_by(&self, worker: &WorkerId) -> usize {
         self.workers.get(worker).map_or(0, |worker| worker.leases.len())
     }
@@ -291,14 +290,11 @@ impl Scheduler {
 
     /// Workers that hold a lease, joined or not.
     pub fn lease_holders(&self) -> BTreeSet<WorkerId> {
-        self.workers
-            .iter()
-            .filter(|(_, worker)| !worker.leases.is_empty())
-            .map(|(id, _)| id.clone())
-            .collect()
+        let holders = self.workers.iter().filter(|(_, worker)| !worker.leases.is_empty());
+        holders.map(|(id, _)| id.clone()).collect()
     }
 
-    /// What a message of `worker` about `lease` may do.
+    /// The standing of a message of `worker` about `lease`.
     pub fn admit(&self, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
         let index = self.by_id.get(&lease.trial).ok_or(Rejection::UnknownTrial(lease))?;
         fencing::admit(&self.trials[*index], worker, lease)

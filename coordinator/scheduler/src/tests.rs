@@ -43,7 +43,7 @@ fn worker(name: &str) -> WorkerId {
     name.parse().unwrap()
 }
 
-/// Of a process that is known to have ended.
+/// A process that is known to have ended.
 fn dead(name: &str) -> Predecessor {
     Predecessor {
         worker: worker(name),
@@ -156,7 +156,7 @@ fn one_worker_does_all_in_order() {
 }
 
 #[test]
-fn a_grant_is_of_one_shape_and_a_fair_share() {
+fn a_grant_has_one_shape_and_is_fair() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     sweep.join("bob");
@@ -170,7 +170,7 @@ fn a_grant_is_of_one_shape_and_a_fair_share() {
 }
 
 #[test]
-fn lanes_of_one_shape_are_filled_with_that_shape_or_stay_empty() {
+fn lanes_never_mix_shapes() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let [first, second] = sweep.ask("ann", 64)[..] else { panic!("two of each shape") };
@@ -186,7 +186,7 @@ fn lanes_of_one_shape_are_filled_with_that_shape_or_stay_empty() {
 }
 
 #[test]
-fn workers_of_one_size_get_equal_parts_whoever_asks_first() {
+fn equal_workers_get_equal_parts() {
     let mut sweep = Sweep::of_one_shape(100);
     sweep.join("ann");
     sweep.join("bob");
@@ -194,7 +194,7 @@ fn workers_of_one_size_get_equal_parts_whoever_asks_first() {
 }
 
 #[test]
-fn the_last_trials_go_to_whoever_has_less_than_its_part() {
+fn the_last_trials_go_to_small_shares() {
     let mut sweep = Sweep::of_one_shape(100);
     sweep.join("ann");
     let leases = sweep.ask("ann", 64);
@@ -203,13 +203,13 @@ fn the_last_trials_go_to_whoever_has_less_than_its_part() {
     for lease in &leases[..40] {
         sweep.succeed("ann", *lease).unwrap();
     }
-    // Of 60 that are left, ann holds 24.
+    // Ann holds 24 of the 60 that are left.
     assert_eq!(sweep.ask("ann", 64).len(), 6);
     assert_eq!(sweep.ask("bob", 64).len(), 30);
 }
 
 #[test]
-fn a_worker_with_few_lanes_does_not_hold_back_one_with_many_and_neither_is_idle() {
+fn a_small_worker_holds_back_no_large_one() {
     let mut sweep = Sweep::of_one_shape(200);
     sweep.join("cpu");
     sweep.join("gpu");
@@ -233,7 +233,7 @@ fn a_worker_with_few_lanes_does_not_hold_back_one_with_many_and_neither_is_idle(
 }
 
 #[test]
-fn a_worker_leaves_to_others_what_they_have_free_lanes_for() {
+fn free_lanes_of_others_are_filled_first() {
     let mut sweep = Sweep::of_one_shape(12);
     sweep.join("cid");
     assert_eq!(sweep.ask("cid", 10).len(), 10);
@@ -241,12 +241,12 @@ fn a_worker_leaves_to_others_what_they_have_free_lanes_for() {
     assert_eq!(sweep.ask("ann", 4).len(), 2, "no more are left");
     sweep.tell(Command::Left { worker: worker("cid") }).unwrap();
     sweep.join("bob");
-    // Of the twelve trials, two of which Ann holds, her four lanes take four.
+    // Ann holds two of the twelve trials, and her four lanes take four.
     assert_eq!(sweep.ask("bob", 20).len(), 8);
 }
 
 #[test]
-fn whoever_ends_for_want_of_memory_beside_others_costs_its_trials_nothing() {
+fn running_out_of_memory_costs_no_trial() {
     let mut sweep = Sweep::of_one_shape(1);
     for attempt in 1..=2 * LIMITS.max_losses {
         let name = format!("ann{attempt}");
@@ -266,7 +266,7 @@ fn whoever_ends_for_want_of_memory_beside_others_costs_its_trials_nothing() {
 }
 
 #[test]
-fn who_was_silent_for_a_whole_lease_has_no_share() {
+fn a_silent_worker_has_no_share() {
     for (silent, taken) in [(LIMITS.lease - Duration::from_millis(1), 4), (LIMITS.lease, 8)] {
         let mut sweep = Sweep::of_one_shape(8);
         sweep.join("ann");
@@ -277,7 +277,7 @@ fn who_was_silent_for_a_whole_lease_has_no_share() {
 }
 
 #[test]
-fn a_silent_worker_loses_its_lease_and_is_fenced() {
+fn a_silent_worker_is_fenced_off() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let lease = sweep.ask("ann", 1)[0];
@@ -316,7 +316,7 @@ fn a_worker_that_wakes_up_gets_work_again() {
 }
 
 #[test]
-fn a_lease_that_stands_still_expires_however_loud_its_worker() {
+fn a_stalled_lease_expires_despite_signs_of_life() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let lease = sweep.ask("ann", 1)[0];
@@ -341,7 +341,7 @@ fn a_lease_that_stands_still_expires_however_loud_its_worker() {
 }
 
 #[test]
-fn a_lease_whose_reports_wait_to_be_heard_may_stand_still() {
+fn a_lease_with_waiting_reports_may_stall() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let lease = sweep.ask("ann", 1)[0];
@@ -430,7 +430,7 @@ fn a_successor_frees_the_leases_of_the_dead() {
 }
 
 #[test]
-fn a_worker_that_comes_back_keeps_what_it_holds_and_frees_what_it_never_got() {
+fn a_returning_worker_keeps_the_leases_it_knows() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let [kept, unknown] = sweep.ask("ann", 2)[..] else { panic!("two of a shape") };
@@ -442,7 +442,7 @@ fn a_worker_that_comes_back_keeps_what_it_holds_and_frees_what_it_never_got() {
 }
 
 #[test]
-fn strangers_and_inventions_are_turned_away() {
+fn unknown_workers_and_leases_are_rejected() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let asked = Command::Asked { worker: worker("eve"), capacity: room(1) };

@@ -1,14 +1,15 @@
-//! What follows from what workers and persons say, and from time: sessions, asks that stand, grants, revocations, acknowledgements.
+//! Turns messages of workers, commands of people and time into writes and answers: sessions, asks,
+//! grants, revocations, acknowledgements.
 //!
-//! Pure: no thread, clock, store or channel. The coordinator's actor calls these functions, and so does the simulation. Each of them adds
-//! to what is to be written ([`Turn::writes`]) and to the answers, which [`Turn::commit`] hands out: they may leave when all that is
-//! written.
+//! It is pure: without thread, clock, store or channel. The coordinator's actor calls these
+//! functions, and so does the simulation. They add to [`Turn::writes`] and to the answers. Answers
+//! may leave [`Turn::commit`] when all is written.
 
 mod commit;
 mod hear;
 mod holders;
 mod message;
-mod persons;
+mod people;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -27,16 +28,16 @@ use swfn_shared::{
 use tracing::warn;
 
 pub use self::{
-    commit::{Commit, Next, Written},
+    commit::{Commit, NextStep, WriteOutcome},
     holders::Holders,
     message::{FromWorker, Hello, Holder, Progress, Reply, SessionId},
 };
 use crate::{Admission, Command, Pauses, Rejection, Scheduler};
 
-/// What stands between a turn and the scheduler: in the coordinator its counters, in tests what they plant there, in the simulation the
-/// oracle, which hears each command with its answer.
+/// Stands between a turn and the scheduler. The coordinator counts there, its tests plant bugs, and
+/// the oracle of the simulation checks each answer.
 pub trait Rules {
-    /// The time that the scheduler is told.
+    /// The time that the scheduler gets.
     fn clock(&self, now: Duration) -> Duration {
         now
     }
@@ -61,21 +62,21 @@ pub trait Rules {
         scheduler.admit(worker, lease)
     }
 
-    /// Leases got a whole term, since nobody was listened to for a while.
+    /// Leases got a whole term, after a pause of the coordinator.
     fn granted_full_terms(&mut self, _now: Duration) {}
 
-    /// An event did not apply. Cannot happen: what is decided follows from the state that it was decided on.
+    /// An event did not apply, which would be a defect: it was decided from this state.
     fn contradicted(&mut self, problem: String);
 }
 
-/// When something happens, and by which rules.
-pub struct At<'r> {
+/// The time of a turn, and its rules.
+pub struct TurnContext<'r> {
     /// Since some fixed start, on a clock that never goes back.
     pub now: Duration,
     pub rules: &'r mut dyn Rules,
 }
 
-/// Something to be written. The order among those of one kind counts.
+/// A write for the store. The order among writes of one kind matters.
 #[derive(Debug, Clone)]
 pub enum Write {
     /// Durable.
@@ -95,11 +96,11 @@ pub enum Write {
     },
 }
 
-/// What a turn revokes of one worker's leases.
+/// The leases of one worker that a turn revokes.
 #[derive(Debug, Default)]
 struct Revoked {
     leases: HashSet<LeaseId>,
-    /// Why the first of them was.
+    /// The reason for the first of them.
     first: Option<String>,
 }
 
@@ -107,21 +108,21 @@ struct Revoked {
 #[derive(Debug)]
 pub struct Turn {
     pub scheduler: Scheduler,
-    /// What trials leave behind.
+    /// The files that trials leave behind.
     pub artifacts: Artifacts,
     pauses: Pauses,
     sessions: BTreeMap<WorkerId, SessionId>,
     holders: Holders,
-    /// Workers that a person has told to leave and that have not left yet.
+    /// Workers that a person has drained and that have not left yet.
     leaving: BTreeSet<WorkerId>,
-    /// Workers of which it was said that they get no trials, since theirs only fail.
-    aside: BTreeSet<WorkerId>,
-    /// Workers that asked for more than they hold, in a fixed order.
+    /// Workers whose trials only fail, after the warning that they get no more.
+    warned: BTreeSet<WorkerId>,
+    /// Workers that asked for more than they hold, with their asks.
     waiting: BTreeMap<WorkerId, Capacity>,
-    /// All have been told that the sweep is over.
+    /// Whether all workers know that the sweep is over.
     drained: bool,
     writes: Vec<Write>,
-    /// Sessions that are over, whose streams are to end.
+    /// Sessions that are over, whose streams must end.
     closed: Vec<(WorkerId, SessionId)>,
     /// Answers that wait for the commit.
     replies: Vec<(WorkerId, Reply)>,
@@ -130,10 +131,9 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Goes on where a journal has led a scheduler. Leases of the workers that are dead are given back at once, the others get a whole
-    /// term.
+    /// Resumes from a journal. Leases of dead workers are returned, the others get a whole term.
     pub fn resume(
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         mut scheduler: Scheduler,
         artifacts: Artifacts,
         holders: Holders,
@@ -148,7 +148,7 @@ impl Turn {
             sessions: BTreeMap::new(),
             holders,
             leaving: BTreeSet::new(),
-            aside: BTreeSet::new(),
+            warned: BTreeSet::new(),
             waiting: BTreeMap::new(),
             drained: false,
             writes: Vec::new(),
@@ -163,8 +163,8 @@ impl Turn {
         turn
     }
 
-    /// The workers of another sweep, which is over, go on with this one.
-    pub fn take_over(&mut self, at: &mut At<'_>, first: Self) {
+    /// Takes over the workers of another sweep, which is over.
+    pub fn take_over(&mut self, at: &mut TurnContext<'_>, first: Self) {
         let Self { pauses, sessions, holders, leaving, waiting, .. } = first;
         (self.pauses, self.sessions, self.holders) = (pauses, sessions, holders);
         (self.leaving, self.waiting) = (leaving, waiting);
@@ -174,12 +174,12 @@ impl Turn {
         }
     }
 
-    /// What has to be written since this was last asked.
+    /// Takes the new writes.
     pub fn writes(&mut self) -> Vec<Write> {
         std::mem::take(&mut self.writes)
     }
 
-    /// The sessions that have ended since this was last asked.
+    /// Takes the sessions that have ended.
     pub fn closed(&mut self) -> Vec<(WorkerId, SessionId)> {
         std::mem::take(&mut self.closed)
     }
@@ -194,7 +194,7 @@ impl Turn {
         self.sessions.get(worker).copied()
     }
 
-    /// Whether nobody waits behind this session: what a stream says that was replaced is said again on the new one.
+    /// Whether no newer session has replaced this one, on which all messages come again.
     fn is_current(&self, worker: &WorkerId, session: SessionId) -> bool {
         self.session(worker) == Some(session)
     }
@@ -212,20 +212,24 @@ impl Turn {
         self.waiting.remove(worker);
     }
 
-    /// The coordinator ends: so do all streams.
+    /// Ends all streams, since the coordinator ends.
     pub fn stop(&mut self) {
         self.connected().iter().for_each(|worker| self.end_session(worker));
     }
 
-    /// A trial with all that tells it from the others.
+    /// A trial's name for people.
     fn name(&self, trial: TrialId) -> String {
         self.scheduler
             .spec(trial)
             .map_or(String::new(), |spec| format!("{}, seed {}", spec.label(), spec.seed))
     }
 
-    /// Decides and evolves; the durable part is to be written.
-    fn apply(&mut self, at: &mut At<'_>, command: &Command) -> Result<Vec<Event>, Rejection> {
+    /// Decides, evolves, and adds the durable events to the writes.
+    fn apply(
+        &mut self,
+        at: &mut TurnContext<'_>,
+        command: &Command,
+    ) -> Result<Vec<Event>, Rejection> {
         let now = at.rules.clock(at.now);
         let events = at.rules.decide(&self.scheduler, now, command)?;
         for event in &events {
@@ -234,15 +238,15 @@ impl Turn {
                 continue;
             }
             match event {
-                Event::Failed { lease, error, quarantine, log: _ } => {
-                    let trial = self.name(lease.trial);
-                    warn!(%lease, for_good = quarantine, "trial failed ({trial}): {}", one_line(error));
-                    self.tell_of_those_set_aside(at.now);
+                Event::Failed { lease, error, quarantine: for_good, .. } => {
+                    let (trial, error) = (self.name(lease.trial), one_line(error));
+                    warn!(%lease, for_good, "trial failed ({trial}): {error}");
+                    self.warn_of_failing_places(at.now);
                 }
-                Event::Lost { lease, error, quarantine, blame, log: _ } => {
+                Event::Lost { lease, error, quarantine: for_good, blame, .. } => {
                     let with = if *blame == Blame::Alone { "" } else { ", with others" };
-                    let trial = self.name(lease.trial);
-                    warn!(%lease, for_good = quarantine, "lease lost{with} ({trial}): {}", one_line(error));
+                    let (trial, error) = (self.name(lease.trial), one_line(error));
+                    warn!(%lease, for_good, "lease lost{with} ({trial}): {error}");
                 }
                 _ => {}
             }
@@ -253,81 +257,75 @@ impl Turn {
         Ok(events)
     }
 
-    /// All that has arrived is heard: time passes, if it does, and what can be granted is. `sends_home`: nothing comes after all trials
-    /// have ended, and workers are told.
+    /// Ends the messages of a turn: time passes, if it does, and asks are served. `sends_home`:
+    /// workers are drained once all trials have ended.
     ///
-    /// Time comes last: after a slow commit, signs of life that waited must count before silence does.
-    pub fn end(&mut self, at: &mut At<'_>, passes: bool, sends_home: bool) {
+    /// Time comes last: after a slow commit, waiting signs of life must count before silence.
+    pub fn end(&mut self, at: &mut TurnContext<'_>, passes: bool, sends_home: bool) {
         if passes {
             self.tick(at);
         }
         self.serve_waiting(at);
         if !self.scheduler.counts().finished() {
-            // Also again, when a person has had trials put back.
+            // A person may have put trials back.
             self.drained = false;
         } else if sends_home && !self.drained {
             self.drained = true;
-            self.replies.extend(
-                self.connected()
-                    .into_iter()
-                    .map(|worker| (worker, message::drain(message::FINISHED))),
-            );
+            let drains = |worker| (worker, message::drain(message::FINISHED));
+            self.replies.extend(self.connected().into_iter().map(drains));
         }
     }
 
-    /// Leases expire. Who loses one that way stands still or is gone, and what it asked for would only expire with it, again and again: it
-    /// asks anew when it is awake.
-    fn tick(&mut self, at: &mut At<'_>) {
+    /// Lets leases expire. A worker that loses one that way is stuck or gone, and new leases would
+    /// only expire again. So its ask is dropped: it asks anew when it is awake.
+    fn tick(&mut self, at: &mut TurnContext<'_>) {
         if self.pauses.tick(at.now) {
-            warn!("the coordinator stood still; leases get a whole term");
+            warn!("the coordinator stood still, so leases get a whole term");
             self.scheduler.grant_full_terms(at.now);
             at.rules.granted_full_terms(at.now);
         }
         let asleep = |worker: &&WorkerId| self.scheduler.sleeps(at.now, worker);
-        let asleep: BTreeMap<_, _> = self
-            .waiting
-            .keys()
-            .filter(asleep)
-            .map(|id| (id.clone(), self.scheduler.held_by(id)))
-            .collect();
+        let held = |id: &WorkerId| (id.clone(), self.scheduler.held_by(id));
+        let asleep: BTreeMap<_, _> = self.waiting.keys().filter(asleep).map(held).collect();
         self.apply(at, &Command::Tick).ok();
         let lost =
             |id: &WorkerId| asleep.get(id).is_some_and(|held| *held > self.scheduler.held_by(id));
         self.waiting.retain(|worker, _| !lost(worker));
         // Others may have joined.
-        self.tell_of_those_set_aside(at.now);
+        self.warn_of_failing_places(at.now);
     }
 
-    fn tell_of_those_set_aside(&mut self, now: Duration) {
-        let aside: BTreeSet<_> = self.scheduler.set_aside(now).into_iter().cloned().collect();
-        for worker in aside.difference(&self.aside) {
+    fn warn_of_failing_places(&mut self, now: Duration) {
+        let failing: BTreeSet<_> =
+            self.scheduler.excluded_workers(now).into_iter().cloned().collect();
+        for worker in failing.difference(&self.warned) {
             warn!(
                 %worker,
-                "this worker gets no more trials: its own only fail, and others are there\n                 hint: look at its log and its device; a worker that is started anew is trusted anew"
+                "this worker gets no more trials: its own only fail, and there are other workers\n\
+                 hint: look at its log and its device; a restarted worker is trusted again"
             );
         }
-        self.aside = aside;
+        self.warned = failing;
     }
 
-    fn serve_waiting(&mut self, at: &mut At<'_>) {
-        for (worker, asked) in std::mem::take(&mut self.waiting) {
-            let command = Command::Asked { worker, capacity: asked };
+    fn serve_waiting(&mut self, at: &mut TurnContext<'_>) {
+        for (worker, capacity) in std::mem::take(&mut self.waiting) {
+            let command = Command::Asked { worker, capacity };
             let events = self.apply(at, &command).unwrap_or_default();
-            let leases: Vec<_> = events.iter().filter_map(Event::durable).collect();
-            let Command::Asked { worker, capacity: mut asked } = command else { continue };
-            let grant = leases
-                .into_iter()
-                .filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
-            let leases: Vec<_> = grant.collect();
-            // What it did not get now, it may get later: of the same shape, or its lanes would be of two.
+            let Command::Asked { worker, mut capacity } = command else { continue };
+            let granted = events.iter().filter_map(Event::durable);
+            let granted =
+                granted.filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
+            let leases: Vec<_> = granted.collect();
+            // The rest of the ask stands, for the same shape: its lanes must not have two.
             if let Some((_, spec)) = leases.first() {
-                asked.shape = Some(spec.shape());
-                self.replies
-                    .push((worker.clone(), Reply::Grant { leases, artifacts: self.artifacts }));
+                capacity.shape = Some(spec.shape());
+                let grant = Reply::Grant { leases, artifacts: self.artifacts };
+                self.replies.push((worker.clone(), grant));
             }
-            if self.scheduler.held_by(&worker) < usize::try_from(asked.lanes).unwrap_or(usize::MAX)
-            {
-                self.waiting.insert(worker, asked);
+            let lanes = usize::try_from(capacity.lanes).unwrap_or(usize::MAX);
+            if self.scheduler.held_by(&worker) < lanes {
+                self.waiting.insert(worker, capacity);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use swfn_dashboard::metrics::Meters;
 use swfn_scheduler::{
     Event, Limits, REQUESTS, Scheduler,
-    turn::{At, FromWorker, Hello, Holder, Holders, Reply, SessionId, Turn, Write},
+    turn::{FromWorker, Hello, Holder, Holders, Reply, SessionId, Turn, TurnContext, Write},
 };
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
@@ -117,10 +117,10 @@ impl Engine {
                 ledger.add(spec, outcome);
             }
         }
-        let holders = Holders::of(store.certificates()?);
+        let holders = Holders::with_certificates(store.certificates()?);
         let (snapshots, _) =
             watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
-        let mut start = At { now: Duration::ZERO, rules: &mut Counted };
+        let mut start = TurnContext { now: Duration::ZERO, rules: &mut Counted };
         let mut engine = Self {
             turn: Turn::resume(&mut start, scheduler, artifacts, holders, dead),
             store,
@@ -162,7 +162,7 @@ impl Engine {
         &mut self,
         command: &PersonCommand,
     ) -> Result<Result<CommandOutcome, Refusal>, EngineError> {
-        let at = &mut At { now: self.now(), rules: &mut Counted };
+        let at = &mut TurnContext { now: self.now(), rules: &mut Counted };
         let done = self.turn.command(at, command, Holder::Anyone);
         self.carry_out();
         self.ledger.start(&self.turn.scheduler);
@@ -193,7 +193,7 @@ impl Engine {
             }
             let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
-                let at = &mut At { now: self.now(), rules: &mut Counted };
+                let at = &mut TurnContext { now: self.now(), rules: &mut Counted };
                 match request {
                     Request::Tick { taken } => {
                         drop(taken);
@@ -221,7 +221,11 @@ impl Engine {
                 self.turn.stop();
             }
             let sends_home = self.sends_home && !self.is_due();
-            self.turn.end(&mut At { now: self.now(), rules: &mut Counted }, tick, sends_home);
+            self.turn.end(
+                &mut TurnContext { now: self.now(), rules: &mut Counted },
+                tick,
+                sends_home,
+            );
             self.commit()?;
             for (answer, done) in commanded.drain(..) {
                 // Who asked may be gone.
@@ -242,7 +246,7 @@ impl Engine {
         self.started.elapsed()
     }
 
-    fn join(&mut self, at: &mut At<'_>, session: SessionId, hello: Hello, stream: Stream) {
+    fn join(&mut self, at: &mut TurnContext<'_>, session: SessionId, hello: Hello, stream: Stream) {
         let (row, holder) = (&stream.worker, hello.holder);
         if let Err(reason) = self.turn.join(at, session, hello) {
             warn!(worker = %row.id, host = row.host, %holder, "refused: the id is another certificate's");
@@ -258,7 +262,7 @@ impl Engine {
 
     fn hear(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         session: SessionId,
         worker: &WorkerId,
         sequence: u64,

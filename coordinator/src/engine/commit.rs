@@ -7,7 +7,7 @@ use std::{
 };
 
 use swfn_dashboard::metrics;
-use swfn_scheduler::turn::{Commit, Next, Reply, Written};
+use swfn_scheduler::turn::{Commit, NextStep, Reply, WriteOutcome};
 use swfn_shared::{
     artifacts::ArtifactPart,
     faults,
@@ -30,7 +30,7 @@ impl Engine {
         self.carry_out();
         let mut commit = self.turn.commit();
         if faults::bug("acknowledged-before-the-commit")
-            && let Next::Answer(answers) = commit.after(Written::All, false)
+            && let NextStep::Answer(answers) = commit.after(WriteOutcome::All, false)
         {
             self.answer(answers);
         }
@@ -38,7 +38,7 @@ impl Engine {
         let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
         let answers = self.write_when_possible(&mut commit, &parts, &batch)?;
         self.said.clear();
-        self.over.drain(..).for_each(|lease| self.folder.forget(lease));
+        self.over.drain(..).for_each(|lease| self.folder.remove_attempt(lease));
         faults::point("engine/answer");
         self.answer(answers);
         faults::point("engine/answered");
@@ -84,25 +84,25 @@ impl Engine {
         loop {
             let result = self.write(parts, batch);
             let written = match &result {
-                Ok(()) => Written::All,
-                Err(error) if error.may_pass() => Written::NotNow,
-                Err(_) => Written::Never,
+                Ok(()) => WriteOutcome::All,
+                Err(error) if error.is_temporary() => WriteOutcome::NotNow,
+                Err(_) => WriteOutcome::Never,
             };
             match (commit.after(written, self.give_up.load(Ordering::Relaxed)), result) {
-                (Next::Wait(period), result) => {
+                (NextStep::Wait(period), result) => {
                     let text =
                         result.err().and_then(|error| complaint.about(Instant::now(), &error));
                     text.iter().for_each(|text| error!("{text}"));
                     thread::sleep(period);
                 }
                 (_, Err(error)) => return Err(error),
-                (Next::Answer(answers), Ok(())) => {
+                (NextStep::Answer(answers), Ok(())) => {
                     if complaint.last.is_some() {
                         warn!("it can be written again: going on");
                     }
                     return Ok(answers);
                 }
-                (Next::Stop, Ok(())) => return Ok(Vec::new()),
+                (NextStep::Stop, Ok(())) => return Ok(Vec::new()),
             }
         }
     }
@@ -122,7 +122,10 @@ impl Engine {
             let began = Instant::now();
             self.store.write(at.as_secs_f64(), batch)?;
             metrics::committed(began.elapsed());
-            batch.results.iter().for_each(|result| self.folder.tidy(result.lease.trial));
+            batch
+                .results
+                .iter()
+                .for_each(|result| self.folder.remove_unfinished(result.lease.trial));
         }
         Ok(())
     }
@@ -150,7 +153,7 @@ struct Complaint {
 
 impl Complaint {
     fn about(&mut self, now: Instant, error: &EngineError) -> Option<String> {
-        let failing = error.is_of_the_device();
+        let failing = error.is_device_failure();
         let said = self.last.is_some_and(|(at, before)| {
             before == failing && (!failing || now.saturating_duration_since(at) < COMPLAINT_PERIOD)
         });
@@ -183,7 +186,7 @@ mod tests {
         };
         let (full, failing) =
             (error(rusqlite::ffi::SQLITE_FULL), error(rusqlite::ffi::SQLITE_IOERR));
-        assert!(full.may_pass() && failing.may_pass());
+        assert!(full.is_temporary() && failing.is_temporary());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut complaint = Complaint::default();

@@ -1,7 +1,7 @@
 //! Why the actor stops.
 
 use swfn_shared::{problem, problem::Problem};
-use swfn_store::{ArtifactError, LogError, StoreError};
+use swfn_store::{FileError, StoreError};
 
 /// Why the actor stopped.
 #[derive(Debug, thiserror::Error)]
@@ -9,9 +9,7 @@ pub(crate) enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    #[error(transparent)]
-    Log(#[from] LogError),
+    File(#[from] FileError),
     #[error("{0}")]
     Other(#[from] Problem),
 }
@@ -25,16 +23,15 @@ impl EngineError {
     }
 
     /// Whether the disk, or what stands for one, gave no answer or a bad one, rather than that it is full.
-    pub(super) fn is_of_the_device(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_of_the_device())
+    pub(super) fn is_device_failure(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_device_failure())
     }
 
     /// Whether it may go away by itself, or by what somebody does about it.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(super) fn is_temporary(&self) -> bool {
         match self {
-            Self::Store(error) => error.may_pass(),
-            Self::Artifact(error) => error.may_pass(),
-            Self::Log(_) => true,
+            Self::Store(error) => error.is_temporary(),
+            Self::File(error) => error.is_temporary(),
             Self::Other(_) => false,
         }
     }

@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-use swfn_scheduler::{Earlier, Scheduler, TrialState, turn::At};
+use swfn_scheduler::{EarlierOutcome, Scheduler, TrialState, turn::TurnContext};
 use swfn_shared::{
     artifacts::Artifacts,
     ids::{TrialId, WorkerId},
@@ -60,7 +60,7 @@ impl Engine {
         };
         let earlier: Vec<_> = self.turn.scheduler.trials().filter_map(earlier).collect();
         let specs = earlier.iter().map(|(spec, _)| *spec).collect();
-        let scheduler = Scheduler::again(self.turn.scheduler.limits(), earlier);
+        let scheduler = Scheduler::repeat(self.turn.scheduler.limits(), earlier);
         let (files, nothing) = (
             ArtifactFolder::open(folder.join("artifacts"), Artifacts::default())?,
             Artifacts::default(),
@@ -90,7 +90,7 @@ impl Engine {
         self.second =
             Some(Second::UnderWay { first: Box::new(first.store), shown: Box::new(shown) });
         self.batch.workers.extend(self.streams.values().map(|stream| stream.worker.clone()));
-        self.turn.take_over(&mut At { now: self.now(), rules: &mut Counted }, first.turn);
+        self.turn.take_over(&mut TurnContext { now: self.now(), rules: &mut Counted }, first.turn);
         self.snapshots.send_replace(self.shown(self.turn.connected()));
         self
     }
@@ -127,12 +127,16 @@ impl Engine {
 }
 
 /// Draws trials that have succeeded: those that were drawn before, and then others, by the randomness of the system.
-fn draw(trials: usize, rows: Vec<TrialRow>, before: &[TrialRow]) -> HashMap<TrialId, Earlier> {
+fn draw(
+    trials: usize,
+    rows: Vec<TrialRow>,
+    before: &[TrialRow],
+) -> HashMap<TrialId, EarlierOutcome> {
     let before: HashSet<_> = before.iter().map(|row| row.id).collect();
     let random = RandomState::new();
     let succeeded = rows.into_iter().filter_map(|row| {
         let worker = row.worker.filter(|_| row.outcome.is_some())?.id;
-        Some((row.id, Earlier { attempts: row.attempts, worker }))
+        Some((row.id, EarlierOutcome { attempts: row.attempts, worker }))
     });
     let mut succeeded: Vec<_> = succeeded.collect();
     succeeded.sort_by_cached_key(|(id, _)| (!before.contains(id), random.hash_one(id)));

@@ -1,5 +1,4 @@
-//! The folder of files that trials leave behind: `artifacts/TRIAL/NAME`. A file has its name when it is whole and on the
-//! disk, not before.
+//! The folder of files of trials: `artifacts/TRIAL/NAME`. Only whole files have their names.
 
 use std::{
     collections::BTreeMap,
@@ -12,36 +11,17 @@ use swfn_shared::{
     artifacts::{self, ArtifactPart, Artifacts},
     faults, files,
     ids::{LeaseId, TrialId},
-    problem,
-    problem::Problem,
 };
 use tracing::warn;
 
-/// A file that cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub struct ArtifactError {
-    kind: ErrorKind,
-    #[source]
-    problem: Problem,
+use super::{clean::sync_folder, error::FileError};
+
+fn unwritable(path: &Path, error: &io::Error) -> FileError {
+    let hint = "check disk space and permissions, then run the same command again; or take \
+                [artifacts] off the grid file";
+    FileError::new(path, error, hint)
 }
 
-impl ArtifactError {
-    fn new(path: &Path, error: &io::Error) -> Self {
-        let hint = "check disk space and permissions, then run the same command again; or take [artifacts] off the grid file";
-        Self {
-            kind: error.kind(),
-            problem: problem!("cannot write `{}`: {error}", path.display(); "{hint}"),
-        }
-    }
-
-    /// Whether writing again may succeed.
-    pub fn may_pass(&self) -> bool {
-        matches!(self.kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-    }
-}
-
-/// The folder.
 #[derive(Debug)]
 pub struct ArtifactFolder(PathBuf);
 
@@ -53,8 +33,8 @@ struct Partial {
 }
 
 impl ArtifactFolder {
-    /// Makes the folder and tries it out, if any files are wanted: not when the first trial ends.
-    pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, ArtifactError> {
+    /// Makes the folder and tries it out at once, if any files are wanted.
+    pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, FileError> {
         if wanted != Artifacts::default() {
             let probe = path.join(".probe");
             let try_out = || {
@@ -62,28 +42,28 @@ impl ArtifactFolder {
                 files::create(&probe)?;
                 fs::remove_file(&probe)
             };
-            try_out().map_err(|error| ArtifactError::new(&path, &error))?;
+            try_out().map_err(|error| unwritable(&path, &error))?;
         }
         Ok(Self(path))
     }
 
-    /// Writes parts of files of live leases and returns when they are on the disk. A worker sends again what was not
-    /// acknowledged: writing a part, or all parts, twice changes nothing.
-    pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), ArtifactError> {
+    /// Writes parts of files of live leases and returns when they are on the disk. Workers send
+    /// parts again that were not acknowledged, so writing a part twice changes nothing.
+    pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), FileError> {
         let mut open = BTreeMap::new();
         for (lease, part) in parts {
             let whole = self.0.join(lease.trial.to_string()).join(part.name);
             let partial = whole.with_file_name(format!(".{}.{}", part.name, lease.attempt));
-            let failed = |error| ArtifactError::new(&whole, &error);
+            let failed = |error| unwritable(&whole, &error);
             let started = match open.remove(&partial) {
                 Some(started) if part.offset > 0 => Some(started),
                 _ => start(&partial, part).map_err(failed)?,
             };
             let Some(mut started) = started.filter(|started| started.bytes >= part.offset) else {
-                // After a lost acknowledgement the end comes again of a file that is whole. Otherwise somebody removed what
-                // was before, or never sent it.
+                // The end of a whole file came again, or somebody has removed its beginning.
                 if !whole.is_file() {
-                    warn!(file = %whole.display(), "a part before byte {} is missing: it is left out", part.offset);
+                    let (file, offset) = (whole.display(), part.offset);
+                    warn!(%file, offset, "left out a part, since the one before it is missing");
                 }
                 continue;
             };
@@ -96,18 +76,18 @@ impl ArtifactFolder {
             }
         }
         for (path, partial) in open {
-            partial.file.sync_all().map_err(|error| ArtifactError::new(&path, &error))?;
+            partial.file.sync_all().map_err(|error| unwritable(&path, &error))?;
         }
         Ok(())
     }
 
-    /// Whether the trial has that file, whole.
+    /// Whether the trial has that whole file.
     pub fn has(&self, trial: TrialId, name: &str) -> bool {
         self.0.join(trial.to_string()).join(name).is_file()
     }
 
-    /// Removes what there is of files of an attempt that is over: no more of them will come.
-    pub fn forget(&self, lease: LeaseId) {
+    /// Removes the unfinished files of an attempt that is over.
+    pub fn remove_attempt(&self, lease: LeaseId) {
         for name in artifacts::NAMES {
             let partial =
                 self.0.join(lease.trial.to_string()).join(format!(".{name}.{}", lease.attempt));
@@ -115,15 +95,13 @@ impl ArtifactFolder {
         }
     }
 
-    /// Removes what there is of a trial that has succeeded beside its whole files: beginnings that came again, and what lost attempts left.
-    pub fn tidy(&self, trial: TrialId) {
+    /// Removes unfinished files of a trial that has succeeded, such as those of lost attempts.
+    pub fn remove_unfinished(&self, trial: TrialId) {
         let folder = self.0.join(trial.to_string());
-        match remove(&folder, ".") {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => {
-                warn!(folder = %folder.display(), "what is left of unfinished files cannot be removed: {error}")
-            }
+        if let Err(error) = remove(&folder, ".")
+            && error.kind() != ErrorKind::NotFound
+        {
+            warn!(folder = %folder.display(), "could not remove unfinished files: {error}");
         }
     }
 }
@@ -137,21 +115,17 @@ impl Partial {
     }
 }
 
-/// The file that a part goes into; none if there is none and the part is not its beginning. A beginning that comes again leaves what follows
-/// it as it is: that has been acknowledged, perhaps, and does not come again.
+/// The file that a part goes into; `None` if its beginning is missing. A beginning that comes again
+/// keeps the parts behind it: they may have been acknowledged, and would not come again.
 fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
     let begins = part.offset == 0;
     let folder = partial.parent().unwrap_or(partial);
     if begins {
         make(folder)?;
     }
-    let mut file = match files::options()
-        .read(true)
-        .write(true)
-        .create(begins)
-        .truncate(false)
-        .open(partial)
-    {
+    let mut options = files::options();
+    let opened = options.read(true).write(true).create(begins).truncate(false).open(partial);
+    let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound && !begins => return Ok(None),
         Err(error) => return Err(error),
@@ -162,7 +136,7 @@ fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
             file.set_len(0)?;
             bytes = 0;
         }
-        sync(folder)?;
+        sync_folder(folder)?;
     }
     Ok(Some(Partial { file, bytes }))
 }
@@ -173,7 +147,7 @@ fn begins_with(file: &mut File, content: &[u8]) -> io::Result<bool> {
     Ok(there == content)
 }
 
-/// Gives a file its name, and removes what other attempts left of theirs.
+/// Gives a file its name, and removes the unfinished files of other attempts.
 fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io::Result<()> {
     faults::point("artifact/whole");
     file.set_len(last.size)?;
@@ -183,7 +157,7 @@ fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io:
     faults::point("artifact/named");
     let folder = whole.parent().unwrap_or(whole);
     remove(folder, &format!(".{}.", last.name))?;
-    sync(folder)
+    sync_folder(folder)
 }
 
 /// Removes the files whose names begin so.
@@ -196,19 +170,13 @@ fn remove(folder: &Path, beginning: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder; its name is on the disk after that.
+/// Makes a folder, and brings its name to the disk.
 fn make(folder: &Path) -> io::Result<()> {
     if !folder.is_dir() {
         fs::create_dir_all(folder)?;
-        folder.ancestors().skip(1).take(2).try_for_each(sync)?;
+        folder.ancestors().skip(1).take(2).try_for_each(sync_folder)?;
     }
     Ok(())
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    // The parent of `a` is the empty path, which nobody can open.
-    let here = folder.as_os_str().is_empty();
-    File::open(if here { Path::new(".") } else { folder })?.sync_all()
 }
 
 #[cfg(test)]
@@ -231,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_there_when_it_is_whole_and_stays_as_it_is_when_parts_come_again() {
+    fn a_file_appears_only_when_it_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
         let file = |name| {
@@ -246,7 +214,8 @@ mod tests {
         };
         write(1, &sent[..2]);
         assert_eq!(file(WEIGHTS), None);
-        // Acknowledgements got lost: everything, then the end alone, comes again. A confusion matrix between them.
+        // Acknowledgements got lost: everything, then the end alone, comes again. A confusion
+        // matrix between them.
         let other = parts(CONFUSION, 7, 0);
         write(1, &[&sent[..1], &other, &sent[1..]].concat());
         write(1, &sent[2..]);
@@ -276,7 +245,7 @@ mod tests {
                 .unwrap();
         };
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
-        // What stands there under the same name, and is longer or other, is no part of it.
+        // Another file under the same name is no part of it.
         for other in [parts(WEIGHTS, 4 * MAX_PART_BYTES, 0), parts(WEIGHTS, 2 * MAX_PART_BYTES, 7)]
         {
             write(&other[..other.len() - 1]);
@@ -302,13 +271,13 @@ mod tests {
         }
         write(&sent);
         write(&sent[..1]);
-        folder.tidy(lease(1).trial);
+        folder.remove_unfinished(lease(1).trial);
         assert_eq!(
             fs::read_dir(&of_trial).unwrap().count(),
             1,
             "nothing stays of it beside the file"
         );
-        folder.tidy("ffffffffffffffffffffffffffffffff".parse().unwrap());
+        folder.remove_unfinished("ffffffffffffffffffffffffffffffff".parse().unwrap());
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The mark of a clean end: the last writer closed the file in order, and nobody has touched it since.
+//! The mark of a clean end: the last writer closed the file in order, and nobody has touched it.
 //!
-//! The mark stands beside the database and names its inode, its size and the times of its last change. A copy, a restored backup
-//! and a file that somebody edited do not fit it. Rows without a fitting mark are hashed before they are used.
+//! The mark stands beside the database and has its inode, its size and the times of its last
+//! change. A copy, a restored backup and an edited file do not fit it. Without a fitting mark, rows
+//! are hashed before they are used.
 
 use std::{
     fs::{self, File},
@@ -13,7 +14,7 @@ use std::{
 
 use swfn_shared::files;
 
-use super::log;
+use super::connect::has_log;
 
 /// The mark of a database.
 fn mark_of(database: &Path) -> PathBuf {
@@ -22,16 +23,11 @@ fn mark_of(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-/// What the mark of a database would say now.
+/// The text that the mark of a database would have now.
 fn text(database: &Path) -> io::Result<String> {
     let file = fs::metadata(database)?;
     let changed = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
     Ok(format!("{} {} {changed:?}\n", file.ino(), file.size()))
-}
-
-/// Whether commits may stand beside the file that are not in it.
-fn has_log(database: &Path) -> bool {
-    fs::metadata(log::of(database)).is_ok_and(|log| log.size() > 0)
 }
 
 /// Whether the file is as its last writer left it in order.
@@ -40,12 +36,12 @@ pub(super) fn is_clean(database: &Path) -> bool {
     !has_log(database) && mark.is_ok_and(|mark| text(database).is_ok_and(|now| now == mark))
 }
 
-/// Marks the database when it is dropped, unless somebody else's file has its name by then.
+/// Marks the database when it is dropped, unless another file has its name by then.
 #[derive(Debug)]
 pub(super) struct CleanEnd {
     database: PathBuf,
     inode: u64,
-    /// Whether everything went well.
+    /// Whether all writes went well.
     pub(super) clean: bool,
 }
 
@@ -53,7 +49,7 @@ impl CleanEnd {
     /// Removes the mark of the last end, before anything is written.
     pub(super) fn begin(database: &Path) -> io::Result<Self> {
         match fs::remove_file(mark_of(database)) {
-            Ok(()) => sync_folder(database)?,
+            Ok(()) => sync_folder_of(database)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -66,29 +62,34 @@ impl CleanEnd {
         if file.metadata()?.ino() != self.inode || has_log(&self.database) {
             return Ok(());
         }
-        // The clock of files may stand still for milliseconds: a time of our own tells a change at once.
+        // The clock of files may stand still for milliseconds; this time is always another one.
         file.set_modified(SystemTime::now())?;
         file.sync_all()?;
         let mut mark = files::create(&mark_of(&self.database))?;
         mark.write_all(text(&self.database)?.as_bytes())?;
         mark.sync_all()?;
-        sync_folder(&self.database)
+        sync_folder_of(&self.database)
     }
 }
 
 impl Drop for CleanEnd {
     fn drop(&mut self) {
         if self.clean && !std::thread::panicking() {
-            // Without a mark the next start hashes the rows, which costs time and nothing else.
+            // Without a mark, the next start hashes the rows: that costs time alone.
             self.mark().ok();
         }
     }
 }
 
-fn sync_folder(database: &Path) -> io::Result<()> {
-    let folder =
-        database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+fn sync_folder_of(file: &Path) -> io::Result<()> {
+    sync_folder(file.parent().unwrap_or(file))
+}
+
+/// Brings the names in a folder to the disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // The parent of `a` is the empty path, which cannot be opened.
+    let here = folder.as_os_str().is_empty();
+    File::open(if here { Path::new(".") } else { folder })?.sync_all()
 }
 
 #[cfg(test)]
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_in_order_is_marked_and_a_start_removes_the_mark() {
+    fn a_clean_end_is_marked_until_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let mut store = written(&path);
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_copied_edited_or_left_open_has_no_mark_that_fits() {
+    fn a_copied_or_edited_file_has_no_mark() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let copy = dir.path().join("copy");
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_took_the_name_of_another_one_is_not_marked() {
+    fn a_replaced_file_is_not_marked() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let store = written(&path);

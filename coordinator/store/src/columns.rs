@@ -1,4 +1,4 @@
-//! Columns and views that follow from tables of the program: settings of trials, and numbers of results.
+//! Columns of trials' settings and numbers of results, which follow from tables of the program.
 
 use rusqlite::Connection;
 use swfn_shared::{
@@ -11,7 +11,7 @@ fn settings() -> impl Iterator<Item = Axis> {
     Axis::all().filter(|axis| matches!(axis.kind, Kind::Dataset) || Axis::in_grid().contains(axis))
 }
 
-/// The value of a setting, from the JSON of a trial. Without the function norm, numbers are 0 and names `none`.
+/// The value in a trial's JSON. Without the function norm, numbers are 0 and names `none`.
 fn expression(axis: Axis) -> String {
     let path = if matches!(axis.kind, Kind::Dataset) { "dataset.name" } else { axis.path };
     let absent = match (axis.written, axis.kind) {
@@ -25,22 +25,19 @@ fn expression(axis: Axis) -> String {
     format!("coalesce(spec ->> '$.{path}', {absent})")
 }
 
-fn column(axis: Axis) -> String {
-    let kind = match axis.kind {
-        Kind::Whole { .. } => "INTEGER",
-        Kind::Real(_) => "REAL",
-        Kind::Choice(_) | Kind::Dataset => "TEXT",
-    };
-    format!("{} {kind} GENERATED ALWAYS AS ({}) VIRTUAL", axis.name, expression(axis))
-}
-
-/// Gives the file the columns of settings that it lacks: all of a new one, or those of axes that are newer than the file.
+/// Adds the columns that the file lacks: all to a new one, those of newer axes to an older one.
 pub(super) fn add(connection: &Connection) -> rusqlite::Result<()> {
     let mut query = connection.prepare("SELECT name FROM pragma_table_xinfo('trial')")?;
-    let known =
-        query.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let known: Vec<String> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for axis in settings().filter(|axis| !known.iter().any(|name| name == axis.name)) {
-        connection.execute_batch(&format!("ALTER TABLE trial ADD COLUMN {}", column(axis)))?;
+        let kind = match axis.kind {
+            Kind::Whole { .. } => "INTEGER",
+            Kind::Real(_) => "REAL",
+            Kind::Choice(_) | Kind::Dataset => "TEXT",
+        };
+        let (name, value) = (axis.name, expression(axis));
+        let column = format!("{name} {kind} GENERATED ALWAYS AS ({value}) VIRTUAL");
+        connection.execute_batch(&format!("ALTER TABLE trial ADD COLUMN {column}"))?;
     }
     let view = format!("CREATE VIEW result AS {}", results());
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'result' AND sql = ?1";
@@ -50,16 +47,17 @@ pub(super) fn add(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Lets the queries of this connection see all columns, also those that an older file lacks. `in_grid`: which trials are the grid's.
+/// Lets the queries of this connection see all columns, also those that an older file lacks.
+/// `in_grid`: which trials are the grid's.
 ///
-/// Views of the connection's own take the places of `trial` and `result`, so no query has to know of it, and the file stays as it is.
+/// Views of the connection replace `trial` and `result`, so queries and the file stay as they are.
 pub(super) fn see_all(connection: &Connection, in_grid: &str) -> rusqlite::Result<()> {
     let settings: Vec<String> =
         settings().map(|axis| format!("{} AS {}", expression(axis), axis.name)).collect();
     connection.execute_batch(&format!(
         "DROP VIEW IF EXISTS temp.trial; DROP VIEW IF EXISTS temp.result;
-         CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, cell, spec, {}
-             FROM main.trial;
+         CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error,
+             cell, spec, {} FROM main.trial;
          CREATE TEMP VIEW result AS {};",
         settings.join(", "),
         results()

@@ -1,4 +1,4 @@
-//! Mean curves: the points of many trials come to one line, thinned where they lie.
+//! Mean curves: SQL averages the points of many trials, and thins them.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use swfn_shared::{
 
 use super::{Store, StoreError, read::parse};
 
-/// What the trials of a cell come to at one place of their curves.
+/// The mean of a cell's trials over one interval of steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MeanPoint {
     pub step: u64,
@@ -32,7 +32,7 @@ struct Sum {
     squares: f64,
 }
 
-/// Points of one mean curve at most.
+/// The most points of one mean curve.
 const POINTS: u64 = 120;
 
 impl Store {
@@ -41,8 +41,9 @@ impl Store {
         self.run(|connection| last_step(connection, metric, trials))
     }
 
-    /// Adds what these trials reported of a metric. What is beyond [`MAX_VALUE`], as older versions took it, is no value. Steps are cut into so many equal parts, `last` being the end of all, and a trial counts once in
-    /// each, with its mean there.
+    /// Adds the points of a metric of these trials. Steps up to `last` are cut into equal parts,
+    /// and a trial counts once in each, with its mean there. Values beyond [`MAX_VALUE`], which
+    /// older versions accepted, do not count.
     pub fn add_curves(
         &self,
         metric: &str,
@@ -54,7 +55,7 @@ impl Store {
     }
 }
 
-/// Mean curves of a metric, over the trials of these cells that have succeeded.
+/// Mean curves of a metric, over the succeeded trials of these cells.
 pub fn mean_curves(
     connection: &Connection,
     metric: &str,

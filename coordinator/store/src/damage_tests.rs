@@ -1,4 +1,4 @@
-//! A file that was cut or changed is refused, or is what it was after some commit, and that is said: never something else.
+//! A file that was cut or changed is refused, or is as it was after some commit, with a warning.
 
 use std::{fs, path::Path};
 
@@ -35,7 +35,8 @@ const FILES: [&str; 3] = ["", "-wal", "-shm"];
 const LOG_HEADER: usize = 32;
 const FRAME: usize = 24 + 4096;
 
-/// A run directory whose coordinator was killed: some commits in the file, some in the log beside it. What it held after each of those.
+/// A run directory whose coordinator was killed: some commits in the file, some in the log beside
+/// it. What it held after each of those.
 fn killed(folder: &Path) -> Vec<String> {
     let path = folder.join("open.sqlite");
     let mut store = Store::open(&path).unwrap();
@@ -85,7 +86,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) -> usize {
 }
 
 #[test]
-fn a_damaged_file_is_refused_or_as_it_was_after_a_commit() {
+fn a_damaged_file_never_reads_as_something_else() {
     let folder = tempfile::tempdir().unwrap();
     let contents = killed(folder.path());
     let whole =
@@ -130,7 +131,8 @@ fn a_damaged_file_is_refused_or_as_it_was_after_a_commit() {
                 );
                 recovered += 1;
                 silent += u32::from(!told);
-                // Without the index, a log that was cut short, or lacks its end, is what an interrupted commit leaves.
+                // Without the index, a log that was cut short, or lacks its end, is what an
+                // interrupted commit leaves.
                 assert!(
                     told || !index && end > last_frame,
                     "seed {seed}: nobody is told, damaged up to {end}"
@@ -156,7 +158,7 @@ fn a_damaged_file_is_refused_or_as_it_was_after_a_commit() {
     );
 }
 
-/// What a kill or a power cut leaves of a commit that was never completed is no damage.
+/// A commit that a kill or a power cut interrupted is no damage.
 #[test]
 fn an_interrupted_commit_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
@@ -179,7 +181,8 @@ fn an_interrupted_commit_is_no_damage() {
     for length in (0..log.len()).step_by(1009) {
         assert_eq!(open(&log[..length], None).1, None, "{length}");
     }
-    // Frames of a commit that reached the disk out of order, its end included: it cannot be told from one that was damaged.
+    // Frames of a commit that reached the disk out of order, its end included: it cannot be told
+    // from one that was damaged.
     let last_commit = (LOG_HEADER..log.len())
         .step_by(FRAME)
         .filter(|at| log[at + 4..at + 8] != [0; 4])
@@ -194,10 +197,11 @@ fn an_interrupted_commit_is_no_damage() {
     assert!(told.unwrap().contains("if the machine lost its power in that moment"));
     // The index knows that it was completed.
     let told = open(&torn, Some(&index)).1.unwrap();
-    assert!(told.contains("is damaged behind commit") && told.contains("hint: "), "{told}");
-    // A log that is gone, as only the index knows; had the database all of it, nothing would be missing.
+    assert!(told.contains("is damaged after commit") && told.contains("hint: "), "{told}");
+    // A log that is gone, as only the index knows; had the database all of it, nothing would be
+    // missing.
     let told = open(&[], Some(&index)).1.unwrap();
-    assert!(told.contains("is damaged behind commit 0"), "{told}");
+    assert!(told.contains("is damaged after commit 0"), "{told}");
     // A file that is gone, and is not taken for a new one.
     fs::remove_file(&path).unwrap();
     fs::write(folder.path().join("torn.sqlite-wal"), &log).unwrap();
@@ -207,7 +211,7 @@ fn an_interrupted_commit_is_no_damage() {
         "{error}"
     );
     assert_eq!(fs::read(folder.path().join("torn.sqlite-wal")).unwrap(), log);
-    // What an earlier log has left in the file is not of this one.
+    // Frames that an earlier log has left are not of this one.
     let mut older = log[..begin].to_vec();
     older.extend_from_within(LOG_HEADER..LOG_HEADER + 3 * FRAME);
     for at in (begin..older.len()).step_by(FRAME) {
@@ -216,9 +220,9 @@ fn an_interrupted_commit_is_no_damage() {
     assert_eq!(open(&older, None).1, None);
 }
 
-/// SQLite's own check does not notice a number that became another number.
+/// SQLite itself does not notice a number that became another number.
 #[test]
-fn a_number_that_is_not_the_one_that_was_written_is_noticed() {
+fn a_changed_number_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sweep.sqlite");
     let specs: Vec<TrialSpec> = specs(1);

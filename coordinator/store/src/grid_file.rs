@@ -1,8 +1,9 @@
-//! Reads the text of a grid file, which anybody may have put there, and finds the earlier grids of a run directory.
+//! Reads grid files, which may be anything, and finds the earlier grids of a run directory.
 
 use std::{
     fs,
     io::Read as _,
+    iter,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -16,7 +17,7 @@ use swfn_shared::{
 
 use super::{read_only::Chosen, run_dir::GRIDS};
 
-/// Which grid of a run directory is meant, where it is not the one that was run last.
+/// An earlier grid of a run directory, instead of the one that was run last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Earlier {
     /// The one of that number.
@@ -26,7 +27,7 @@ pub enum Earlier {
 }
 
 impl Earlier {
-    /// The folder for what is made of it, in its run directory.
+    /// The folder for its results, in its run directory.
     #[must_use]
     pub fn folder(self, run: &Path) -> PathBuf {
         run.join(GRIDS).join(match self {
@@ -61,43 +62,41 @@ pub fn earlier(run: &Path) -> Vec<(u32, PathBuf)> {
     grids
 }
 
-/// The files of the grids that are meant: the one that was run last if nothing is said.
+/// The files of the chosen grids: the one that was run last by default.
 ///
 /// # Errors
-/// If there is no grid of that number.
+/// There is no grid of that number.
 pub fn files(run: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<PathBuf>> {
     let earlier = earlier(run);
     let last = run.join("grid.toml");
     match which {
         None => Ok(vec![last]),
         Some(Earlier::All) => {
-            Ok([last].into_iter().chain(earlier.into_iter().map(|(_, path)| path)).collect())
+            Ok(iter::once(last).chain(earlier.into_iter().map(|(_, path)| path)).collect())
         }
-        Some(Earlier::Number(wanted)) => match earlier.iter().find(|(number, _)| *number == wanted)
-        {
-            Some((_, path)) => Ok(vec![path.clone()]),
-            None => {
-                let numbers: Vec<_> =
-                    earlier.iter().map(|(number, _)| number.to_string()).collect();
-                let has = match numbers.is_empty() {
-                    true => "it has none: no results were set aside".to_owned(),
-                    false => format!("it has {}, or `all`", numbers.join(", ")),
-                };
-                bail!(problem!("`{}` has no earlier grid `{wanted}`", run.display(); "{has}"))
+        Some(Earlier::Number(wanted)) => {
+            if let Some((_, path)) = earlier.iter().find(|(number, _)| *number == wanted) {
+                return Ok(vec![path.clone()]);
             }
-        },
+            let numbers: Vec<_> = earlier.iter().map(|(number, _)| number.to_string()).collect();
+            let has = match numbers.is_empty() {
+                true => "it has none: no results were set aside".to_owned(),
+                false => format!("it has {}, or `all`", numbers.join(", ")),
+            };
+            bail!(problem!("`{}` has no earlier grid `{wanted}`", run.display(); "{has}"))
+        }
     }
 }
 
-/// The trials of the grids that are meant; nothing if it is the one that was run last.
+/// The trials of the chosen grids; `None` for the one that was run last.
 ///
 /// # Errors
-/// If there is no such grid, or it cannot be read.
+/// There is no such grid, or it cannot be read.
 pub fn chosen(run: &Path, which: Option<Earlier>) -> anyhow::Result<Option<Chosen>> {
     let Some(Earlier::Number(_)) = which else { return Ok(which.map(|_| Chosen::All)) };
     let mut trials = Vec::new();
     for file in files(run, which)? {
-        // What was run was not too large to run.
+        // No limit: it was run before.
         let grid = Grid::parse(&file.display().to_string(), &read(&file)?, u64::MAX)?;
         trials.extend(grid.trials().map(|trial| trial.id()));
     }
@@ -107,7 +106,7 @@ pub fn chosen(run: &Path, which: Option<Earlier>) -> anyhow::Result<Option<Chose
 /// The text of a grid file.
 ///
 /// # Errors
-/// If the file cannot be read, is larger than 1 MiB, or is not UTF-8.
+/// The file cannot be read, is larger than 1 MiB, or is not UTF-8.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let file = fs::File::open(path).or_problem(

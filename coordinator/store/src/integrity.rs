@@ -1,9 +1,12 @@
-//! Whether the rows of the file are those that were written. SQLite finds pages that make no sense; a number that became another number
-//! it does not.
+//! Whether the rows of the file are those that were written.
 //!
-//! Of each table that is only ever added to, the number of rows and the sum of their hashes are kept in the table `integrity`, written in
-//! the transaction that adds rows. A sum does not depend on the order, so rows can be added one by one. All are summed
-//! in a check, and when a file is opened whose last writer did not end in order. What is not summed follows from what is: a trial's state from the journal, its being in the grid from the grid.
+//! SQLite finds pages that make no sense, but not a number that became another number. So the
+//! table `integrity` has the number of rows and the sum of their hashes, for each table that only
+//! grows. The transaction that adds rows updates it; a sum does not depend on the rows' order.
+//!
+//! All rows are hashed in a check, and when a file is opened whose last writer did not end in
+//! order. Other columns follow from hashed ones: a trial's state from the journal, and `in_grid`
+//! from the grid.
 
 use std::sync::LazyLock;
 
@@ -14,9 +17,7 @@ use rusqlite::{
 use sha2::{Digest as _, Sha256};
 use swfn_shared::{faults, metrics};
 
-use super::error::SCHEMA_VERSION;
-
-/// A table whose rows never change.
+/// A table whose rows never change: its position in [`TABLES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Trial,
@@ -27,113 +28,52 @@ pub(super) enum Table {
     Worker,
 }
 
-const TABLES: [Table; 6] =
-    [Table::Trial, Table::Event, Table::Success, Table::Outcome, Table::Point, Table::Worker];
+/// Names of tables, and the columns that are summed, in the order of the values of a row.
+const TABLES: [(&str, &str); 6] = [
+    ("trial", "number, id, cell, spec"),
+    ("event", "sequence, at, trial, attempt, kind, worker, error, quarantine, blame, log"),
+    ("success", "trial, attempt, worker, dataset_digest"),
+    ("outcome", "trial, attempt, metric, value"),
+    ("point", "trial, attempt, metric, step, value"),
+    ("worker", "id, host, device, model, software, libtorch, joined, threads, cuda, certificate"),
+];
 
-impl Table {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Trial => "trial",
-            Self::Event => "event",
-            Self::Success => "success",
-            Self::Outcome => "outcome",
-            Self::Point => "point",
-            Self::Worker => "worker",
-        }
-    }
+/// The columns that were summed before settings stood in `spec` alone.
+const TRIAL_4: &str = "number, id, dataset, subset_size, seed, architecture, weight_decay, \
+    learning_rate, penalty_samples, lambda, density, cell, spec";
 
-    /// The name and the columns that programs of that version of the schema summed; none where they had no such table.
-    fn summed_by(self, version: i64) -> Option<(&'static str, &'static [&'static str])> {
-        match self {
-            Self::Trial if version < 5 => Some(("trial", &TRIAL_BEFORE_5)),
-            Self::Success if version < 4 => Some(("result", &RESULT_BEFORE_5[..9])),
-            Self::Success if version < 5 => Some(("result", &RESULT_BEFORE_5)),
-            Self::Outcome if version < 5 => None,
-            _ => Some((self.name(), self.columns())),
-        }
-    }
+/// The columns that were summed before the numbers of results had rows.
+const RESULT_3: &str = "trial, attempt, worker, final_test_accuracy, best_test_accuracy, \
+    final_test_loss, vae_seconds, classifier_seconds, dataset_digest";
+const RESULT_4: &str = "trial, attempt, worker, final_test_accuracy, best_test_accuracy, \
+    final_test_loss, vae_seconds, classifier_seconds, dataset_digest, validation_accuracy, \
+    validated_test_accuracy";
 
-    /// What is summed, in the order of the values of a row. What a version adds comes last.
-    pub(super) fn columns(self) -> &'static [&'static str] {
-        match self {
-            Self::Trial => &["number", "id", "cell", "spec"],
-            Self::Event => &[
-                "sequence",
-                "at",
-                "trial",
-                "attempt",
-                "kind",
-                "worker",
-                "error",
-                "quarantine",
-                "blame",
-                "log",
-            ],
-            Self::Success => &["trial", "attempt", "worker", "dataset_digest"],
-            Self::Outcome => &["trial", "attempt", "metric", "value"],
-            Self::Point => &["trial", "attempt", "metric", "step", "value"],
-            Self::Worker => &[
-                "id",
-                "host",
-                "device",
-                "model",
-                "software",
-                "libtorch",
-                "joined",
-                "threads",
-                "cuda",
-                "certificate",
-            ],
-        }
+/// The tables that programs of that version summed; `None` where they had no such table.
+fn tables_of(version: i64) -> [Option<(&'static str, &'static str)>; TABLES.len()] {
+    let mut tables = TABLES.map(Some);
+    if version < 5 {
+        tables[Table::Trial as usize] = Some(("trial", TRIAL_4));
+        let columns = if version < 4 { RESULT_3 } else { RESULT_4 };
+        tables[Table::Success as usize] = Some(("result", columns));
+        tables[Table::Outcome as usize] = None;
     }
+    tables
 }
-
-/// What was summed of trials before settings stood in `spec` alone.
-const TRIAL_BEFORE_5: [&str; 13] = [
-    "number",
-    "id",
-    "dataset",
-    "subset_size",
-    "seed",
-    "architecture",
-    "weight_decay",
-    "learning_rate",
-    "penalty_samples",
-    "lambda",
-    "density",
-    "cell",
-    "spec",
-];
-
-/// What was summed of results before their numbers had rows; before version 4 without the last two.
-const RESULT_BEFORE_5: [&str; 11] = [
-    "trial",
-    "attempt",
-    "worker",
-    "final_test_accuracy",
-    "best_test_accuracy",
-    "final_test_loss",
-    "vae_seconds",
-    "classifier_seconds",
-    "dataset_digest",
-    "validation_accuracy",
-    "validated_test_accuracy",
-];
 
 /// The statements that add a row unless it is there, in the order of [`TABLES`].
 static INSERTS: LazyLock<[String; TABLES.len()]> = LazyLock::new(|| {
-    TABLES.map(|table| {
-        let columns = table.columns();
-        let places: Vec<_> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
-        let (more_columns, more_values) = match table {
-            Table::Trial => (", in_grid, state, attempt", ", 1, 'pending', 0"),
+    TABLES.map(|(name, columns)| {
+        let values: Vec<_> =
+            (1..=columns.split(", ").count()).map(|number| format!("?{number}")).collect();
+        let (more_columns, more_values) = match name {
+            "trial" => (", in_grid, state, attempt", ", 1, 'pending', 0"),
             _ => ("", ""),
         };
+        let values = values.join(", ");
         format!(
-            "INSERT INTO {} ({}{more_columns}) VALUES ({}{more_values}) ON CONFLICT DO NOTHING",
-            table.name(),
-            columns.join(", "),
-            places.join(", ")
+            "INSERT INTO {name} ({columns}{more_columns}) VALUES ({values}{more_values}) \
+             ON CONFLICT DO NOTHING"
         )
     })
 });
@@ -145,45 +85,44 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, hash: i64) {
+    fn add(&mut self, row: RowHash) {
         self.rows += 1;
-        self.digest = self.digest.wrapping_add(hash);
+        self.digest = self.digest.wrapping_add(row.finish());
     }
 }
 
-/// The sums of all tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Sums([Sum; TABLES.len()]);
 
 impl Sums {
-    /// Sums the rows that are there, in a file of that version.
+    /// Sums the rows of a file of that version.
     pub(super) fn of_rows(connection: &Connection, version: i64) -> rusqlite::Result<Self> {
         let mut sums = Self::default();
-        for (table, sum) in TABLES.iter().zip(&mut sums.0) {
-            let Some((name, columns)) = table.summed_by(version) else { continue };
-            let mut query =
-                connection.prepare(&format!("SELECT {} FROM {name}", columns.join(", ")))?;
+        for (table, sum) in tables_of(version).iter().zip(&mut sums.0) {
+            let Some((name, columns)) = table else { continue };
+            let mut query = connection.prepare(&format!("SELECT {columns} FROM {name}"))?;
+            let columns = query.column_count();
             let mut rows = query.query([])?;
             while let Some(row) = rows.next()? {
                 let mut hash = RowHash::default();
-                for column in 0..columns.len() {
+                for column in 0..columns {
                     hash.add(row.get_ref(column)?);
                 }
-                sum.add(hash.finish());
+                sum.add(hash);
             }
         }
         Ok(sums)
     }
 
-    /// Adds a row to a table, unless it is there; whether it was added. A number that the table gives out itself, in the first column, is null.
+    /// Adds a row to a table, unless it is there; returns whether it was added. A first column
+    /// that is null is the row's number, which SQLite gives out.
     pub(super) fn insert(
         &mut self,
         transaction: &Transaction<'_>,
         table: Table,
         mut row: Vec<Value>,
     ) -> rusqlite::Result<bool> {
-        let place = TABLES.iter().position(|of| *of == table).expect("all tables are in the list");
-        let mut sql = INSERTS[place].as_str();
+        let mut sql = INSERTS[table as usize].as_str();
         if faults::bug("repeated-rows-are-errors") {
             sql = sql.trim_end_matches(" ON CONFLICT DO NOTHING");
         }
@@ -196,30 +135,26 @@ impl Sums {
         }
         let mut hash = RowHash::default();
         row.iter().for_each(|value| hash.add(value.into()));
-        self.0[place].add(hash.finish());
+        self.0[table as usize].add(hash);
         Ok(true)
     }
 
-    /// Writes them, as a part of the transaction that is under way.
+    /// Writes the sums, as a part of the transaction that is under way.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut write =
             connection.prepare_cached("INSERT OR REPLACE INTO integrity VALUES (?1, ?2, ?3)")?;
-        for (table, sum) in TABLES.iter().zip(&self.0) {
-            write.execute(params![table.name(), sum.rows, sum.digest])?;
+        for ((name, _), sum) in TABLES.iter().zip(&self.0) {
+            write.execute(params![name, sum.rows, sum.digest])?;
         }
         Ok(())
     }
 
-    /// The sums that the file has of itself; of a table that it does not name, none.
-    pub(super) fn written(connection: &Connection) -> rusqlite::Result<Self> {
-        Self::written_by(connection, SCHEMA_VERSION)
-    }
-
-    fn written_by(connection: &Connection, version: i64) -> rusqlite::Result<Self> {
+    /// The sums that a file of that version has of itself; zero for tables that it does not name.
+    pub(super) fn written(connection: &Connection, version: i64) -> rusqlite::Result<Self> {
         let mut sums = Self::default();
         let mut query = connection.prepare("SELECT rows, digest FROM integrity WHERE name = ?1")?;
-        for (table, sum) in TABLES.iter().zip(&mut sums.0) {
-            let Some((name, _)) = table.summed_by(version) else { continue };
+        for (table, sum) in tables_of(version).iter().zip(&mut sums.0) {
+            let Some((name, _)) = table else { continue };
             let row =
                 query.query_row([name], |row| Ok(Sum { rows: row.get(0)?, digest: row.get(1)? }));
             *sum = row.optional()?.unwrap_or_default();
@@ -227,22 +162,16 @@ impl Sums {
         Ok(sums)
     }
 
-    /// What is wrong with the file, if anything, when its rows come to these sums.
+    /// The problem of a file whose rows have these sums, if any.
     pub(super) fn problem(
         &self,
         connection: &Connection,
         version: i64,
     ) -> rusqlite::Result<Option<String>> {
-        let written = Self::written_by(connection, version)?;
-        let differs = TABLES
-            .iter()
-            .zip(self.0.iter().zip(&written.0))
-            .find(|(_, (rows, written))| rows != written);
-        if let Some((table, _)) = differs {
-            return Ok(Some(format!(
-                "the rows of table `{}` are not those that were written",
-                table.name()
-            )));
+        let written = Self::written(connection, version)?;
+        if let Some(table) = (0..TABLES.len()).find(|table| self.0[*table] != written.0[*table]) {
+            let name = TABLES[table].0;
+            return Ok(Some(format!("the rows of table `{name}` are not those that were written")));
         }
         let mut query = connection.prepare("SELECT number, name FROM metric")?;
         let mut rows = query.query([])?;
@@ -279,8 +208,6 @@ impl RowHash {
 
     fn finish(self) -> i64 {
         let digest = self.0.finalize();
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&digest[..8]);
-        i64::from_le_bytes(bytes)
+        i64::from_le_bytes(*digest.first_chunk().expect("SHA-256 has 32 bytes"))
     }
 }

@@ -1,5 +1,4 @@
-//! What must survive: the journal of the scheduler, the points of all curves, the results, in one SQLite file with one
-//! writer; and the files that trials leave behind.
+//! The memory of a run: journal, points and results in one SQLite file; and the files of trials.
 #![allow(
     missing_docs,
     reason = "a part of the coordinator: nobody else sees the fields that are public here"
@@ -22,19 +21,21 @@ mod read;
 mod read_only;
 mod reader;
 pub mod run_dir;
+#[cfg(any(test, debug_assertions))]
 #[doc(hidden)]
+#[path = "tests/samples.rs"]
 pub mod samples;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use artifacts::{ArtifactError, ArtifactFolder};
+pub use artifacts::ArtifactFolder;
 pub use curves::{CurveSums, MeanPoint, mean_curves};
-pub use error::StoreError;
-pub use logs::{LogError, LogFolder, log_file};
+pub use error::{FileError, StoreError};
+pub use logs::{LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
-pub use read_only::{Chosen, ReadOnly, ensure_readable, spec_of};
+pub use read_only::{Chosen, ensure_readable, spec_of};
 pub use reader::{ReadError, Reader};
 pub use schema::Store;
 pub use write::{Batch, ResultRow, WorkerRow};

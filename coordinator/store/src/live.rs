@@ -1,6 +1,7 @@
-//! What people look up while the sweep runs: pages of trials, one trial, its curves, the workers. Everything is bounded.
+//! Bounded lists for the page: trials, one trial, its points, workers.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params, params};
+use serde::Serialize;
 use swfn_shared::{
     ids::{CellId, TrialId, WorkerId},
     metrics::{self, Outcome},
@@ -15,10 +16,10 @@ use super::{
     read_only::spec_of,
 };
 
-/// Bytes of an error in a list; one trial's page has all of it.
+/// The most bytes of an error in a list; one trial's page has all of it.
 const SHORT_TEXT: usize = 300;
 
-/// Events of a trial that its page has: the newest.
+/// The newest events of a trial that its page shows.
 const EVENTS: u32 = 20;
 
 /// A part of a list.
@@ -28,27 +29,26 @@ pub struct Page {
     pub offset: u32,
 }
 
-/// Which trials, and in which order.
+/// A selection of trials, and their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     pub state: Option<TrialState>,
-    /// As the file has it: its integers are signed.
+    /// Signed, as integers of the file are.
     pub seed: Option<i64>,
-    /// The cells whose trials are wanted, with their places in [`Order::Cell`]; those of all cells if there is no list.
+    /// The chosen cells, with their positions in [`Order::Cell`]; `None` for all cells.
     pub cells: Option<Vec<(CellId, usize)>>,
     pub order: Order,
     pub descending: bool,
 }
 
-/// What trials are ordered by. Those that are equal in it keep the order of the file.
+/// The order of trials. Equal ones keep the order of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
-    /// That of the file.
     #[default]
     File,
-    /// Running ones, then those that are done, have failed and wait.
+    /// Running, done, failed, waiting.
     State,
-    /// The places of [`Choice::cells`].
+    /// The positions in [`Choice::cells`].
     Cell,
     Seed,
     Accuracy,
@@ -61,7 +61,8 @@ impl Order {
     fn column(self) -> &'static str {
         match self {
             Self::State => {
-                "CASE state WHEN 'leased' THEN 0 WHEN 'succeeded' THEN 1 WHEN 'quarantined' THEN 2 ELSE 3 END"
+                "CASE state WHEN 'leased' THEN 0 WHEN 'succeeded' THEN 1 WHEN 'quarantined' THEN 2
+                 ELSE 3 END"
             }
             Self::File => "trial.number",
             Self::Cell => "chosen.place",
@@ -74,7 +75,6 @@ impl Order {
     }
 }
 
-/// A trial in a list.
 #[derive(Debug)]
 pub struct TrialLine {
     pub id: TrialId,
@@ -83,9 +83,9 @@ pub struct TrialLine {
     pub attempts: u32,
     pub spec: TrialSpec,
     pub outcome: Option<Outcome>,
-    /// Who trained it, if it succeeded.
+    /// The worker that trained it, if it succeeded.
     pub worker: Option<String>,
-    /// Of the newest failure, of a trial that has not succeeded.
+    /// The newest failure, unless the trial has succeeded.
     pub error: Option<String>,
 }
 
@@ -93,14 +93,14 @@ pub struct TrialLine {
 #[derive(Debug)]
 pub struct TrialPage {
     pub line: TrialLine,
-    /// What the process said last that ended with the newest failure.
+    /// The end of the log of the process that failed last.
     pub log: Option<String>,
     /// Newest first.
     pub events: Vec<EventLine>,
 }
 
 /// A line of the journal.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct EventLine {
     /// Seconds since 1970, UTC.
     pub at: f64,
@@ -111,7 +111,7 @@ pub struct EventLine {
 }
 
 /// A worker that has ever joined.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct WorkerLine {
     pub id: WorkerId,
     pub host: String,
@@ -122,16 +122,15 @@ pub struct WorkerLine {
     /// Seconds since 1970, UTC.
     pub joined: f64,
     pub succeeded: i64,
-    /// That it spent on those.
+    /// Seconds that it trained them.
     pub seconds: f64,
 }
 
 /// The columns that `line` reads.
-const LINE: &str = "trial.id, state, trial.attempt, spec,
-    CASE state WHEN 'succeeded' THEN NULL ELSE trial.error END, result.worker, final_test_accuracy, best_test_accuracy,
-    final_test_loss, vae_seconds, classifier_seconds, validation_accuracy, validated_test_accuracy, trial.cell
-    FROM trial LEFT JOIN result
-      ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'";
+const LINE: &str = "trial.id, state, trial.attempt, spec, trial.cell,
+    CASE state WHEN 'succeeded' THEN NULL ELSE trial.error END, result.*
+    FROM trial LEFT JOIN result ON result.trial = trial.number
+      AND result.attempt = trial.attempt AND trial.state = 'succeeded'";
 
 fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
     let worker: Option<String> = row.get("worker")?;
@@ -141,7 +140,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
         state: parse(row, "state")?,
         attempts: row.get("attempt")?,
         spec: spec_of(row.get_ref("spec")?)?,
-        error: row.get(4)?,
+        error: row.get(5)?,
         outcome: worker.as_ref().map(|_| outcome(row)).transpose()?,
         worker,
     })
@@ -152,15 +151,14 @@ fn short(text: String) -> String {
     if beginning.len() < text.len() { format!("{beginning}…") } else { text }
 }
 
-/// A page of the trials of the grid that are chosen, and how many are.
+/// A page of the chosen trials of the grid, and the number of chosen ones.
 pub fn trials(
     connection: &Connection,
     choice: &Choice,
     page: Page,
 ) -> rusqlite::Result<(i64, Vec<TrialLine>)> {
-    const PASSES: &str =
-        "in_grid AND (:state IS NULL OR state = :state) AND (:seed IS NULL OR seed = :seed)
-                          AND (:cells IS NULL OR chosen.place IS NOT NULL)";
+    const PASSES: &str = "in_grid AND (:state IS NULL OR state = :state)
+        AND (:seed IS NULL OR seed = :seed) AND (:cells IS NULL OR chosen.place IS NOT NULL)";
     const CHOSEN: &str =
         "WITH chosen AS MATERIALIZED (SELECT key AS cell, value AS place FROM json_each(:cells))";
     const JOINED: &str = "LEFT JOIN chosen ON chosen.cell = trial.cell";
@@ -177,7 +175,7 @@ pub fn trials(
     let total = count.query_row(&which[..], |row| row.get(0))?;
     let (column, direction) =
         (choice.order.column(), if choice.descending { "DESC" } else { "ASC" });
-    // What is not known stands at the end, whatever the direction.
+    // Unknown values stand at the end in both directions.
     let sql = format!(
         "{CHOSEN} SELECT {LINE} {JOINED} WHERE {PASSES}
          ORDER BY {column} IS NULL, {column} {direction}, trial.number LIMIT :limit OFFSET :offset"
@@ -191,7 +189,6 @@ pub fn trials(
     Ok((total, lines.collect::<Result<_, _>>()?))
 }
 
-/// One trial of the grid.
 pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<TrialPage>> {
     let mut query =
         connection.prepare_cached(&format!("SELECT {LINE} WHERE in_grid AND trial.id = :id"))?;
@@ -201,10 +198,12 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
     };
     let number: i64 =
         connection.query_row("SELECT number FROM trial WHERE id = ?1", [id], |row| row.get(0))?;
-    let log = "SELECT log FROM event WHERE trial = ?1 AND error IS NOT NULL ORDER BY sequence DESC LIMIT 1";
+    let log = "SELECT log FROM event WHERE trial = ?1 AND error IS NOT NULL
+               ORDER BY sequence DESC LIMIT 1";
     let log =
         connection.prepare_cached(log)?.query_row([number], |row| row.get(0)).optional()?.flatten();
-    let events = "SELECT at, attempt, kind, worker, error FROM event WHERE trial = ?1 ORDER BY sequence DESC LIMIT ?2";
+    let events = "SELECT at, attempt, kind, worker, error FROM event WHERE trial = ?1
+                  ORDER BY sequence DESC LIMIT ?2";
     let mut query = connection.prepare_cached(events)?;
     let events = query.query_map(params![number, EVENTS], |row| {
         Ok(EventLine {
@@ -219,11 +218,14 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
     Ok(Some(TrialPage { line, log, events }))
 }
 
-/// A point of a curve: metric, step, value.
-pub type Point = (String, i64, f64);
+#[derive(Debug, Serialize)]
+pub struct Point {
+    pub metric: String,
+    pub step: i64,
+    pub value: f64,
+}
 
-/// A page of the points of the newest attempt, by metric and step, which attempt that is, and how many points there are; none of a trial
-/// that is not of the grid.
+/// The newest attempt of a trial of the grid, the number of its points, and a page of them.
 pub fn points(
     connection: &Connection,
     id: TrialId,
@@ -247,19 +249,21 @@ pub fn points(
     ))?;
     let points = query
         .query_map(params![number, attempt, metric, page.limit, page.offset], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok(Point { metric: row.get(0)?, step: row.get(1)?, value: row.get(2)? })
         })?;
     Ok(Some((attempt, total, points.collect::<Result<_, _>>()?)))
 }
 
-/// A page of the workers, the last to join first, and how many there are.
+/// The number of workers, and a page of them, the newest first.
 pub fn workers(connection: &Connection, page: Page) -> rusqlite::Result<(i64, Vec<WorkerLine>)> {
     let total = connection.query_row("SELECT count(*) FROM worker", [], |row| row.get(0))?;
     let mut query = connection.prepare_cached(
         "WITH page AS (SELECT * FROM worker ORDER BY joined DESC, id LIMIT ?1 OFFSET ?2),
-              done AS (SELECT worker, count(*) AS succeeded, sum(vae_seconds + classifier_seconds) AS seconds FROM result
-                       WHERE worker IN (SELECT id FROM page) GROUP BY worker)
-         SELECT id, host, device, model, threads, software, joined, coalesce(succeeded, 0), coalesce(seconds, 0.0)
+              done AS (SELECT worker, count(*) AS succeeded,
+                              sum(vae_seconds + classifier_seconds) AS seconds
+                       FROM result WHERE worker IN (SELECT id FROM page) GROUP BY worker)
+         SELECT id, host, device, model, threads, software, joined, coalesce(succeeded, 0),
+                coalesce(seconds, 0.0)
          FROM page LEFT JOIN done ON done.worker = page.id ORDER BY joined DESC, id",
     )?;
     let workers = query.query_map(params![page.limit, page.offset], |row| {
@@ -278,13 +282,12 @@ pub fn workers(connection: &Connection, page: Page) -> rusqlite::Result<(i64, Ve
     Ok((total, workers.collect::<Result<_, _>>()?))
 }
 
-/// The trials of the grid with what a table of cells needs: neither worker nor log.
+/// The trials of the grid for a table of cells: without worker and log.
 pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
     let mut query = connection.prepare_cached(
-        "SELECT id, state, trial.attempt, final_test_accuracy, best_test_accuracy, final_test_loss, vae_seconds, classifier_seconds,
-                validation_accuracy, validated_test_accuracy
-         FROM trial LEFT JOIN result
-           ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+        "SELECT id, state, trial.attempt, result.*
+         FROM trial LEFT JOIN result ON result.trial = trial.number
+           AND result.attempt = trial.attempt AND trial.state = 'succeeded'
          WHERE in_grid ORDER BY trial.number",
     )?;
     let rows = query.query_map([], |row| {
@@ -295,26 +298,36 @@ pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
             error: None,
             log: None,
             worker: None,
-            outcome: row.get::<_, Option<f64>>(3)?.map(|_| outcome(row)).transpose()?,
+            outcome: row.get::<_, Option<i64>>(3)?.map(|_| outcome(row)).transpose()?,
             dataset_digest: None,
         })
     })?;
     rows.collect()
 }
 
-/// What the journal, the results, the curves and the workers come to: it changes whenever any of them does.
-pub fn fingerprint(connection: &Connection) -> rusqlite::Result<String> {
+/// The fingerprint of the file, and its content by `read` unless the fingerprint is the known one.
+pub fn changed<T>(
+    connection: &Connection,
+    known: Option<&str>,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<(String, Option<T>)> {
+    let fingerprint = fingerprint(connection)?;
+    let new = known != Some(fingerprint.as_str());
+    Ok((fingerprint, new.then(|| read(connection)).transpose()?))
+}
+
+/// A text that changes with the journal, the results, the points or the workers.
+fn fingerprint(connection: &Connection) -> rusqlite::Result<String> {
     let sql = "SELECT coalesce(group_concat(name || rows || ':' || digest), '') FROM integrity";
     connection.query_row(sql, [], |row| row.get(0))
 }
 
-/// The states of the trials of the grid.
 pub fn states(connection: &Connection) -> rusqlite::Result<Vec<(TrialId, TrialState)>> {
     let mut query = connection.prepare_cached("SELECT id, state FROM trial WHERE in_grid")?;
     query.query_map([], |row| Ok((parse(row, 0)?, parse(row, 1)?)))?.collect()
 }
 
-/// The trials of the grid that somebody has a lease of, as far as their curves have come.
+/// The running trials of the grid; their steps are those of their newest points.
 pub fn running(connection: &Connection) -> rusqlite::Result<Vec<Running>> {
     let mut query = connection.prepare_cached(
         "SELECT trial.id, event.worker,
@@ -338,7 +351,7 @@ pub fn running(connection: &Connection) -> rusqlite::Result<Vec<Running>> {
     running.collect()
 }
 
-/// The number of a metric in the file, by which the primary key finds its points.
+/// The number of a metric in the file.
 fn metric(name: &str) -> Option<i64> {
     metrics::ALL.iter().position(|known| *known == name).map(|index| index as i64)
 }

@@ -1,9 +1,10 @@
 //! Whether the write-ahead log beside the database holds more than SQLite will read of it.
 //!
-//! SQLite reads the log up to the first frame that makes no sense and goes back to the commit before it, without a word: for what a crash
-//! leaves, a commit that was never completed, that is right. But if the log was damaged before a commit that was acknowledged, people have
-//! to know. Two things tell: frames of the same log behind the place where reading ends, and the index (`-shm`) that a killed process leaves
-//! beside it, which says how far the log went. Both cost nothing while the database is used.
+//! SQLite silently reads the log up to the last commit before the first frame that makes no sense.
+//! That is right for a commit that a crash interrupted. But people have to know if the log was
+//! damaged before a commit that was acknowledged. Two things give that away: frames of the same
+//! log behind the place where reading ends, and the index (`-shm`) that a killed process leaves
+//! and that says how far the log went. Both cost nothing while the database is used.
 //!
 //! The formats: <https://sqlite.org/walformat.html>.
 
@@ -19,27 +20,26 @@ pub struct LogDamage {
     log: PathBuf,
     /// Commits that can be read.
     commits: u64,
-    /// Frames behind them that cannot: each holds a page.
+    /// Later frames that cannot: each holds a page.
     frames: u64,
-    /// Not if it may be a commit that was not completed, as power cuts leave it.
+    /// False if it may be an incomplete commit, as power cuts leave it.
     certain: bool,
 }
 
 impl LogDamage {
-    /// Looks at the log of a database that nobody has open. Whatever cannot be read SQLite will not be able to read either, and say so.
+    /// Looks at the log of a database that nobody has open. SQLite reports what cannot be read.
     pub(super) fn find(database: &Path) -> Option<Self> {
-        let log = of(database);
-        let index = fs::read(index(database)).ok().and_then(|bytes| Index::read(&bytes));
-        let file = fs::File::open(&log);
-        let found = match file {
-            Ok(file) => Reading::of(&mut BufReader::new(file)).ok()?,
-            Err(_) => Reading::default(),
+        let log = path_of(database);
+        let index = fs::read(index_of(database)).ok().and_then(|bytes| Index::read(&bytes));
+        let found = match fs::File::open(&log) {
+            Ok(file) => LogContent::read(&mut BufReader::new(file)).ok()?,
+            Err(_) => LogContent::default(),
         };
         let (frames, certain) = found.lost(index)?;
         Some(Self { log, commits: found.commits, frames, certain })
     }
 
-    /// Keeps what is left of the log, which is written over when work goes on.
+    /// Copies what is left of the log, which the next commits overwrite.
     pub(super) fn keep(&self) -> io::Result<()> {
         match fs::copy(&self.log, self.copy()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(self.copy(), []),
@@ -55,32 +55,32 @@ impl LogDamage {
 impl fmt::Display for LogDamage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { log, commits, frames, certain } = self;
-        let (log, copy) = (log.display(), self.copy().display().to_string());
+        let (log, copy) = (log.display(), self.copy());
         if *certain {
             write!(
                 formatter,
-                "`{log}` is damaged behind commit {commits}: {frames} later frames cannot be read; what they held is lost, and is \
-                 run again\nhint: check this disk; what is left of the log is in `{copy}`"
-            )
+                "`{log}` is damaged after commit {commits}: {frames} later frames cannot be read; \
+                 what they held is lost, and is trained again"
+            )?;
         } else {
             write!(
                 formatter,
-                "the last commit in `{log}`, number {}, cannot be read: if the machine lost its power in that moment, nobody was told \
-                 of it and nothing is missing; else what it held is lost, and is run again\nhint: check this disk; what is left of \
-                 the log is in `{copy}`",
+                "the last commit in `{log}`, number {}, cannot be read: if the machine lost its \
+                 power in that moment, it was never acknowledged and nothing is missing; else what \
+                 it held is lost, and is trained again",
                 commits + 1
-            )
+            )?;
         }
+        let copy = copy.display();
+        write!(formatter, "\nhint: check this disk; what is left of the log is in `{copy}`")
     }
 }
 
-/// The log of a database.
-pub(super) fn of(database: &Path) -> PathBuf {
+pub(super) fn path_of(database: &Path) -> PathBuf {
     with_end(database, "-wal")
 }
 
-/// The index of the log of a database.
-pub(super) fn index(database: &Path) -> PathBuf {
+pub(super) fn index_of(database: &Path) -> PathBuf {
     with_end(database, "-shm")
 }
 
@@ -93,7 +93,7 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// The checksum of SQLite's log over whole words, which go on from the last.
+/// The running checksum of SQLite's log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Checksum(u32, u32);
 
@@ -107,28 +107,32 @@ impl Checksum {
     }
 }
 
-fn number(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+fn word_at(bytes: &[u8], at: usize, word: fn([u8; 4]) -> u32) -> u32 {
+    word([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// What there is in a log.
+fn number(bytes: &[u8], at: usize) -> u32 {
+    word_at(bytes, at, u32::from_be_bytes)
+}
+
+/// The content of a log.
 #[derive(Debug, Default)]
-struct Reading {
+struct LogContent {
     salt: Option<[u8; 8]>,
     /// Commits that SQLite reads, and the frame that ends the last of them.
     commits: u64,
     last: u64,
-    /// Frames of this log behind that one.
+    /// Later frames of this log.
     behind: u64,
-    /// How many of them end a commit, and whether any follows on such a one.
+    /// How many of them end a commit, and whether any comes after such a one.
     ends: u64,
     beyond_an_end: bool,
-    /// There are frames, and the header before them makes no sense: SQLite reads none.
+    /// There are frames, but the header makes no sense: SQLite reads none.
     headless: bool,
 }
 
-impl Reading {
-    fn of(log: &mut impl Read) -> io::Result<Self> {
+impl LogContent {
+    fn read(log: &mut impl Read) -> io::Result<Self> {
         let mut header = [0; HEADER];
         if !fill(log, &mut header)? {
             return Ok(Self::default());
@@ -154,14 +158,13 @@ impl Reading {
         let (mut position, mut readable) = (0, true);
         while fill(log, &mut frame)? {
             position += 1;
-            // What an earlier log has left in the file.
+            // A frame that an earlier log has left in the file.
             if frame[8..16] != salt {
                 readable = false;
                 continue;
             }
             let ends_a_commit = number(&frame, 4) != 0;
-            let (head, content) = (&frame[..8], &frame[FRAME_HEADER..]);
-            sum = sum.over(head, word).over(content, word);
+            sum = sum.over(&frame[..8], word).over(&frame[FRAME_HEADER..], word);
             readable &=
                 sum == Checksum(number(&frame, 16), number(&frame, 20)) && number(&frame, 0) != 0;
             if readable && ends_a_commit {
@@ -175,57 +178,51 @@ impl Reading {
         Ok(found)
     }
 
-    /// Frames that are lost, and whether that is certain; none if this is what an interrupted commit leaves.
+    /// Frames that are lost, and whether that is certain; `None` for an interrupted commit.
     fn lost(&self, index: Option<Index>) -> Option<(u64, bool)> {
-        let index = index.filter(|index| self.salt.is_none_or(|salt| salt == index.salt));
-        match index {
-            // All of it has been copied into the database, and the log is gone, as it may be.
-            Some(index) if self.last == 0 && index.copied >= index.last && !self.headless => {
-                return None;
-            }
-            Some(index) if u64::from(index.last) > self.last => {
-                return Some((self.behind.max(u64::from(index.last) - self.last), true));
-            }
-            // It was never completed: the index would know.
-            Some(index)
-                if u64::from(index.last) == self.last && !self.headless && !self.beyond_an_end =>
-            {
-                return None;
-            }
-            _ => {}
-        }
-        // Before a commit begins, the one before it is on the disk: what lies behind the end of one was not being written.
+        // A commit is on the disk before the next begins: frames beyond an end are older than that.
         let certain = self.headless || self.beyond_an_end;
+        if let Some(index) = index.filter(|index| self.salt.is_none_or(|salt| salt == index.salt)) {
+            let last = u64::from(index.last);
+            // All of it has been copied into the database, and the log may be gone.
+            if self.last == 0 && index.copied >= index.last && !self.headless {
+                return None;
+            }
+            if last > self.last {
+                return Some((self.behind.max(last - self.last), true));
+            }
+            // The index would know if the commit had been completed.
+            if last == self.last && !certain {
+                return None;
+            }
+        }
         (certain || self.ends > 0).then_some((self.behind, certain))
     }
 }
 
-/// Reads as many bytes; false if there are not that many.
+/// Fills `bytes`; false if there are too few.
 fn fill(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     match file.read_exact(bytes) {
-        Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
+        result => result.map(|()| true),
     }
 }
 
-/// What the index says of the log. It is memory that processes share, so it survives them, and a power cut only by chance.
+/// The index of a log: shared memory, which survives processes, and a power cut only by chance.
 #[derive(Debug, Clone, Copy)]
 struct Index {
     salt: [u8; 8],
-    /// The last frame of the last commit, and up to which the database has them.
+    /// The last frame of the last commit, and the last one that the database has.
     last: u32,
     copied: u32,
 }
 
 impl Index {
-    /// `None` if it is not whole, as when its writer was killed halfway.
+    /// `None` if it is not whole, since its writer was killed halfway.
     fn read(bytes: &[u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<48>()?;
         let (again, rest) = rest.split_first_chunk::<48>()?;
-        let word = |at: usize| {
-            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
+        let word = |at| word_at(header, at, u32::from_ne_bytes);
         let sum = Checksum::default().over(&header[..40], u32::from_ne_bytes);
         let sound = header == again
             && word(0) == 3_007_000

@@ -1,26 +1,23 @@
-//! What trials said while they ran: `logs/TRIAL/ATTEMPT.log`, one file an attempt.
+//! Logs of trials: `logs/TRIAL/ATTEMPT.log`, one file for each attempt.
 
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, ErrorKind, Seek as _, SeekFrom, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
-use swfn_shared::{files, ids::LeaseId, problem, problem::Problem, trial_log::LogPart};
+use swfn_shared::{files, ids::LeaseId, trial_log::LogPart};
 use tracing::warn;
 
-/// A log that cannot be written for want of space.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LogError(#[source] Problem);
+use super::error::{FileError, is_full};
 
-/// The folder of a run directory that has them.
+/// The folder of logs in a run directory.
 #[derive(Debug)]
 pub struct LogFolder {
     path: PathBuf,
-    /// That there are no logs has been said.
-    told: bool,
+    /// Whether a warning about unwritable logs was printed.
+    warned: bool,
 }
 
 /// Where the log of an attempt lies in the folder of logs.
@@ -30,41 +27,36 @@ pub fn log_file(logs: &Path, trial: &str, attempt: u32) -> PathBuf {
 
 impl LogFolder {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, told: false }
+        Self { path, warned: false }
     }
 
-    /// Adds what attempts said. Parts that come again change nothing. They are not waited for until they are on the disk, as results are: a
-    /// power cut may cost a log its end. Whatever stands in the way but a full disk, which is waited for, costs the log and nothing else.
-    pub fn write(&mut self, parts: &[(LeaseId, LogPart)]) -> Result<(), LogError> {
+    /// Adds lines of attempts. Parts that come again change nothing.
+    ///
+    /// Unlike results, lines are not synced: a power cut may cost a log its end. A full disk is an
+    /// error, since the coordinator pauses for it. Any other obstacle costs the log alone.
+    pub fn write(&mut self, parts: &[(LeaseId, LogPart)]) -> Result<(), FileError> {
         let mut broken = BTreeSet::new();
         for (lease, part) in parts {
             let path = log_file(&self.path, &lease.trial.to_string(), lease.attempt);
             match put(&path, part) {
                 Ok(()) => {}
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-                    ) =>
-                {
-                    return Err(LogError(problem!(
-                        "cannot write `{}`: {error}", path.display();
-                        "check disk space, then run the same command again"
-                    )));
+                Err(error) if is_full(&error) => {
+                    let hint = "check disk space, then run the same command again";
+                    return Err(FileError::new(&path, &error, hint));
                 }
                 Err(error) => {
-                    if !self.told && broken.insert(path.clone()) {
+                    if !self.warned && broken.insert(path.clone()) {
                         warn!(file = %path.display(), "logs of trials are not kept: {error}");
                     }
                 }
             }
         }
-        self.told |= !broken.is_empty();
+        self.warned |= !broken.is_empty();
         Ok(())
     }
 }
 
-/// Where something before it is missing, because somebody removed the file, it is put at the end.
+/// Writes a part at its place, or at the end if somebody has removed the lines before it.
 fn put(path: &Path, part: &LogPart) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -80,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_grows_and_parts_that_come_again_change_nothing() {
+    fn repeated_parts_do_not_change_a_log() {
         let dir = tempfile::tempdir().unwrap();
         let lease = |attempt| LeaseId {
             trial: "0123456789abcdef0123456789abcdef".parse().unwrap(),
@@ -108,6 +100,6 @@ mod tests {
         fs::remove_dir_all(dir.path().join(lease(1).trial.to_string())).unwrap();
         fs::write(dir.path().join(lease(1).trial.to_string()), "in the way").unwrap();
         folder.write(&[(lease(1), part(0, "five\n"))]).unwrap();
-        assert!(folder.told);
+        assert!(folder.warned);
     }
 }

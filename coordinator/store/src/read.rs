@@ -1,8 +1,11 @@
-//! Reading: the journal at a start, the results at the end.
+//! Reads the journal at a start, and the results at the end.
 
-use std::{collections::BTreeMap, path::Path, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr};
 
-use rusqlite::{OptionalExtension as _, Row, RowIndex, params, types::Type};
+use rusqlite::{
+    OptionalExtension as _, Row, RowIndex, params,
+    types::{Type, ValueRef},
+};
 use swfn_shared::{
     event::{Act, Event},
     ids::{LeaseId, TrialId, WorkerId},
@@ -13,9 +16,8 @@ use swfn_shared::{
 
 use super::{
     error::StoreError,
-    read_only::{Chosen, choose, copy},
     schema::Store,
-    write::{WorkerRow, blame_of},
+    write::{WorkerRow, blame_named},
 };
 
 /// A trial of the grid with its result, if it has one.
@@ -25,17 +27,18 @@ pub struct TrialRow {
     pub state: TrialState,
     pub attempts: u32,
     pub error: Option<String>,
-    /// What the process said last that ended with the newest failure, if anybody knows.
+    /// The end of the log of the process that failed last, if it is known.
     pub log: Option<String>,
-    /// Who trained it, if it succeeded.
+    /// The worker that trained it, if it succeeded.
     pub worker: Option<WorkerRow>,
     pub outcome: Option<Outcome>,
-    /// Unknown of results of earlier versions.
+    /// `None` for results of earlier versions.
     pub dataset_digest: Option<String>,
 }
 
 impl TrialRow {
-    /// Whether it failed because its numbers were none any more: the same computation ends so each time.
+    /// Whether its loss was no longer finite. Training is deterministic: a retry would diverge
+    /// again.
     pub fn diverged(&self) -> bool {
         self.state == TrialState::Quarantined && self.error.as_deref().is_some_and(has_diverged)
     }
@@ -46,7 +49,7 @@ impl TrialRow {
 pub struct KnownTrial {
     pub id: TrialId,
     pub succeeded: bool,
-    /// Whether it is of the grid that was run last.
+    /// Whether the grid that was run last has it.
     pub in_grid: bool,
 }
 
@@ -59,8 +62,10 @@ pub struct CurveRow {
     pub value: f64,
 }
 
-/// The time for which a worker held a lease; of one that has not ended, until the newest event. Of one that was lost or given back, until the
-/// newest event before: when the coordinator was killed or the power failed, its end was written down only when a coordinator came back.
+/// The time for which a worker held a lease; for one that has not ended, until the newest event.
+///
+/// For one that was lost or returned, it ends with the newest event before that. After a crash of
+/// the coordinator, its end was written only when a coordinator came back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseSpan {
     pub worker: String,
@@ -69,7 +74,7 @@ pub struct LeaseSpan {
     pub to: f64,
 }
 
-/// The length of what intervals cover together.
+/// The total length of the union of intervals.
 pub fn covered(mut spans: Vec<(f64, f64)>) -> f64 {
     spans.sort_by(|one, other| one.0.total_cmp(&other.0));
     let mut end = f64::NEG_INFINITY;
@@ -101,23 +106,16 @@ impl Store {
                 }
                 let kind = row.get_ref(2)?.as_str()?;
                 if kind == "leased" && row.get(5)? {
-                    let worker: Option<String> = row.get(3)?;
-                    open.insert(
-                        lease,
-                        LeaseSpan { worker: worker.unwrap_or_default(), from: at, to: at },
-                    );
+                    let worker = row.get::<_, Option<String>>(3)?.unwrap_or_default();
+                    open.insert(lease, LeaseSpan { worker, from: at, to: at });
                 } else if let Some(span) = open.remove(&lease) {
-                    let to = if matches!(kind, "lost" | "released") {
-                        before.max(span.from)
-                    } else {
-                        at
-                    };
+                    let ended_unseen = matches!(kind, "lost" | "released");
+                    let to = if ended_unseen { before.max(span.from) } else { at };
                     spans.push(LeaseSpan { to, ..span });
                 }
             }
-            spans.extend(
-                open.into_values().map(|span| LeaseSpan { to: newest.max(span.from), ..span }),
-            );
+            let open = open.into_values();
+            spans.extend(open.map(|span| LeaseSpan { to: newest.max(span.from), ..span }));
             Ok(spans)
         })
     }
@@ -126,8 +124,9 @@ impl Store {
     pub fn journal(&self) -> Result<Vec<Event>, StoreError> {
         self.run(|connection| {
             let mut query = connection.prepare(
-                "SELECT trial.id, event.attempt, event.kind, event.worker, event.error, event.quarantine, event.blame, event.log
-                 FROM event JOIN trial ON trial.number = event.trial WHERE trial.in_grid ORDER BY event.sequence",
+                "SELECT trial.id, event.attempt, kind, worker, event.error, quarantine, blame, log
+                 FROM event JOIN trial ON trial.number = event.trial
+                 WHERE in_grid ORDER BY sequence",
             )?;
             query.query_map([], event)?.collect()
         })
@@ -135,47 +134,29 @@ impl Store {
 
     /// Workers that showed a certificate, with its SHA-256.
     pub fn certificates(&self) -> Result<Vec<(WorkerId, String)>, StoreError> {
-        self.run(|connection| {
-            let mut query = connection
-                .prepare("SELECT id, certificate FROM worker WHERE certificate IS NOT NULL")?;
-            query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
-        })
+        let sql = "SELECT id, certificate FROM worker WHERE certificate IS NOT NULL";
+        self.all(sql, [], |row| Ok((parse(row, 0)?, row.get(1)?)))
     }
 
-    /// All trials that the file knows, whether of the grid or not.
+    /// All trials of the file, whether of the grid or not.
     pub fn known(&self) -> Result<Vec<KnownTrial>, StoreError> {
-        self.run(|connection| {
-            let mut query =
-                connection.prepare("SELECT id, state = 'succeeded', in_grid FROM trial")?;
-            let known = |row: &Row<'_>| {
-                Ok(KnownTrial { id: parse(row, 0)?, succeeded: row.get(1)?, in_grid: row.get(2)? })
-            };
-            query.query_map([], known)?.collect()
+        self.all("SELECT id, state = 'succeeded', in_grid FROM trial", [], |row| {
+            Ok(KnownTrial { id: parse(row, 0)?, succeeded: row.get(1)?, in_grid: row.get(2)? })
         })
-    }
-
-    /// From here on, those trials are the grid's. For a store that is open to read alone.
-    pub fn choose(&self, trials: &Chosen) -> Result<(), StoreError> {
-        self.run(|connection| choose(connection, trials))
-    }
-
-    /// Writes all of it into a new file, also where its own has been removed meanwhile.
-    pub fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
-        self.run(|connection| copy(connection, target))
     }
 
     /// The trials of the grid with their winning results, in the order of the file.
     pub fn trials(&self) -> Result<Vec<TrialRow>, StoreError> {
         self.run(|connection| {
             let mut query = connection.prepare(
-                "SELECT trial.id, state, trial.attempt, failure.error, result.worker, final_test_accuracy, best_test_accuracy, final_test_loss,
-                        vae_seconds, classifier_seconds, host, device, model, software, libtorch, threads, cuda, dataset_digest,
-                        failure.log, certificate, validation_accuracy, validated_test_accuracy
+                "SELECT trial.id, state, trial.attempt, failure.error, failure.log, host, device, model,
+                        threads, cuda, software, libtorch, certificate, result.*
                  FROM trial
                  LEFT JOIN event AS failure ON failure.sequence =
-                   (SELECT max(sequence) FROM event WHERE event.trial = trial.number AND event.error IS NOT NULL)
-                 LEFT JOIN result
-                   ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+                   (SELECT max(sequence) FROM event
+                    WHERE event.trial = trial.number AND event.error IS NOT NULL)
+                 LEFT JOIN result ON result.trial = trial.number
+                   AND result.attempt = trial.attempt AND trial.state = 'succeeded'
                  LEFT JOIN worker ON worker.id = result.worker
                  WHERE in_grid ORDER BY trial.number",
             )?;
@@ -183,7 +164,7 @@ impl Store {
         })
     }
 
-    /// What an attempt reported of a metric at that step, if it did.
+    /// The value that an attempt reported of a metric at that step, if it did.
     pub fn point(
         &self,
         lease: LeaseId,
@@ -206,27 +187,19 @@ impl Store {
         &self,
         mut each: impl FnMut(CurveRow) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut query = self.run(|connection| {
-            connection.prepare(
-                "SELECT trial.id, metric.name, point.step, point.value
-                 FROM trial JOIN point ON point.trial = trial.number AND point.attempt = trial.attempt
-                 JOIN metric ON metric.number = point.metric
-                 WHERE in_grid AND state = 'succeeded' ORDER BY trial.number, metric.name, point.step",
-            )
-        })?;
-        let mut rows = query.query([]).map_err(|error| self.error(error))?;
-        while let Some(row) = rows.next().map_err(|error| self.error(error))? {
-            let curve_row = |row: &Row<'_>| {
-                Ok(CurveRow {
-                    id: parse(row, 0)?,
-                    metric: row.get(1)?,
-                    step: row.get(2)?,
-                    value: row.get(3)?,
-                })
+        let sql = "SELECT trial.id, metric.name, point.step, point.value
+                   FROM trial
+                   JOIN point ON point.trial = trial.number AND point.attempt = trial.attempt
+                   JOIN metric ON metric.number = point.metric
+                   WHERE in_grid AND state = 'succeeded'
+                   ORDER BY trial.number, metric.name, point.step";
+        self.each(sql, [], |row| {
+            let read = || -> rusqlite::Result<CurveRow> {
+                let (id, metric) = (parse(row, 0)?, row.get(1)?);
+                Ok(CurveRow { id, metric, step: row.get(2)?, value: row.get(3)? })
             };
-            each(curve_row(row).map_err(|error| self.error(error))?)?;
-        }
-        Ok(())
+            each(read().map_err(|error| self.error(error))?)
+        })
     }
 }
 
@@ -235,47 +208,36 @@ pub fn parse<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &Row<'_>,
     column: impl RowIndex,
 ) -> rusqlite::Result<T> {
-    let text = row.get_ref(column)?.as_str()?;
-    let unknown = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
-    text.parse().map_err(unknown)
+    row.get_ref(column)?.as_str()?.parse().map_err(unknown)
+}
+
+fn unknown(problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, problem.into())
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let lease = LeaseId { trial: parse(row, 0)?, attempt: row.get(1)? };
-    let kind: String = row.get(2)?;
-    let error = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(4)?.unwrap_or_default());
-    let log = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(7)?.unwrap_or_default());
-    let blame = || {
-        let name: Option<String> = row.get(6)?;
-        let unknown = || format!("blame `{}` is unknown", name.clone().unwrap_or_default()).into();
-        blame_of(name.as_deref())
-            .ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, unknown()))
-    };
-    match kind.as_str() {
-        "leased" => Ok(Event::Leased { lease, worker: parse(row, 3)? }),
-        "succeeded" => Ok(Event::Succeeded { lease }),
-        "failed" => {
-            Ok(Event::Failed { lease, error: error()?, log: log()?, quarantine: row.get(5)? })
+    let text = |column| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
+    let (kind, error, log, quarantine) = (text(2)?, text(4)?, text(7)?, row.get(5)?);
+    Ok(match kind.as_str() {
+        "leased" => Event::Leased { lease, worker: parse(row, 3)? },
+        "succeeded" => Event::Succeeded { lease },
+        "failed" => Event::Failed { lease, error, log, quarantine },
+        "lost" => {
+            let blame: Option<String> = row.get(6)?;
+            let blame = blame_named(blame.as_deref()).map_err(unknown)?;
+            Event::Lost { lease, error, log, blame, quarantine }
         }
-        "lost" => Ok(Event::Lost {
-            lease,
-            error: error()?,
-            log: log()?,
-            blame: blame()?,
-            quarantine: row.get(5)?,
-        }),
-        "released" => Ok(Event::Released { lease }),
-        _ => match Act::ALL.into_iter().find(|act| act.in_journal().0 == kind) {
-            Some(act) => Ok(Event::ByPerson { lease, act }),
-            None => {
-                let problem = format!("event kind `{kind}` is unknown").into();
-                Err(rusqlite::Error::FromSqlConversionFailure(2, Type::Text, problem))
-            }
-        },
-    }
+        "released" => Event::Released { lease },
+        _ => {
+            let act = Act::ALL.into_iter().find(|act| act.in_journal().0 == kind);
+            let act = act.ok_or_else(|| unknown(format!("event kind `{kind}` is unknown")))?;
+            Event::ByPerson { lease, act }
+        }
+    })
 }
 
-/// The numbers of a result, from columns of their names. Older versions took any finite number, of which sums may be none.
+/// The numbers of a result. Older versions accepted any finite number, even without finite sums.
 pub(super) fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
     Outcome::read(|metric| {
         let value = if metric.always { Some(row.get(metric.name)?) } else { row.get(metric.name)? };
@@ -284,31 +246,28 @@ pub(super) fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
 }
 
 fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
-    let (outcome, worker) = match row.get::<_, Option<String>>(4)? {
-        None => (None, None),
-        Some(_) => {
-            let worker = WorkerRow {
-                id: parse(row, 4)?,
-                host: row.get(10)?,
-                device: row.get(11)?,
-                model: row.get(12)?,
-                software: row.get(13)?,
-                libtorch: row.get(14)?,
-                threads: row.get(15)?,
-                cuda: row.get(16)?,
-                certificate: row.get(19)?,
-            };
-            (Some(outcome(row)?), Some(worker))
-        }
+    let worker = match row.get_ref("worker")? {
+        ValueRef::Null => None,
+        _ => Some(WorkerRow {
+            id: parse(row, "worker")?,
+            host: row.get(5)?,
+            device: row.get(6)?,
+            model: row.get(7)?,
+            threads: row.get(8)?,
+            cuda: row.get(9)?,
+            software: row.get(10)?,
+            libtorch: row.get(11)?,
+            certificate: row.get(12)?,
+        }),
     };
     Ok(TrialRow {
         id: parse(row, 0)?,
         state: parse(row, 1)?,
         attempts: row.get(2)?,
         error: row.get(3)?,
+        log: row.get(4)?,
+        outcome: worker.as_ref().map(|_| outcome(row)).transpose()?,
         worker,
-        outcome,
-        dataset_digest: row.get(17)?,
-        log: row.get(18)?,
+        dataset_digest: row.get("dataset_digest")?,
     })
 }

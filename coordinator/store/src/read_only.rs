@@ -1,24 +1,21 @@
-//! The file as others read it, while the coordinator writes or long after. A reader never holds up the writer: each statement sees what
-//! was committed before it, and is over soon, unless a snapshot is asked for.
+//! The file as others read it, while the coordinator writes or long after.
+//!
+//! A reader never holds up the writer. Each statement sees the newest commits, until it holds
+//! still.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, Params, Row, functions::FunctionFlags, types::ValueRef};
 use swfn_shared::{ids::TrialId, treatment::Names, trial::TrialSpec};
 
 use super::{
     columns,
-    connect::{connect_to_read, connect_unnoticed},
+    connect::connect_unnoticed,
     error::{SCHEMA_VERSION, StoreError, unreadable},
+    schema::Store,
 };
 
-/// Writes all of a database, as of one moment, into a new file.
-pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<()> {
-    let name = target.as_os_str().as_encoded_bytes();
-    connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]).map(|_| ())
-}
-
-/// Whether the file is one that this program reads, found out without a trace beside it.
+/// Checks that this program can read the file, without a trace beside it.
 pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
     if !path.is_file() {
         return Err(StoreError::missing(path));
@@ -32,31 +29,13 @@ pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Which trials of a file count as those of the grid, instead of those that were run last.
+/// The trials of a file that count as those of the grid, instead of those that were run last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chosen {
-    /// All that the file knows.
+    /// All that the file has.
     All,
     /// Those of an earlier grid.
     Only(Vec<TrialId>),
-}
-
-/// Lets all queries of this connection see those trials as the grid's.
-pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Result<()> {
-    // What was prepared before would go on reading the table.
-    connection.flush_prepared_statement_cache();
-    connection.execute_batch("CREATE TEMP TABLE chosen (id TEXT PRIMARY KEY) WITHOUT ROWID;")?;
-    let in_grid = match trials {
-        Chosen::All => "1",
-        Chosen::Only(trials) => {
-            let mut insert = connection.prepare("INSERT OR IGNORE INTO temp.chosen VALUES (?1)")?;
-            for trial in trials {
-                insert.execute([trial.to_string()])?;
-            }
-            "id IN (SELECT id FROM temp.chosen)"
-        }
-    };
-    columns::see_all(connection, in_grid)
 }
 
 /// The trial of a column `spec`.
@@ -65,33 +44,10 @@ pub fn spec_of(column: ValueRef<'_>) -> rusqlite::Result<TrialSpec> {
         .map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
 }
 
-/// The file of a run directory, open for reading.
-#[derive(Debug)]
-pub struct ReadOnly {
-    connection: Connection,
-    path: PathBuf,
-}
-
-impl ReadOnly {
-    /// Opens the file. One of another version is refused: it is for the coordinator to migrate.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.is_file() {
-            return Err(StoreError::missing(path));
-        }
-        let reader = Self { connection: connect_to_read(path)?, path: path.to_owned() };
-        let found = reader.run(|connection| {
-            connection.pragma_query_value(None, "user_version", |row| row.get(0))
-        })?;
-        if found != SCHEMA_VERSION {
-            return Err(unreadable(path, found));
-        }
-        reader.run(|connection| columns::see_all(connection, "in_grid"))?;
-        reader.name_treatments()?;
-        Ok(reader)
-    }
-
+/// Readers only: none of this changes the file.
+impl Store {
     /// Gives queries `network(spec)` and `regulariser(spec)`, the names that reports have.
-    fn name_treatments(&self) -> Result<(), StoreError> {
+    pub(super) fn name_treatments(&self) -> Result<(), StoreError> {
         // One trial of each cell.
         let sql = "SELECT spec FROM trial WHERE in_grid GROUP BY cell";
         let specs = self.all(sql, [], |row| spec_of(row.get_ref(0)?))?;
@@ -109,19 +65,38 @@ impl ReadOnly {
 
     /// From here on, those trials are the grid's.
     pub fn choose(&self, trials: &Chosen) -> Result<(), StoreError> {
-        self.run(|connection| choose(connection, trials))?;
+        self.run(|connection| {
+            // Statements that were prepared before would go on reading the table.
+            connection.flush_prepared_statement_cache();
+            let in_grid = match trials {
+                Chosen::All => "1",
+                Chosen::Only(trials) => {
+                    let table = "CREATE TEMP TABLE chosen (id TEXT PRIMARY KEY) WITHOUT ROWID";
+                    connection.execute_batch(table)?;
+                    let insert = "INSERT OR IGNORE INTO temp.chosen VALUES (?1)";
+                    let mut insert = connection.prepare(insert)?;
+                    for trial in trials {
+                        insert.execute([trial.to_string()])?;
+                    }
+                    "id IN (SELECT id FROM temp.chosen)"
+                }
+            };
+            columns::see_all(connection, in_grid)
+        })?;
         // Names that tell these trials apart.
         self.name_treatments()
     }
 
-    /// Everything read from here on is of one moment, until this reader is dropped.
+    /// From here on, everything is read as of one moment, until this reader is dropped.
     pub fn hold_still(&self) -> Result<(), StoreError> {
         self.run(|connection| connection.execute_batch("BEGIN; SELECT 1 FROM metric LIMIT 1;"))
     }
 
-    /// Writes all of it, as of one moment, into a new file.
+    /// Writes all of the database, as of one moment, into a new file, even if its own is removed.
     pub fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
-        self.run(|connection| copy(connection, target))
+        let name = target.as_os_str().as_encoded_bytes();
+        self.run(|connection| connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]))?;
+        Ok(())
     }
 
     /// Hands the rows of a query to `each`, one by one.
@@ -147,17 +122,5 @@ impl ReadOnly {
         row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
         self.run(|connection| connection.prepare_cached(sql)?.query_map(parameters, row)?.collect())
-    }
-
-    fn run<'s, T>(
-        &'s self,
-        work: impl FnOnce(&'s Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        work(&self.connection).map_err(|error| self.error(error))
-    }
-
-    /// An error with the file's name.
-    pub fn error(&self, error: rusqlite::Error) -> StoreError {
-        StoreError::new(&self.path, error)
     }
 }

@@ -1,8 +1,8 @@
-//! Reading while the sweep runs: connections of their own to the same file, which can only read.
+//! Reading while the sweep runs: further connections to the file, which can only read.
 //!
-//! Whoever looks must not cost the sweep anything. So there are few connections, a statement has a time limit, and a connection rests
-//! after each reading as long as that took: SQLite's log begins anew only when nobody reads an old state of it, and would grow
-//! without end under people who never stop looking.
+//! Readers must not cost the sweep anything. So there are few connections, each reading has a time
+//! limit, and a connection rests after a reading as long as that took. SQLite's log begins anew
+//! only when nobody reads an old state of it, and would grow without end under steady readers.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,19 +23,19 @@ use swfn_shared::{problem, problem::Problem};
 
 use super::{columns, connect};
 
-/// Connections, and so readings at a time.
+/// Connections, which is also the number of readings at a time.
 const CONNECTIONS: u32 = 2;
 
-/// For one reading, all its statements included.
+/// The time limit for one reading with all its statements.
 const LIMIT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
 
-/// Instructions of SQLite's virtual machine between two looks at the clock: well below a millisecond.
+/// Instructions of SQLite's virtual machine between two looks at the clock: less than 1 ms.
 const INSTRUCTIONS: i32 = 10_000;
 
-/// While SQLite repairs its log after a crash, or takes it away.
+/// How long to wait while SQLite repairs its log after a crash, or removes it.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Why there is nothing to read.
+/// The reason why nothing was read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("{0}")]
@@ -53,39 +53,39 @@ pub struct Reader(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    /// Whether the file is another process's, or nobody's.
+    /// Whether another process may write the file.
     of_others: bool,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     closing: Arc<AtomicBool>,
 }
 
 impl Reader {
-    /// Of a file that the store has opened. Connections are made when they are needed.
+    /// Reads a file that this process's store has opened.
     pub fn new(path: &Path) -> Self {
         Self::with(path, false)
     }
 
-    /// Of a file that another process may write, or nobody. Nothing is left of a reading but what was read: a connection that stayed
-    /// open would keep SQLite from tidying up when the writer ends.
+    /// Reads a file that another process may write. No connection stays open: it would keep SQLite
+    /// from removing its log when the writer ends.
     pub fn of_others(path: &Path) -> Self {
         Self::with(path, true)
     }
 
     fn with(path: &Path, of_others: bool) -> Self {
-        let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS as usize));
         let (path, idle, closing) = (path.to_owned(), Mutex::default(), Arc::default());
-        Self(Arc::new(Shared { path, of_others, places, idle, closing }))
+        Self(Arc::new(Shared { path, of_others, permits, idle, closing }))
     }
 
-    /// Reads in one transaction: all of it is of the same moment. It goes on to its end, or its limit, if nobody waits for it any more.
+    /// Reads as of one moment, to the end or the limit, even if the caller is gone.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let place =
-            Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| ReadError::Closed)?;
         let shared = Arc::clone(&self.0);
+        let permits = Arc::clone(&shared.permits);
+        let permit = permits.acquire_owned().await.map_err(|_| ReadError::Closed)?;
         let reading = tokio::spawn(async move {
             let began = Instant::now();
             let closing = Arc::clone(&shared.closing);
@@ -95,19 +95,19 @@ impl Reader {
                 if !closing.load(Ordering::Relaxed) {
                     sleep(took).await;
                 }
-                drop(place);
+                drop(permit);
             });
             read
         });
-        // A task that was aborted, or has panicked: the runtime is on its way down, or there is a defect, of this request alone.
+        // Without a result, the runtime is shutting down, or this reading has panicked.
         reading.await.map_err(|_| ReadError::Closed)?.map_err(|_| ReadError::Closed)?
     }
 
-    /// Ends all readings and closes all connections, so that the writer's is the last one, which tidies the file up.
+    /// Ends all readings and closes all connections, so that the writer's can remove the log.
     pub async fn close(&self) {
         self.0.closing.store(true, Ordering::Relaxed);
-        let all = timeout(LIMIT, self.0.places.acquire_many(CONNECTIONS)).await;
-        self.0.places.close();
+        let all = timeout(LIMIT, self.0.permits.acquire_many(CONNECTIONS)).await;
+        self.0.permits.close();
         drop(all);
         self.0.idle().clear();
     }
@@ -115,7 +115,6 @@ impl Reader {
 
 impl Shared {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        // Nothing panics while it is held.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,10 +124,7 @@ impl Shared {
     ) -> Result<T, ReadError> {
         let idle = self.idle().pop();
         let read = || {
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => self.connect()?,
-            };
+            let mut connection = idle.map_or_else(|| self.connect(), Ok)?;
             let (end, closing) = (Instant::now() + LIMIT, Arc::clone(&self.closing));
             let is_over = move || Instant::now() >= end || closing.load(Ordering::Relaxed);
             connection.progress_handler(INSTRUCTIONS, Some(is_over))?;
@@ -193,12 +189,12 @@ mod tests {
         reader.close().await;
         assert!(matches!(reader.read(count("SELECT 1")).await, Err(ReadError::Closed)));
         drop(store);
-        // The writer was the last, and has tidied up: the file is there, and the mark of a clean end.
+        // The writer was the last and has removed the log: the file and its mark are left.
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[tokio::test]
-    async fn a_file_of_others_is_read_and_nothing_is_left_beside_it() {
+    async fn a_reader_leaves_no_files_behind() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let names = || {
@@ -215,7 +211,7 @@ mod tests {
             .unwrap();
         let (reader, alone) = (Reader::of_others(&path), names());
         assert_eq!((reader.read(metrics.clone()).await.unwrap(), names()), (0, alone.clone()));
-        // While a coordinator writes, what it has committed is seen at once, and its end tidies up though somebody looked on.
+        // While a coordinator writes, its commits are seen at once. Its end removes the log.
         let store = Store::open(&path).unwrap();
         for written in 1..=3 {
             store.connection.execute("INSERT INTO looked VALUES (1)", []).unwrap();
@@ -239,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_takes_too_long_ends_and_so_does_everything_at_a_stop() {
+    async fn long_readings_end_and_so_does_closing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let _store = Store::open(&path).unwrap();
@@ -264,7 +260,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let store = Store::open(&path).unwrap();
-        // Of the disk's speed nothing is said here.
+        // The disk's speed does not matter here.
         store.connection.pragma_update(None, "synchronous", "OFF").unwrap();
         store.connection.execute_batch("CREATE TABLE big (i INTEGER, t TEXT)").unwrap();
         let reader = Reader::new(&path);
@@ -291,7 +287,7 @@ mod tests {
         }
         reader.close().await;
         looking.join_all().await;
-        // The least that a log would have that never began anew: the texts of all rows.
+        // A log that never began anew would have the texts of all rows.
         let written = 60 * 2000 * 200;
         assert!(longest < written, "the log had {longest} bytes of {written}");
     }

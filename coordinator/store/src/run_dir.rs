@@ -1,4 +1,4 @@
-//! The run directory: everything that a sweep leaves behind, and the lock that keeps it to one coordinator.
+//! The run directory with everything of a sweep, and the lock for its only coordinator.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -20,40 +20,40 @@ use tracing::warn;
 /// The folder of earlier grids in a run directory.
 pub(super) const GRIDS: &str = "grids";
 
-/// So long a coordinator that has just got the lock takes to say so, at most.
+/// The longest time between locking the directory and writing the name of the holder.
 const INTRODUCTION: Duration = Duration::from_millis(200);
 
-/// The file with all that must survive.
+/// The file with journal, points and results.
 const DATABASE: &str = "sweep.sqlite";
 
-/// The folder of what is trained a second time, in a run directory.
+/// The folder of trials that are trained a second time, in a run directory.
 pub const VERIFICATION: &str = "verification";
 
-/// An open run directory. The lock goes with the process, however it ends.
+/// An open run directory. The lock ends with the process.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     lock: File,
 }
 
-/// The files of a run directory that is in use: others may remove, move or replace them.
+/// The identities of files of a run directory in use: others may remove, move or replace them.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct RunFiles {
     path: PathBuf,
-    files: Vec<(PathBuf, (u64, u64))>,
+    files: Vec<(PathBuf, Identity)>,
 }
 
-impl Place {
-    /// Where these files of a run directory lie now.
+/// Device and inode of a file.
+type Identity = (u64, u64);
+
+impl RunFiles {
     fn of(path: &Path, files: &[&str]) -> io::Result<Self> {
-        let known = files
-            .iter()
-            .map(|name| path.join(name))
-            .map(|file| identity(&file).map(|found| (file, found)));
+        let files = files.iter().map(|name| path.join(name));
+        let known = files.map(|file| identity(&file).map(|found| (file, found)));
         Ok(Self { path: path.to_owned(), files: known.collect::<Result<_, _>>()? })
     }
 
-    /// Where the database of a run directory lies now, whoever has that directory.
+    /// The database of a run directory that another process may hold.
     pub fn of_database(path: &Path) -> io::Result<Self> {
         Self::of(path, &[DATABASE])
     }
@@ -62,23 +62,21 @@ impl Place {
         &self.path
     }
 
-    /// What is wrong, if they are not where they were.
+    /// A sentence about the first file that is not where it was, if any.
     pub fn lost(&self) -> Option<String> {
-        let shown = self.path.display();
-        let in_place =
-            |(file, known): &&(PathBuf, _)| identity(file).is_ok_and(|found| found == *known);
-        match self.files.iter().find(|file| !in_place(file)) {
-            None => None,
-            Some(_) if !self.files.iter().any(|(file, _)| file.exists()) => {
-                Some(format!("the run directory `{shown}` was removed or moved"))
+        let in_place = |file: &Path, known| identity(file).is_ok_and(|found| found == known);
+        let (lost, _) = self.files.iter().find(|(file, known)| !in_place(file, *known))?;
+        Some(match lost.display() {
+            _ if !self.files.iter().any(|(file, _)| file.exists()) => {
+                format!("the run directory `{}` was removed or moved", self.path.display())
             }
-            Some((file, _)) if file.exists() => Some(format!("`{}` was replaced", file.display())),
-            Some((file, _)) => Some(format!("`{}` was removed or moved", file.display())),
-        }
+            shown if lost.exists() => format!("`{shown}` was replaced"),
+            shown => format!("`{shown}` was removed or moved"),
+        })
     }
 }
 
-fn identity(file: &Path) -> io::Result<(u64, u64)> {
+fn identity(file: &Path) -> io::Result<Identity> {
     fs::metadata(file).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
@@ -86,7 +84,8 @@ fn host() -> String {
     nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Who holds the lock, as it says itself: which it does just after it has got it. Until then the file is empty, or names a former holder.
+/// The name of the lock's holder, which it writes just after it has got the lock. Until then the
+/// file is empty, or names a former holder.
 fn holder(lock: &Path) -> Option<String> {
     let end = Instant::now() + INTRODUCTION;
     loop {
@@ -98,7 +97,7 @@ fn holder(lock: &Path) -> Option<String> {
     }
 }
 
-/// Of processes of other machines nothing is known.
+/// Whether a named process may still run. It may if it is of another machine.
 fn may_be_alive(name: &str) -> bool {
     let Some((process, host)) =
         name.strip_prefix("process ").and_then(|name| name.split_once(" on "))
@@ -112,23 +111,19 @@ fn may_be_alive(name: &str) -> bool {
 impl RunDir {
     /// Makes the directory if it is missing, and locks it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let shown = path.display();
+        let (shown, lock_path) = (path.display(), path.join("lock"));
         fs::create_dir_all(path.join("logs")).or_problem(
             || problem!("cannot make the run directory `{shown}`"; "choose another with --run-dir"),
         )?;
-        let lock_path = path.join("lock");
         if let Some(why) = files::open_to_others(path) {
             warn!(
-                "the run directory `{shown}` is not safe: {why}\nhint: chmod o-w, or choose another with --run-dir"
+                "the run directory `{shown}` is not safe: {why}\n\
+                 hint: chmod o-w, or choose another with --run-dir"
             );
         }
-        let mut lock = files::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .with_context(|| format!("cannot open `{}`", lock_path.display()))?;
+        let mut options = files::options();
+        let lock = options.read(true).write(true).create(true).truncate(false).open(&lock_path);
+        let mut lock = lock.with_context(|| format!("cannot open `{}`", lock_path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if faults::bug("no-lock") => {}
@@ -148,7 +143,7 @@ impl RunDir {
                 return Err(problem.because(error).into());
             }
         }
-        // In one piece: others read it meanwhile.
+        // In one write, since others read it meanwhile.
         let name = format!("process {} on {}", std::process::id(), host());
         lock.set_len(0)
             .and_then(|()| lock.rewind())
@@ -157,30 +152,22 @@ impl RunDir {
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// Where its files lie now, the database included.
-    pub fn place(&self) -> io::Result<Place> {
-        Place::of(&self.path, &["lock", DATABASE])
+    /// The identities of its files now.
+    pub fn place(&self) -> io::Result<RunFiles> {
+        RunFiles::of(&self.path, &["lock", DATABASE])
     }
 
-    /// Where the directory is now, if it still is somewhere, as Linux tells of open files.
-    pub fn moved_to(&self, place: &Place) -> Option<PathBuf> {
+    /// Where the directory is now, if it is somewhere: Linux knows the path of the open lock.
+    pub fn moved_to(&self, place: &RunFiles) -> Option<PathBuf> {
         let lock = fs::read_link(format!("/proc/self/fd/{}", self.lock.as_raw_fd())).ok()?;
         let folder = lock.parent()?;
-        let found = [identity(&lock), identity(&folder.join(DATABASE))];
-        let all = found
-            .iter()
-            .zip(&place.files)
-            .all(|(found, (_, known))| found.as_ref().is_ok_and(|f| f == known));
-        all.then(|| folder.to_owned())
+        let found = [identity(&lock).ok()?, identity(&folder.join(DATABASE)).ok()?];
+        let same = found.iter().eq(place.files.iter().map(|(_, known)| known));
+        same.then(|| folder.to_owned())
     }
 
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// What is trained a second time.
-    pub fn verification(&self) -> PathBuf {
-        self.path.join(VERIFICATION)
     }
 
     pub fn database(&self) -> PathBuf {
@@ -195,7 +182,7 @@ impl RunDir {
         self.path.join("artifacts")
     }
 
-    /// The grids that were run before and whose results were set aside, numbered.
+    /// The earlier grids whose results were set aside, numbered.
     pub fn grids(&self) -> PathBuf {
         self.path.join(GRIDS)
     }
@@ -203,19 +190,10 @@ impl RunDir {
     pub fn tensorboard(&self) -> PathBuf {
         self.path.join("tensorboard")
     }
-
-    /// Replaces a file as a whole, with what `content` writes: a reader sees the old one or the new one.
-    pub fn write(
-        &self,
-        name: &str,
-        content: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        replace(&self.path, name, content)
-    }
 }
 
-/// Replaces a file of a folder as a whole, with what `content` writes: a reader sees the old one or the new one. Who does the same at the same time is
-/// not in the way.
+/// Replaces a file of a folder with what `content` writes. A reader sees the old one or the new
+/// one, also when two processes replace it at the same time.
 pub fn replace(
     folder: &Path,
     name: &str,
@@ -237,27 +215,24 @@ pub fn replace(
     Ok(written.or_problem(|| Problem::unwritable(&path))?)
 }
 
-/// The files of somebody's folder, before others are written into it.
+/// The files that a folder has before results are written into it.
 #[derive(Debug)]
-pub struct Before(Vec<(PathBuf, (u64, u64))>);
+pub struct ExistingFiles(Vec<(PathBuf, Identity)>);
 
-impl Before {
+impl ExistingFiles {
     pub fn of(folder: &Path) -> Self {
-        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        Self(
-            files
-                .filter(|path| path.is_file())
-                .filter_map(|path| Some((path.clone(), identity(&path).ok()?)))
-                .collect(),
-        )
+        let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files = paths.filter(|path| path.is_file());
+        Self(files.filter_map(|path| Some((path.clone(), identity(&path).ok()?))).collect())
     }
 
     /// A sentence about those that have been replaced since, if any were.
     pub fn replaced(&self) -> Option<String> {
-        let gone =
-            |(path, known): &&(PathBuf, _)| identity(path).is_ok_and(|found| found != *known);
-        let names: Vec<_> =
-            self.0.iter().filter(gone).map(|(path, _)| format!("`{}`", path.display())).collect();
+        let replaced = self.0.iter().filter_map(|(path, known)| {
+            let found = identity(path).ok()?;
+            (found != *known).then(|| format!("`{}`", path.display()))
+        });
+        let names: Vec<_> = replaced.collect();
         let verb = if names.len() == 1 { "was" } else { "were" };
         (!names.is_empty()).then(|| {
             format!("note: {} {verb} there already, and {verb} replaced", names.join(", "))
@@ -280,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_away_is_noticed() {
+    fn a_removed_run_directory_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
         let run_dir = RunDir::open(&path).unwrap();
@@ -304,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn who_replaces_files_says_so() {
+    fn replaced_files_are_reported() {
         let dir = tempfile::tempdir().unwrap();
-        let before = Before::of(&dir.path().join("missing"));
+        let before = ExistingFiles::of(&dir.path().join("missing"));
         assert_eq!(before.replaced(), None);
         for name in ["mine.csv", "trials.csv"] {
             fs::write(dir.path().join(name), "mine").unwrap();
         }
-        let before = Before::of(dir.path());
+        let before = ExistingFiles::of(dir.path());
         for name in ["new.csv", "trials.csv"] {
             replace(dir.path(), name, |file| Ok(file.write_all(b"new")?)).unwrap();
         }
@@ -329,7 +304,7 @@ mod tests {
         let lock = File::create(&path).unwrap();
         lock.try_lock().unwrap();
         let refused = || RunDir::open(dir.path()).unwrap_err().to_string();
-        // No system counts so far.
+        // No system has so many processes.
         let dead = i32::MAX;
         for former in ["", "process 1", "process x on y", &format!("process {dead} on {}", host())]
         {

@@ -1,7 +1,7 @@
 //! The file `sweep.sqlite`: its tables, its version, how it is opened.
 //!
-//! pandas, DuckDB and `sqlite3` open it as it is. `trial`, `result` and the view `curve` are what a reader wants; `event` is the journal
-//! from which the coordinator starts again.
+//! pandas, DuckDB and `sqlite3` open it as it is. Readers want `trial`, `result` and the view
+//! `curve`. The coordinator starts again from the journal, `event`.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use super::{
     clean::{CleanEnd, is_clean},
     columns,
     connect::{connect_to_read, no_uri},
-    error::{SCHEMA_VERSION, StoreError, of_another_version, unreadable},
+    error::{SCHEMA_VERSION, StoreError, other_version, unreadable},
     integrity::Sums,
     log::{self, LogDamage},
 };
@@ -86,7 +86,7 @@ CREATE TABLE integrity (                    -- of the rows of each table that is
 );
 ";
 
-/// What is made behind the columns of settings.
+/// The views that need the columns of settings.
 const VIEWS: &str = "
 CREATE VIEW curve AS                        -- the points of the attempts that count
     SELECT trial.id AS trial, trial.architecture, trial.subset_size, trial.lambda, trial.seed,
@@ -96,7 +96,7 @@ CREATE VIEW curve AS                        -- the points of the attempts that c
     JOIN metric ON metric.number = point.metric;
 ";
 
-/// What makes a file of version 1 one of version 2, and so on. What an older version did not know is null.
+/// The steps from version 1 to 2, and so on. Values that an older version did not know are null.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize - 1] = [
     "
 ALTER TABLE result ADD COLUMN dataset_digest TEXT;
@@ -155,29 +155,32 @@ DELETE FROM integrity WHERE name = 'result';
 ",
 ];
 
-/// From this version on the file says what its rows come to.
+/// From this version on the file has the sums of its rows.
 const WITH_INTEGRITY: i64 = 3;
 
-/// The open file.
 #[derive(Debug)]
 pub struct Store {
     pub(super) connection: Connection,
-    /// What the rows that are on the disk come to.
+    /// The sums of the rows on the disk; unknown to readers.
     pub(super) sums: Sums,
     damage: Option<LogDamage>,
     path: PathBuf,
-    /// Of a file that is open to write. It stands behind the connection, which is closed first.
+    /// `None` of readers. It stands behind the connection, which is closed first.
     pub(super) end: Option<CleanEnd>,
 }
 
 impl Store {
+    fn new(path: &Path, connection: Connection, damage: Option<LogDamage>) -> Self {
+        Self { connection, sums: Sums::default(), damage, path: path.to_owned(), end: None }
+    }
+
     /// Opens the file of a run directory, or makes it. The caller holds the run directory's lock.
     ///
-    /// Its rows are checked unless its last writer ended in order; [`Store::open_to_check`] checks them in any case.
+    /// Its rows are checked unless its last writer ended in order.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connect = || -> rusqlite::Result<Connection> {
             let connection = Connection::open_with_flags(no_uri(path), OpenFlags::default())?;
-            // A file that is refused stays as it is: whoever mends it may need its log.
+            // A file that is refused keeps its log, which may help to mend it.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // FULL: a commit is on the disk before it is acknowledged, power cuts included.
@@ -185,52 +188,42 @@ impl Store {
             connection.pragma_update(None, "synchronous", synchronous)?;
             Ok(connection)
         };
-        // SQLite would take it for a new file, and remove the log.
+        // SQLite would take an empty file for a new one, and remove the log.
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        if size(path) == 0 && size(&log::of(path)) > 0 {
+        if size(path) == 0 && size(&log::path_of(path)) > 0 {
             return Err(StoreError::damaged(path, "it is empty, and the log beside it is not"));
         }
-        // Before SQLite reads it: afterwards it is as if there had been no more.
+        // SQLite forgets the damaged part of the log when it reads it.
         let damage = LogDamage::find(path);
         let clean = damage.is_none() && is_clean(path);
         let connection = connect().map_err(|error| StoreError::new(path, error))?;
-        let mut store =
-            Self { connection, sums: Sums::default(), damage, path: path.to_owned(), end: None };
+        let mut store = Self::new(path, connection, damage);
         let found = store.version()?;
         match found {
             0 if store.is_empty()? => {}
-            SCHEMA_VERSION if clean => store.sums = store.run(Sums::written)?,
-            1..=SCHEMA_VERSION => {
-                store.check_pages()?;
-                if found >= WITH_INTEGRITY {
-                    store.check_rows(found)?;
-                }
-            }
-            _ => return Err(of_another_version(path, found).into()),
+            SCHEMA_VERSION if clean => store.sums = store.run(|c| Sums::written(c, found))?,
+            1..=SCHEMA_VERSION => store.check(found)?,
+            _ => return Err(other_version(path, found).into()),
         }
-        let unmarked = |error| {
-            let hint = "see whether you may write in its folder";
+        let end = CleanEnd::begin(path).map_err(|error| {
+            let hint = "check that you may write in its folder";
             Problem::new(format!("cannot mark `{}` as in use: {error}", path.display()), hint)
-        };
-        store.end = Some(CleanEnd::begin(path).map_err(unmarked)?);
-        match found {
-            0 => store.create()?,
-            _ => store.migrate(found)?,
-        }
+        })?;
+        store.end = Some(end);
+        store.migrate(found)?;
         store.begin_log()?;
         Ok(store)
     }
 
-    /// What of the log could not be read, if anything.
+    /// The part of the log that could not be read, if any.
     pub fn log_damage(&self) -> Option<&LogDamage> {
         self.damage.as_ref()
     }
 
-    /// A log of its own for this process: frames that an earlier one left behind the last commit would be taken for damage the next time.
+    /// Begins a log for this process: frames of an earlier one would look like damage next time.
     fn begin_log(&self) -> Result<(), StoreError> {
         if let Some(damage) = &self.damage {
-            let kept = damage.keep();
-            kept.map_err(|error| {
+            damage.keep().map_err(|error| {
                 self.damaged(&format!("{damage}\nnote: that copy could not be made: {error}"))
             })?;
         }
@@ -241,40 +234,44 @@ impl Store {
         })
     }
 
-    /// Opens a file only to read it, as it is now, whoever writes to it meanwhile.
-    ///
-    /// Its rows are checked unless its last writer ended in order.
-    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        Self::read(path, !is_clean(path))
+    /// Opens a file to read what is committed. Each statement sees the newest commits, until
+    /// [`Store::hold_still`]. A file of another version is refused: coordinators migrate it.
+    pub fn open_live(path: &Path) -> Result<Self, StoreError> {
+        let store = Self::reader(path)?;
+        store.name_treatments()?;
+        Ok(store)
     }
 
-    /// Opens a file only to read it, and checks that its rows are those that were written.
-    pub fn open_to_check(path: &Path) -> Result<Self, StoreError> {
-        Self::read(path, true)
-    }
-
-    fn read(path: &Path, check: bool) -> Result<Self, StoreError> {
+    fn reader(path: &Path) -> Result<Self, StoreError> {
         if !path.is_file() {
             return Err(StoreError::missing(path));
         }
-        let connection = connect_to_read(path)?;
-        connection.execute_batch("BEGIN").map_err(|error| StoreError::new(path, error))?;
-        let mut store = Self {
-            connection,
-            sums: Sums::default(),
-            path: path.to_owned(),
-            damage: None,
-            end: None,
-        };
+        let store = Self::new(path, connect_to_read(path)?, None);
         match store.version()? {
-            SCHEMA_VERSION if check => {
-                store.check_pages()?;
-                store.check_rows(SCHEMA_VERSION)?;
-            }
             SCHEMA_VERSION => {}
             found => return Err(unreadable(path, found)),
         }
         store.run(|connection| columns::see_all(connection, "in_grid"))?;
+        Ok(store)
+    }
+
+    /// Opens a file to read it as it is now, whoever writes to it meanwhile.
+    ///
+    /// Its rows are checked unless its last writer ended in order.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        if !is_clean(path) {
+            return Self::open_to_check(path);
+        }
+        let store = Self::reader(path)?;
+        store.hold_still()?;
+        Ok(store)
+    }
+
+    /// Opens a file to read it, and checks that its rows are those that were written.
+    pub fn open_to_check(path: &Path) -> Result<Self, StoreError> {
+        let mut store = Self::reader(path)?;
+        store.hold_still()?;
+        store.check(SCHEMA_VERSION)?;
         Ok(store)
     }
 
@@ -283,65 +280,51 @@ impl Store {
     }
 
     fn is_empty(&self) -> Result<bool, StoreError> {
-        let tables: i64 =
-            self.run(|c| c.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))?;
-        Ok(tables == 0)
+        let sql = "SELECT count(*) = 0 FROM sqlite_schema";
+        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
     }
 
-    fn create(&self) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection.execute_batch(&format!(
-                "BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"
-            ))?;
-            columns::add(connection)?;
-            connection.execute_batch(VIEWS)?;
-            self.sums.write(connection)?;
-            connection.execute_batch("COMMIT;")
-        })
-    }
-
-    /// In one transaction: a program that is killed in the middle leaves the file as it was.
+    /// Makes the tables of a new file (version 0), or brings those of an older one up to date, in
+    /// one transaction: a program that is killed in the middle leaves the file as it was.
     fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
-        if from == SCHEMA_VERSION {
-            return self.run(|connection| {
-                let transaction = connection.unchecked_transaction()?;
-                columns::add(&transaction)?;
-                transaction.commit()
-            });
-        }
         let migrate = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            for sql in MIGRATIONS.iter().skip(from as usize - 1) {
-                transaction.execute_batch(sql)?;
+            match from {
+                0 => transaction.execute_batch(SCHEMA)?,
+                _ => MIGRATIONS[from as usize - 1..]
+                    .iter()
+                    .try_for_each(|sql| transaction.execute_batch(sql))?,
             }
             columns::add(&transaction)?;
+            if from == SCHEMA_VERSION {
+                transaction.commit()?;
+                return Ok(None);
+            }
             transaction.execute_batch(VIEWS)?;
             let sums = Sums::of_rows(&transaction, SCHEMA_VERSION)?;
             sums.write(&transaction)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()?;
-            Ok(sums)
+            Ok(Some(sums))
         };
-        self.sums =
-            migrate(&mut self.connection).map_err(|error| StoreError::new(&self.path, error))?;
+        let sums = migrate(&mut self.connection).map_err(|error| self.error(error))?;
+        self.sums = sums.unwrap_or_else(|| std::mem::take(&mut self.sums));
         Ok(())
     }
 
-    /// Whether the file holds together as SQLite sees it.
-    fn check_pages(&self) -> Result<(), StoreError> {
+    /// Checks that the pages make sense to SQLite, and that the rows are those that were written.
+    fn check(&mut self, version: i64) -> Result<(), StoreError> {
         let verdict: String =
             self.run(|c| c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
-        if verdict == "ok" { Ok(()) } else { Err(self.damaged(&verdict)) }
-    }
-
-    /// Whether it holds what was written.
-    fn check_rows(&mut self, version: i64) -> Result<(), StoreError> {
-        let sums = self.run(|connection| Sums::of_rows(connection, version))?;
-        match self.run(|connection| sums.problem(connection, version))? {
-            None => self.sums = sums,
-            Some(problem) => return Err(self.damaged(&problem)),
+        if verdict != "ok" {
+            return Err(self.damaged(&verdict));
         }
-        Ok(())
+        if version < WITH_INTEGRITY {
+            return Ok(());
+        }
+        self.sums = self.run(|connection| Sums::of_rows(connection, version))?;
+        let problem = self.run(|connection| self.sums.problem(connection, version))?;
+        problem.map_or(Ok(()), |problem| Err(self.damaged(&problem)))
     }
 
     pub fn damaged(&self, what: &str) -> StoreError {
@@ -356,7 +339,8 @@ impl Store {
         work(&self.connection).map_err(|error| self.error(error))
     }
 
-    pub(super) fn error(&self, error: rusqlite::Error) -> StoreError {
+    /// An error with the file's name.
+    pub fn error(&self, error: rusqlite::Error) -> StoreError {
         StoreError::new(&self.path, error)
     }
 }

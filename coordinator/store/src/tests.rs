@@ -1,4 +1,4 @@
-//! What was written is read back; writing again changes nothing; what is not ours is refused.
+//! Rows are read back; writing again changes nothing; foreign files are refused.
 
 use swfn_shared::{
     event::{Blame, Event},
@@ -26,7 +26,7 @@ pub(super) fn curves(store: &Store) -> Vec<(i64, f64)> {
 }
 
 #[test]
-fn what_was_written_is_read_back_after_reopening() {
+fn a_reopened_store_has_its_rows() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sweep.sqlite");
     let specs = specs(2);
@@ -99,7 +99,7 @@ fn a_grid_may_grow_and_shrink() {
 
 /// The fixture is the dump of a file that the last program of version 1 wrote.
 #[test]
-fn a_file_of_version_1_is_migrated_with_all_that_it_has() {
+fn version_1_is_migrated_with_all_rows() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sweep.sqlite");
     rusqlite::Connection::open(&path)
@@ -126,9 +126,10 @@ fn a_file_of_version_1_is_migrated_with_all_that_it_has() {
     assert_eq!(store.trials().unwrap()[0].dataset_digest.as_deref(), Some(DIGEST));
 }
 
-/// The dump of a file that the last program of version 2 wrote, of a sweep whose worker was killed once.
+/// The dump of a file that the last program of version 2 wrote, of a sweep whose worker was killed
+/// once.
 #[test]
-fn a_file_of_version_2_is_migrated_and_sums_its_rows_from_then_on() {
+fn version_2_is_migrated_and_sums_its_rows() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sweep.sqlite");
     let dump = include_str!("fixtures/version-2.sql");
@@ -154,9 +155,10 @@ fn a_file_of_version_2_is_migrated_and_sums_its_rows_from_then_on() {
     assert!(matches!(Store::open(&path), Err(StoreError::Damaged(_))));
 }
 
-/// The dump of a file that the last program of version 3 wrote; it sums its rows already, without what version 4 has more.
+/// The dump of a file that the last program of version 3 wrote; it sums its rows already, without
+/// what version 4 has more.
 #[test]
-fn a_file_of_version_3_is_checked_as_it_was_written_and_migrated() {
+fn version_3_is_checked_and_migrated() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sweep.sqlite");
     let dump = include_str!("fixtures/version-3.sql");
@@ -195,9 +197,10 @@ fn a_file_of_version_3_is_checked_as_it_was_written_and_migrated() {
     assert_eq!((outcome.final_test_accuracy, outcome.validated_test_accuracy), (0.9, Some(0.75)));
 }
 
-/// The dump of a file of the last program of version 4, which was killed in the middle of its sweep.
+/// The dump of a file of the last program of version 4, which was killed in the middle of its
+/// sweep.
 #[test]
-fn a_file_of_version_4_keeps_its_results_and_finds_its_trials_again() {
+fn version_4_keeps_its_results_and_trials() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sweep.sqlite");
     let connection = rusqlite::Connection::open(&path).unwrap();
@@ -248,7 +251,7 @@ fn other_files_are_refused() {
 
 /// Killed in the evening, and gone on with in the morning: nobody worked in the night.
 #[test]
-fn leases_that_a_dead_coordinator_left_end_with_the_last_sign_of_life() {
+fn leases_end_with_the_last_sign_of_life() {
     let dir = tempfile::tempdir().unwrap();
     let specs = specs(1);
     let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
@@ -269,7 +272,7 @@ fn leases_that_a_dead_coordinator_left_end_with_the_last_sign_of_life() {
 }
 
 #[test]
-fn points_of_older_versions_that_no_sum_holds_are_no_values() {
+fn huge_points_of_older_versions_do_not_count() {
     let dir = tempfile::tempdir().unwrap();
     let specs = specs(2);
     let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();

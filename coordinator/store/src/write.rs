@@ -1,4 +1,4 @@
-//! Writing: the trials of a grid once, then batches of what happened, each in one transaction.
+//! Writes the trials of a grid once, then batches of events and results, each in one transaction.
 
 use std::collections::HashMap;
 
@@ -21,14 +21,19 @@ use super::{
     schema::Store,
 };
 
-/// A worker as it introduced itself.
+/// The values of a row, in the order of the columns of its table.
+macro_rules! row {
+    ($($value:expr),* $(,)?) => { vec![$(Value::from($value)),*] };
+}
+
+/// A worker's description of itself.
 #[derive(Debug, Clone)]
 pub struct WorkerRow {
     pub id: WorkerId,
     pub host: String,
     pub device: String,
     pub model: String,
-    /// Unknown of workers of earlier versions, as is CUDA's.
+    /// `None` for workers of earlier versions, like `cuda`.
     pub threads: Option<u32>,
     /// Version of the runtime; empty on a CPU.
     pub cuda: Option<String>,
@@ -38,7 +43,6 @@ pub struct WorkerRow {
     pub certificate: Option<String>,
 }
 
-/// What a lease came to, and on which data.
 #[derive(Debug, Clone)]
 pub struct ResultRow {
     pub lease: LeaseId,
@@ -47,7 +51,7 @@ pub struct ResultRow {
     pub dataset_digest: DataDigest,
 }
 
-/// What is written together. Writing a batch, or a part of it, twice changes nothing but the journal's length.
+/// Rows that are written together. Writing a batch twice only makes the journal longer.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub workers: Vec<WorkerRow>,
@@ -74,7 +78,8 @@ impl Store {
             for spec in specs {
                 let id = spec.id().to_string();
                 if mark.execute([&id])? == 0 {
-                    sums.insert(transaction, Table::Trial, trial_row(spec, id))?;
+                    let row = row![Null, id, spec.cell().to_string(), spec.to_json()];
+                    sums.insert(transaction, Table::Trial, row)?;
                 }
             }
             for (number, name) in metrics::ALL.iter().enumerate() {
@@ -90,25 +95,36 @@ impl Store {
     /// Writes a batch and returns when it is on the disk. `at`: seconds since 1970, UTC.
     pub fn write(&mut self, at: f64, batch: &Batch) -> Result<(), StoreError> {
         self.transact(|transaction, sums| {
-            let mut numbers = Numbers::default();
-            for worker in &batch.workers {
-                sums.insert(transaction, Table::Worker, worker_row(at, worker))?;
+            let mut numbers = TrialNumbers::default();
+            for w in batch.workers.iter().cloned() {
+                let (id, software) = (w.id.to_string(), w.software);
+                let mut row = row![id, w.host, w.device, w.model, software, w.libtorch];
+                row.extend(row![at, w.threads, w.cuda, w.certificate]);
+                sums.insert(transaction, Table::Worker, row)?;
             }
-            for (lease, points) in &batch.points {
-                let trial = numbers.of(transaction, lease.trial)?;
-                for point in points {
-                    if let Some(row) = point_row(trial, lease.attempt, point) {
-                        sums.insert(transaction, Table::Point, row)?;
+            for (LeaseId { trial, attempt }, points) in &batch.points {
+                let trial = numbers.get(transaction, *trial)?;
+                for MetricPoint { metric, step, value } in points {
+                    let metric = metrics::ALL.iter().position(|name| name == metric);
+                    let Some(metric) = metric else { continue };
+                    let row = row![trial, *attempt, metric as i64, *step as i64, *value];
+                    sums.insert(transaction, Table::Point, row)?;
+                }
+            }
+            for ResultRow { lease, worker, outcome, dataset_digest } in &batch.results {
+                let (trial, attempt) = (numbers.get(transaction, lease.trial)?, lease.attempt);
+                let row = row![trial, attempt, worker.to_string(), dataset_digest.to_string()];
+                // The numbers of a result that is there already stay as they are.
+                if sums.insert(transaction, Table::Success, row)? {
+                    for (name, value) in outcome.values() {
+                        let row = row![trial, attempt, name.to_owned(), value];
+                        sums.insert(transaction, Table::Outcome, row)?;
                     }
                 }
             }
-            for result in &batch.results {
-                let trial = numbers.of(transaction, result.lease.trial)?;
-                insert_result(transaction, sums, trial, result)?;
-            }
             for event in &batch.events {
                 if let Some(lease) = event.durable() {
-                    let trial = numbers.of(transaction, lease.trial)?;
+                    let trial = numbers.get(transaction, lease.trial)?;
                     insert_event(transaction, sums, at, trial, lease.attempt, event)?;
                 }
             }
@@ -145,10 +161,10 @@ impl Store {
 
 /// Row numbers of the trials of a batch, each looked up once.
 #[derive(Default)]
-struct Numbers(HashMap<TrialId, i64>);
+struct TrialNumbers(HashMap<TrialId, i64>);
 
-impl Numbers {
-    fn of(&mut self, transaction: &Transaction<'_>, trial: TrialId) -> rusqlite::Result<i64> {
+impl TrialNumbers {
+    fn get(&mut self, transaction: &Transaction<'_>, trial: TrialId) -> rusqlite::Result<i64> {
         if let Some(number) = self.0.get(&trial) {
             return Ok(*number);
         }
@@ -159,47 +175,6 @@ impl Numbers {
     }
 }
 
-/// The values of rows, in the order of the columns of their tables.
-macro_rules! row {
-    ($($value:expr),* $(,)?) => { vec![$(Value::from($value)),*] };
-}
-
-fn trial_row(spec: &TrialSpec, id: String) -> Vec<Value> {
-    row![Null, id, spec.cell().to_string(), spec.to_json(),]
-}
-
-fn worker_row(at: f64, worker: &WorkerRow) -> Vec<Value> {
-    let WorkerRow { id, host, device, model, threads, cuda, software, libtorch, certificate } =
-        worker.clone();
-    row![id.to_string(), host, device, model, software, libtorch, at, threads, cuda, certificate]
-}
-
-fn point_row(trial: i64, attempt: Attempt, point: &MetricPoint) -> Option<Vec<Value>> {
-    let metric = metrics::ALL.iter().position(|name| *name == point.metric)?;
-    Some(row![trial, attempt, metric as i64, point.step as i64, point.value])
-}
-
-/// The numbers of a result that is there already stay as they are.
-fn insert_result(
-    transaction: &Transaction<'_>,
-    sums: &mut Sums,
-    trial: i64,
-    result: &ResultRow,
-) -> rusqlite::Result<()> {
-    let ResultRow { lease, worker, outcome, dataset_digest } = result;
-    let row = row![trial, lease.attempt, worker.to_string(), dataset_digest.to_string()];
-    if sums.insert(transaction, Table::Success, row)? {
-        for (name, value) in outcome.values() {
-            sums.insert(
-                transaction,
-                Table::Outcome,
-                row![trial, lease.attempt, name.to_owned(), value],
-            )?;
-        }
-    }
-    Ok(())
-}
-
 fn insert_event(
     transaction: &Transaction<'_>,
     sums: &mut Sums,
@@ -208,21 +183,21 @@ fn insert_event(
     attempt: Attempt,
     event: &Event,
 ) -> rusqlite::Result<()> {
-    let mut record = Record::default();
+    let (mut worker, mut blamed, mut failure) = (None, None, None);
     let (kind, state) = match event {
-        Event::Leased { worker, .. } => {
-            record.worker = Some(worker.to_string());
+        Event::Leased { worker: holder, .. } => {
+            worker = Some(holder.to_string());
             ("leased", TrialState::Leased)
         }
         Event::Succeeded { .. } => ("succeeded", TrialState::Succeeded),
         Event::Failed { error, log, quarantine, .. } => {
-            record.failed(error, log, *quarantine);
-            ("failed", after(*quarantine))
+            failure = Some((error, log, *quarantine));
+            ("failed", TrialState::Pending)
         }
         Event::Lost { error, log, blame, quarantine, .. } => {
-            record.failed(error, log, *quarantine);
-            record.blame = Some(blame_name(*blame).to_owned());
-            ("lost", after(*quarantine))
+            blamed = BLAMES.iter().find(|(known, _)| known == blame).map(|(_, name)| *name);
+            failure = Some((error, log, *quarantine));
+            ("lost", TrialState::Pending)
         }
         Event::Released { .. } => ("released", TrialState::Pending),
         Event::ByPerson { act, .. } => act.in_journal(),
@@ -232,49 +207,25 @@ fn insert_event(
         | Event::WorkerLeft { .. }
         | Event::Progressed { .. } => return Ok(()),
     };
-    let Record { worker, error, log, blame, quarantine } = record;
+    let quarantine = failure.is_some_and(|(.., quarantine)| quarantine);
+    let state = if quarantine { TrialState::Quarantined } else { state };
+    let (error, log) = failure.map(|(error, log, _)| (error.clone(), log.clone())).unzip();
+    let log = log.filter(|log| !log.is_empty());
     let attempt = if faults::bug("attempts-are-not-raised") { 1 } else { attempt };
-    transaction
-        .prepare_cached("UPDATE trial SET state = ?2, attempt = ?3, error = coalesce(?4, error) WHERE number = ?1")?
-        .execute(params![trial, state.name(), attempt, error])?;
-    let row =
-        row![Null, at, trial, attempt, kind.to_owned(), worker, error, quarantine, blame, log];
+    let update = "UPDATE trial SET state = ?2, attempt = ?3, error = coalesce(?4, error)
+                  WHERE number = ?1";
+    transaction.prepare_cached(update)?.execute(params![trial, state.name(), attempt, error])?;
+    let (kind, blame) = (kind.to_owned(), blamed.map(str::to_owned));
+    let row = row![Null, at, trial, attempt, kind, worker, error, quarantine, blame, log];
     sums.insert(transaction, Table::Event, row).map(|_| ())
-}
-
-/// What an event has beside its kind and its lease.
-#[derive(Default)]
-struct Record {
-    worker: Option<String>,
-    error: Option<String>,
-    log: Option<String>,
-    blame: Option<String>,
-    quarantine: bool,
-}
-
-impl Record {
-    fn failed(&mut self, error: &str, log: &str, quarantine: bool) {
-        self.error = Some(error.to_owned());
-        self.log = Some(log.to_owned()).filter(|log| !log.is_empty());
-        self.quarantine = quarantine;
-    }
-}
-
-fn after(quarantine: bool) -> TrialState {
-    if quarantine { TrialState::Quarantined } else { TrialState::Pending }
 }
 
 const BLAMES: [(Blame, &str); 3] =
     [(Blame::Alone, "alone"), (Blame::Among, "among"), (Blame::Suspected, "suspected")];
 
-fn blame_name(blame: Blame) -> &'static str {
-    BLAMES.iter().find(|(of, _)| *of == blame).map_or("", |(_, name)| name)
-}
-
-/// The blame of that name; a lease that an earlier version lost counted as if it had been alone.
-pub(super) fn blame_of(name: Option<&str>) -> Option<Blame> {
-    match name {
-        None => Some(Blame::Alone),
-        Some(name) => BLAMES.iter().find(|(_, of)| *of == name).map(|(blame, _)| *blame),
-    }
+/// The blame of that name. Earlier versions wrote none: each lost lease counted as if alone.
+pub(super) fn blame_named(name: Option<&str>) -> Result<Blame, String> {
+    let Some(name) = name else { return Ok(Blame::Alone) };
+    let blame = BLAMES.iter().find(|(_, known)| *known == name).map(|(blame, _)| *blame);
+    blame.ok_or_else(|| format!("blame `{name}` is unknown"))
 }

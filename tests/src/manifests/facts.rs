@@ -63,14 +63,21 @@ impl Facts {
     pub fn learn_metrics(&mut self, source: &str) {
         let texts =
             |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-        let constants = source.lines().filter_map(|line| {
-            let (name, _) = line.trim_start().strip_prefix("const ")?.split_once(": &str = ")?;
-            let value =
-                texts(line).into_iter().next().filter(|value| value.starts_with("swfn_"))?;
-            Some((name, value))
-        });
-        for (name, value) in constants {
-            if source.contains(&format!("describe_histogram!({name},")) {
+        let histograms = source.lines().find(|line| line.starts_with("const HISTOGRAMS"));
+        let (_, histograms) = histograms.and_then(|line| line.rsplit_once('[')).unwrap_or_default();
+        let mut name = "";
+        for line in source.lines() {
+            if let Some((constant, _)) =
+                line.strip_prefix("const ").and_then(|rest| rest.split_once(": Metric ="))
+            {
+                name = constant;
+            }
+            let Some(value) =
+                texts(line).into_iter().next().filter(|value| value.starts_with("swfn_"))
+            else {
+                continue;
+            };
+            if histograms.split([',', ']']).any(|histogram| histogram.trim() == name) {
                 self.metrics
                     .extend(["_bucket", "_sum", "_count"].map(|part| format!("{value}{part}")));
             } else {
@@ -104,9 +111,10 @@ mod tests {
 
     #[test]
     fn metrics_are_read_from_the_source() {
-        let source = "const A: &str = \"swfn_a\";\nconst B: &str = \"swfn_b_seconds\";\nconst X: &str = \"other\";\n\
-                      const ENDS: [&str; 2] = [\"lost\", \"failed\"];\n    \
-                      describe_histogram!(B, \"of b\");\n";
+        let source = "const A: Metric = (\"swfn_a\", \"a\");\n\
+                      const BS: Metric =\n    (\"swfn_b_seconds\", \"seconds of b\");\n\
+                      const X: &str = \"other\";\nconst HISTOGRAMS: [Metric; 1] = [BS];\n\
+                      const ENDS: [&str; 2] = [\"lost\", \"failed\"];\n";
         let mut facts = Facts::default();
         facts.learn_metrics(source);
         assert_eq!(

@@ -283,10 +283,7 @@ fn a_worker_that_a_person_drains_finishes_what_it_holds() {
     let told = drain.stdout();
     let journal = sweep.journal();
     let holder = journal.iter().find_map(|line| line.worker.clone()).unwrap();
-    assert_eq!(
-        told,
-        format!("asked {holder} to leave; it finishes the trials that it holds first\n")
-    );
+    assert_eq!(told, format!("asked {holder} to leave; it finishes its trials first\n"));
     let done = journal.iter().filter(|line| line.kind == "succeeded").count();
     assert!(
         (1..6).contains(&done) && journal.len() == 2 * done,

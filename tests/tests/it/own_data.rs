@@ -65,7 +65,7 @@ fn a_worker_without_a_folder_for_ones_own_images_says_so() {
     assert_eq!(coordinator.wait(), Some(1));
     let told = coordinator.stderr();
     assert!(
-        told.contains("no folder with them is named") && told.contains("--data-dir DIR"),
+        told.contains("no folder with its files is named") && told.contains("--data-dir DIR"),
         "{told}"
     );
 }

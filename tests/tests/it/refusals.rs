@@ -97,7 +97,7 @@ fn wrong_commands_are_explained() {
             "swfn-worker",
             &["samples", "--dataset", "idx", "--out", "x.png"],
             1,
-            "no folder with them is named",
+            "no folder with its files is named",
         ),
         (
             "swfn-worker",

@@ -1,9 +1,10 @@
-//! Where the coordinator is, and what it takes to be admitted there.
+//! The coordinator's address, and the certificates and token for it.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use swfn_shared::{
+    access::{Authorities, Identity, Token},
     address::{CoordinatorUrl, Host, Scheme},
     problem,
     problem::Problem,
@@ -15,18 +16,28 @@ use tonic::{
 };
 use tracing::warn;
 
-use crate::{access::Access, trust::Probe};
+use crate::trust::Probe;
 
-/// For the TCP connection, and for the TLS handshake on it.
+/// Time for the TCP connection, and for the TLS handshake on it.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// Certificates and token of a worker.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// The authorities that the worker trusts.
+    pub authorities: Option<Authorities>,
+    /// The worker's own certificate.
+    pub identity: Option<Identity>,
+    /// The token that the coordinator requires.
+    pub token: Option<Token>,
+}
 
 /// A coordinator's address.
 #[derive(Debug, Clone)]
 pub struct Address {
     pub(crate) endpoint: Endpoint,
-    /// What goes into the header `authorization`.
+    /// Value of the header `authorization`.
     pub(crate) authorization: Option<MetadataValue<Ascii>>,
-    /// Finds out why there is no connection.
     pub(crate) probe: Probe,
 }
 
@@ -39,18 +50,16 @@ impl Address {
     /// The address of that URL. Without a scheme, certificates mean TLS.
     ///
     /// # Errors
-    /// What is wrong with the URL, or with what goes with it.
+    /// The URL, a certificate or the combination is wrong.
     pub fn new(url: &str, access: Access) -> anyhow::Result<Self> {
         let CoordinatorUrl { scheme, address } = url.parse().map_err(wrong)?;
         let with_tls = match scheme {
             Some(scheme) => scheme == Scheme::Https,
             None => access.authorities.is_some(),
         };
-        // Whoever names no host means this machine.
-        let host = if address.host == Host::Any {
-            "localhost".to_owned()
-        } else {
-            address.host.to_string()
+        let host = match &address.host {
+            Host::Any => "localhost".to_owned(),
+            host => host.to_string(),
         };
         let url =
             &*format!("{}://{host}:{}", if with_tls { "https" } else { "http" }, address.port);
@@ -68,8 +77,8 @@ impl Address {
         let (endpoint, probe) = if with_tls {
             let Some(authorities) = authorities else {
                 bail!(problem!(
-                    "coordinator `{url}` has a certificate, and nothing says whom to trust";
-                    "say --tls-ca"
+                    "coordinator `{url}` uses TLS, and no authority is named that signed its certificate";
+                    "add --tls-ca FILE"
                 ));
             };
             let mut config = ClientTlsConfig::new()
@@ -85,12 +94,15 @@ impl Address {
             ensure!(
                 authorities.is_none() && identity.is_none(),
                 problem!(
-                    "coordinator `{url}` is reached without TLS, so certificates mean nothing";
-                    "say https://, or leave --tls-ca, --tls-cert and --tls-key out"
+                    "coordinator `{url}` is reached without TLS, so certificates have no effect";
+                    "use an https:// address, or leave out --tls-ca, --tls-cert and --tls-key"
                 )
             );
             if token.is_some() && !is_this_machine(endpoint.uri()) {
-                warn!("the token goes to `{url}` unencrypted: whoever can read along knows it");
+                warn!(
+                    coordinator = url,
+                    "sending the token unencrypted: others on the network can read it"
+                );
             }
             (endpoint, Probe::Plain)
         };
@@ -98,7 +110,7 @@ impl Address {
             let header = format!("Bearer {}", token.reveal());
             let mut header: MetadataValue<Ascii> =
                 header.parse().expect("a token is visible ASCII");
-            // Neither logs nor header compression keep it.
+            // Keeps it out of logs and header compression.
             header.set_sensitive(true);
             header
         });
@@ -140,7 +152,10 @@ mod tests {
         assert!(
             refused("ftp://a").contains("is neither an http:// nor an https:// address\nhint: ")
         );
-        assert!(refused("https://a:1").contains("nothing says whom to trust\nhint: say --tls-ca"));
+        assert!(
+            refused("https://a:1")
+                .contains("no authority is named that signed its certificate\nhint: add --tls-ca")
+        );
     }
 
     #[test]

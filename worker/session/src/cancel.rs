@@ -5,27 +5,24 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// Why a trial is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Somebody will go on with it: it is saved where it can be, which takes a moment.
-    GiveBack,
-    /// It is somebody else's already: nothing more is done.
+    /// Another worker will resume it: it is saved where it can be, which takes a moment.
+    GiveBack = 1,
+    /// Another worker has it already: nothing more is done.
     Abandon,
 }
 
-/// A wish that one thread has and another one notices. It may grow, from giving back to abandoning, and never shrinks.
+/// A request to stop, from one thread to another. It may grow, from giving back to abandoning, and
+/// never shrinks.
 #[derive(Debug, Default)]
 pub struct Cancel(AtomicU8);
 
 impl Cancel {
-    /// Has the trial stopped.
+    /// Requests that the trial stops.
     pub fn ask(&self, stop: Stop) {
-        let wish = match stop {
-            Stop::GiveBack => 1,
-            Stop::Abandon => 2,
-        };
-        self.0.fetch_max(wish, Ordering::Relaxed);
+        self.0.fetch_max(stop as u8, Ordering::Relaxed);
     }
 
-    /// Whether the trial is to be stopped, and why.
+    /// The request, if there is one.
     pub fn asked(&self) -> Option<Stop> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,

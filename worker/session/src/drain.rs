@@ -1,13 +1,14 @@
-//! A person's wish that workers leave, brought to the coordinator.
+//! The command that drains workers.
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, Error, anyhow, bail};
 use swfn_proto::v1::{CommandRequest, coordinator_client::CoordinatorClient};
 use swfn_shared::person::{CommandOutcome, Drain, PersonCommand};
 use tonic::{Code, Request, Status};
 
 use crate::address::Address;
 
-/// Tells the workers whose ids begin so to finish the trials that they hold and to leave. Returns who was told.
+/// Asks workers to finish their trials and leave; each of `workers` is the beginning of an id. Returns
+/// the ids of the workers that were asked.
 ///
 /// # Errors
 /// There is no such worker, the coordinator refuses, or it cannot be reached.
@@ -19,10 +20,10 @@ pub fn drain_workers(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let command = PersonCommand::Drain(Drain { workers, now });
     let done = runtime.block_on(async {
-        match tell(address, &command).await {
+        match send(address, &command).await {
             Ok(done) => Ok(done),
             Err(error) => match address.probe.clone().ask(address.endpoint.uri()).await {
-                Some(reason) => bail!("cannot reach the coordinator: {reason}"),
+                Some(problem) => Err(Error::from(problem).context("cannot reach the coordinator")),
                 None => Err(error),
             },
         }
@@ -33,7 +34,7 @@ pub fn drain_workers(
     }
 }
 
-async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<CommandOutcome> {
+async fn send(address: &Address, command: &PersonCommand) -> anyhow::Result<CommandOutcome> {
     let endpoint = &address.endpoint;
     let channel =
         endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
@@ -41,11 +42,11 @@ async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Comm
     address.authorize(&mut request);
     let call = CoordinatorClient::new(channel).command(request).await;
     let refused = |status: Status| match status.code() {
-        // It has understood, and there is no such worker.
+        // There is no such worker.
         Code::NotFound => anyhow!("{}", status.message()),
         _ => anyhow!("the coordinator refuses: {}", status.message()),
     };
     let reply = call.map_err(refused)?.into_inner();
     CommandOutcome::parse(&reply.done)
-        .context("the coordinator answers what this program does not know")
+        .context("the coordinator's answer is unknown to this program")
 }

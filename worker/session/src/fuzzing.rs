@@ -1,4 +1,4 @@
-//! Fuzz target: what a coordinator says, to a worker's protocol without a network.
+//! Fuzz target: messages of a coordinator, to a worker's protocol without a network.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -14,23 +14,24 @@ use swfn_shared::{
 
 use crate::{End, Order, OutboxLimits, Protocol, Report, StayLimits};
 
-/// The name of a target, which is that of its corpus, and what it does.
+/// A target: the name of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[("session", session)];
 
-/// A stream of messages, each with its length before it; after each comes a byte that says what the trainer does meanwhile. A lease
-/// whose trial has no id gets the one that its specification has: ids are hard to guess.
+/// A stream of messages, each with its length before it. After each comes a byte that encodes the
+/// trainer's next report. A lease whose trial has no id gets that of its settings, since ids are hard
+/// to guess.
 ///
-/// The trainer gets a lease once, under the id of its specification; reports are numbered without a gap.
+/// The trainer gets a lease once, under the id of its settings; reports are numbered without a gap.
 pub fn session(mut data: &[u8]) {
     let now = Instant::now();
     let outbox = OutboxLimits::in_folder(std::env::temp_dir());
     let mut protocol = Protocol::new(outbox, StayLimits::default(), now);
-    protocol.welcomed(now, &v1::Welcome::default());
+    protocol.begin_stream(now, &v1::Welcome::default());
     let room = || Report::Wants(Capacity { lanes: 3, ..Capacity::default() });
-    protocol.absorb(now, room());
+    protocol.handle_report(now, room());
     let (mut taken, mut reported) = (Vec::<Order>::new(), 0);
     for _ in 0..100 {
         let Ok(mut message) = v1::CoordinatorMessage::decode_length_delimited(&mut data) else {
@@ -39,7 +40,7 @@ pub fn session(mut data: &[u8]) {
         name_leases(&mut message, &taken);
         let Some(kind) = message.kind else { continue };
         let held: BTreeSet<_> = protocol.held().into_iter().collect();
-        for order in protocol.obey(now, kind).orders {
+        for order in protocol.handle_message(now, kind).orders {
             assert!(!held.contains(&order.lease), "`{}` is held already", order.lease);
             assert_eq!(order.lease.trial, order.spec.id());
             taken.push(order);
@@ -68,10 +69,10 @@ pub fn session(mut data: &[u8]) {
                 }
                 _ => room(),
             };
-            protocol.absorb(now, report);
+            protocol.handle_report(now, report);
         }
         protocol.flush(now);
-        while protocol.has_news() {
+        while protocol.has_outgoing() {
             let Some(message) = protocol.next_message().expect("memory can be read") else {
                 continue;
             };
@@ -83,7 +84,7 @@ pub fn session(mut data: &[u8]) {
     }
 }
 
-/// Trials without an id get that of their specification or, where only leases are named, of the first that was granted.
+/// Gives trials without an id that of their settings or, in a revocation, that of the first order.
 fn name_leases(message: &mut v1::CoordinatorMessage, taken: &[Order]) {
     match &mut message.kind {
         Some(coordinator_message::Kind::Grant(grant)) => {

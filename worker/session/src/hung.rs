@@ -1,7 +1,8 @@
-//! Whether the trainer still listens. Pure: time is an argument.
+//! Whether the trainer still reacts. Pure: time is an argument.
 //!
-//! A lease whose step stands still expires, and the coordinator revokes it. A trainer that hangs does not notice: it would hold its device
-//! for ever, doing nothing. So when it says nothing for as long as the coordinator waits for a step, the process is given up.
+//! A lease whose step stands still expires, and the coordinator revokes it. A trainer that hangs does
+//! not notice, and would hold its device for ever, doing nothing. So a process ends whose trainer is
+//! silent for as long as the coordinator waits for a step.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +15,7 @@ use swfn_shared::ids::LeaseId;
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     revoked: BTreeSet<LeaseId>,
-    /// When the trainer last said something, or was last told to stop.
+    /// Time of the trainer's last report, or of the last revocation.
     since: Instant,
 }
 
@@ -23,23 +24,23 @@ impl Watchdog {
         Self { revoked: BTreeSet::new(), since: now }
     }
 
-    /// The trainer was told to abandon a lease.
+    /// Notes that the trainer was told to abandon a lease.
     pub(crate) fn revoked(&mut self, now: Instant, lease: LeaseId) {
         self.revoked.insert(lease);
         self.since = now;
     }
 
-    /// The trainer said something.
+    /// Notes a report of the trainer.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.since = now;
     }
 
-    /// It let go of a lease.
+    /// Notes that the trainer let go of a lease.
     pub(crate) fn ended(&mut self, lease: LeaseId) {
         self.revoked.remove(&lease);
     }
 
-    /// Whether it has been silent for so long, though it was told to stop.
+    /// Whether the trainer has been silent for `limit`, though it was told to stop.
     pub(crate) fn is_hung(&self, now: Instant, limit: Duration) -> bool {
         !self.revoked.is_empty() && now.saturating_duration_since(self.since) >= limit
     }

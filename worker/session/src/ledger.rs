@@ -1,8 +1,7 @@
-//! What the worker holds and what the coordinator has not acknowledged yet. Pure: no clock, no socket.
+//! Leases that the worker holds, and reports that are not acknowledged yet. Pure: no clock, no socket.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     sync::Arc,
 };
 
@@ -20,7 +19,7 @@ use crate::{
     outbox::{Outbox, OutboxLimits},
 };
 
-/// Points that are sent at once, though the time for it has not come.
+/// Points of a lease that are sent at once, before the next flush.
 const MANY_POINTS: usize = 256;
 
 /// How a lease ended.
@@ -30,7 +29,7 @@ pub enum End {
     Succeeded {
         /// The result.
         outcome: Outcome,
-        /// SHA-256 of what makes the data set what it is.
+        /// SHA-256 of the data set's content.
         dataset_digest: String,
         /// The files that the trial leaves behind.
         artifacts: Vec<Artifact>,
@@ -39,39 +38,44 @@ pub enum End {
     Failed {
         /// Whether it would fail again.
         kind: v1::FailureKind,
-        /// Why.
+        /// The reason.
         message: String,
-        /// The end of what the process wrote to its log.
+        /// The end of the process's log.
         log: String,
     },
-    /// Given back unfinished.
+    /// Returned unfinished.
     Released,
 }
 
-#[derive(Debug)]
-struct Held {
+#[derive(Debug, Default)]
+struct HeldLease {
     step: u64,
     cancel: Arc<Cancel>,
-    /// Points and lines of the log that have not become a report yet, and where in the log those lines begin.
+    /// Points and lines of the log that are not in a report yet, and the offset of those lines.
     points: Vec<MetricPoint>,
     log: LogPart,
-    end: Option<Ended>,
+    end: Option<EndReport>,
 }
 
-/// How a lease ended, in short.
+impl HeldLease {
+    fn is_running(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
-struct Ended {
-    /// The number of the report that says so.
-    report: u64,
-    /// Whether the trial will not be tried again. Divergence is deterministic; other failures may have other causes.
+struct EndReport {
+    sequence: u64,
+    /// Whether the trial will not be retried. Divergence is deterministic; other failures may have
+    /// other causes.
     settled: bool,
 }
 
 /// Leases and reports.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    leases: BTreeMap<LeaseId, Held>,
-    outbox: Outbox,
+    leases: BTreeMap<LeaseId, HeldLease>,
+    pub(crate) outbox: Outbox,
     /// The newest attempt of each trial that was granted on this stream.
     granted: HashMap<TrialId, Attempt>,
 }
@@ -81,40 +85,36 @@ impl Ledger {
         Self { leases: BTreeMap::new(), outbox: Outbox::new(limits), granted: HashMap::new() }
     }
 
-    /// A new stream begins: whoever is at its other end may count attempts anew.
+    /// Prepares for a new stream: the coordinator at its other end may count attempts anew.
     pub(crate) fn forget_grants(&mut self) {
         self.granted.clear();
     }
 
-    /// A lease was granted. Returns what cancels it; none if it was granted before: attempts only rise.
+    /// Adds a granted lease. Returns what cancels it; `None` if it was granted before, since attempts
+    /// only rise.
     pub(crate) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
         let newest = self.granted.entry(lease.trial).or_default();
         if lease.attempt <= *newest || self.leases.contains_key(&lease) {
             return None;
         }
         *newest = lease.attempt;
-        let cancel = Arc::new(Cancel::default());
-        let (points, log) = (Vec::new(), LogPart::default());
-        let held = Held { step: 0, cancel: Arc::clone(&cancel), points, log, end: None };
-        self.leases.insert(lease, held);
-        Some(cancel)
+        Some(Arc::clone(&self.leases.entry(lease).or_default().cancel))
     }
 
-    /// The coordinator ended a lease: nothing more is said of it. Whether the trainer works on it; none if it is not held.
+    /// Removes a lease that the coordinator ended; it gets no more reports. Returns whether the
+    /// trainer works on it; `None` if it is not held.
     pub(crate) fn revoke(&mut self, lease: LeaseId) -> Option<bool> {
         let held = self.leases.remove(&lease)?;
         held.cancel.ask(Stop::Abandon);
-        Some(held.end.is_none())
+        Some(held.is_running())
     }
 
-    /// Asks the trainer to give back all that it works on.
+    /// Asks the trainer to return all leases.
     pub(crate) fn cancel_all(&self) {
-        for held in self.leases.values() {
-            held.cancel.ask(Stop::GiveBack);
-        }
+        self.leases.values().for_each(|held| held.cancel.ask(Stop::GiveBack));
     }
 
-    /// The trainer got on. True when enough points have come together to be sent.
+    /// Adds a trial's progress. Returns whether there are enough points to be sent.
     pub(crate) fn progress(
         &mut self,
         lease: LeaseId,
@@ -131,20 +131,15 @@ impl Ledger {
 
     /// Makes reports of all points and lines. Returns the numbers of the new reports.
     pub(crate) fn flush(&mut self) -> Vec<u64> {
-        let waits = |held: &Held| !held.points.is_empty() || !held.log.text.is_empty();
-        let leases: Vec<_> =
-            self.leases.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
-        leases.into_iter().flat_map(|lease| self.flush_one(lease)).collect()
+        self.held().into_iter().flat_map(|lease| self.flush_one(lease)).collect()
     }
 
     fn flush_one(&mut self, lease: LeaseId) -> Vec<u64> {
         let Some(held) = self.leases.get_mut(&lease) else { return Vec::new() };
-        let mut points: Vec<v1::MetricPoint> =
-            std::mem::take(&mut held.points).into_iter().map(Into::into).collect();
-        let next =
-            LogPart { offset: held.log.offset + held.log.text.len() as u64, text: String::new() };
-        let mut log =
-            Some(std::mem::replace(&mut held.log, next)).filter(|part| !part.text.is_empty());
+        let mut points: Vec<_> = held.points.drain(..).map(v1::MetricPoint::from).collect();
+        let offset = held.log.offset + held.log.text.len() as u64;
+        let log = std::mem::replace(&mut held.log, LogPart { offset, text: String::new() });
+        let mut log = Some(log).filter(|part| !part.text.is_empty());
         let mut reports = Vec::new();
         while !points.is_empty() || log.is_some() {
             let later = points.split_off(points.len().min(MAX_POINTS));
@@ -155,75 +150,54 @@ impl Ledger {
         reports
     }
 
-    /// A lease ended. Returns the numbers of the new reports: its last points, then its files, then its end.
+    /// Ends a lease. Returns the numbers of the new reports: last points, files, end.
     pub(crate) fn end(&mut self, lease: LeaseId, end: End) -> Vec<u64> {
         if !self.leases.contains_key(&lease) {
             return Vec::new();
         }
         let mut reports = self.flush_one(lease);
-        if let End::Succeeded { artifacts, .. } = &end {
-            let parts = artifacts.iter().flat_map(Artifact::parts);
-            reports
-                .extend(parts.map(|part| {
-                    self.outbox.push(Kind::Artifact(wire::artifact_part(lease, part)))
-                }));
-        }
         let id = Some(lease.into());
-        let settled = match end {
-            End::Succeeded { .. } => true,
-            End::Failed { kind, .. } => kind == v1::FailureKind::Diverged,
-            End::Released => false,
-        };
-        let kind = match end {
-            End::Succeeded { outcome, dataset_digest, artifacts: _ } => {
-                Kind::Succeeded(v1::Succeeded {
-                    lease: id,
-                    outcome: wire::outcome_values(&outcome),
-                    dataset_digest,
-                })
+        let (settled, kind) = match end {
+            End::Succeeded { outcome, dataset_digest, artifacts } => {
+                for part in artifacts.iter().flat_map(Artifact::parts) {
+                    let part = Kind::Artifact(wire::artifact_part(lease, part));
+                    reports.push(self.outbox.push(part));
+                }
+                let outcome = wire::outcome_values(&outcome);
+                (true, Kind::Succeeded(v1::Succeeded { lease: id, outcome, dataset_digest }))
             }
-            End::Failed { kind, message, log } => {
-                Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message, log })
-            }
-            End::Released => Kind::Released(v1::Released { lease: id }),
+            End::Failed { kind, message, log } => (
+                kind == v1::FailureKind::Diverged,
+                Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message, log }),
+            ),
+            End::Released => (false, Kind::Released(v1::Released { lease: id })),
         };
-        let report = self.outbox.push(kind);
-        reports.push(report);
+        let sequence = self.outbox.push(kind);
+        reports.push(sequence);
         if let Some(held) = self.leases.get_mut(&lease) {
-            held.end = Some(Ended { report, settled });
+            held.end = Some(EndReport { sequence, settled });
         }
         reports
     }
 
-    /// Gives back all that has not ended. Returns the numbers of the new reports.
+    /// Returns all leases that have not ended. Returns the numbers of the new reports.
     pub(crate) fn release_all(&mut self) -> Vec<u64> {
-        let running: Vec<_> =
-            self.leases.iter().filter(|(_, held)| held.end.is_none()).map(|(id, _)| *id).collect();
+        let mut running = self.held();
+        running.retain(|lease| self.leases[lease].is_running());
         running.into_iter().flat_map(|lease| self.end(lease, End::Released)).collect()
     }
 
-    /// Everything up to this number is on the coordinator's disk. Returns the trials that are settled by it.
+    /// Notes that everything up to this number is on the coordinator's disk. Returns the trials that
+    /// are settled by it.
     pub(crate) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
         self.outbox.acknowledge(through);
         let mut settled = Vec::new();
-        self.leases.retain(|lease, held| match held.end {
-            Some(end) if end.report <= through => {
-                settled.extend(end.settled.then_some(lease.trial));
-                false
-            }
-            _ => true,
+        self.leases.retain(|lease, held| {
+            let ended = held.end.filter(|end| end.sequence <= through);
+            settled.extend(ended.filter(|end| end.settled).map(|_| lease.trial));
+            ended.is_none()
         });
         settled
-    }
-
-    /// The numbers of all reports that wait for their acknowledgement, in order.
-    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = u64> {
-        self.outbox.sequences()
-    }
-
-    /// The report of that number; `None` if it has been acknowledged.
-    pub(crate) fn report(&mut self, sequence: u64) -> io::Result<Option<v1::WorkerMessage>> {
-        self.outbox.message(sequence)
     }
 
     /// Leases that are worked on or whose reports wait.
@@ -231,15 +205,16 @@ impl Ledger {
         self.leases.keys().copied().collect()
     }
 
-    /// How far all leases are. Those that have ended are among them until that has been sent: `unsent` is the first report that has not. They
-    /// would expire if that takes long, as those would whose trainer has to wait.
+    /// The steps of all leases, which keeps them from expiring. A lease that has ended is among them
+    /// until its end has been sent; `unsent` is the first report that has not. A lease waits if its
+    /// end is unsent, or if the outbox is full and its trainer has to pause.
     pub(crate) fn heartbeat(&self, unsent: Option<u64>) -> v1::Heartbeat {
-        let is_full = self.is_full();
-        let progress = |(lease, held): (&LeaseId, &Held)| {
+        let is_full = self.outbox.is_full();
+        let progress = |(lease, held): (&LeaseId, &HeldLease)| {
             let waits = match held.end {
                 None => is_full,
-                Some(end) if unsent.is_some_and(|unsent| unsent <= end.report) => true,
-                // Heard already, perhaps: then the lease is over.
+                Some(end) if unsent.is_some_and(|unsent| unsent <= end.sequence) => true,
+                // The coordinator may have its end already: then the lease is over.
                 Some(_) => return None,
             };
             Some(v1::Progress { lease: Some((*lease).into()), step: held.step, waits })
@@ -247,17 +222,12 @@ impl Ledger {
         v1::Heartbeat { progress: self.leases.iter().filter_map(progress).collect() }
     }
 
-    /// How many leases are worked on.
+    /// Number of leases that are worked on.
     pub(crate) fn running(&self) -> usize {
-        self.leases.values().filter(|held| held.end.is_none()).count()
+        self.leases.values().filter(|held| held.is_running()).count()
     }
 
-    /// Whether the trainer has to wait.
-    pub(crate) fn is_full(&self) -> bool {
-        self.outbox.is_full()
-    }
-
-    /// Whether nothing is held and nothing waits.
+    /// Whether no lease is held and no report waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.leases.is_empty() && self.outbox.is_empty()
     }
@@ -295,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_wait_for_their_acknowledgement_and_the_lease_with_them() {
+    fn a_lease_stays_until_its_reports_are_acknowledged() {
         let mut ledger = ledger();
         ledger.grant(lease(1));
         assert!(!ledger.progress(lease(1), 100, vec![point(100)], "zero\n"));
@@ -306,18 +276,18 @@ mod tests {
         let artifacts = vec![Artifact { name: WEIGHTS, content: vec![7; MAX_PART_BYTES + 1] }];
         let end = End::Succeeded { outcome: OUTCOME, dataset_digest: "d".to_owned(), artifacts };
         assert_eq!(ledger.end(lease(1), end), [2, 3, 4, 5], "points, two parts of a file, the end");
-        let points = ledger.report(2).unwrap().and_then(|report| report.kind);
+        let points = ledger.outbox.message(2).unwrap().and_then(|report| report.kind);
         let log = v1::LogPart { offset: 5, text: "one\ntwo\n".to_owned() };
         assert!(
             matches!(points, Some(Kind::Points(ref points)) if points.log == Some(log) && points.points.len() == 1)
         );
-        let part = ledger.report(4).unwrap().and_then(|report| report.kind);
+        let part = ledger.outbox.message(4).unwrap().and_then(|report| report.kind);
         assert!(
             matches!(part, Some(Kind::Artifact(ref part)) if part.offset == MAX_PART_BYTES as u64)
         );
-        assert_eq!(ledger.unacknowledged().count(), 5);
+        assert_eq!(ledger.outbox.sequences().count(), 5);
         assert!(ledger.acknowledge(4).is_empty());
-        assert_eq!((ledger.unacknowledged().count(), ledger.held()), (1, vec![lease(1)]));
+        assert_eq!((ledger.outbox.sequences().count(), ledger.held()), (1, vec![lease(1)]));
         assert!(ledger.heartbeat(None).progress.is_empty(), "an ended trial makes no progress");
         assert!(ledger.heartbeat(Some(6)).progress.is_empty());
         let waiting = v1::Progress { lease: Some(lease(1).into()), step: 200, waits: true };
@@ -328,7 +298,7 @@ mod tests {
         assert_eq!(ledger.end(lease(2), End::Released).len(), 1);
         assert!(
             ledger.acknowledge(6).is_empty() && ledger.is_empty(),
-            "what is given back has no result"
+            "a returned lease has no result"
         );
         let kinds = [
             (3, v1::FailureKind::Error, vec![]),
@@ -365,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn many_points_do_not_wait() {
+    fn many_points_are_sent_at_once() {
         let mut ledger = ledger();
         ledger.grant(lease(1));
         assert!(!ledger.progress(lease(1), 1, vec![point(1)], ""));
@@ -373,22 +343,23 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_no_more_points_than_are_taken() {
+    fn a_report_has_at_most_max_points() {
         let mut ledger = ledger();
         ledger.grant(lease(1));
         ledger.progress(lease(1), 1, (0..2 * MAX_POINTS as u64 + 1).map(point).collect(), "once\n");
         assert_eq!(ledger.flush(), [1, 2, 3]);
-        let reports = [1, 2, 3].map(|number| match ledger.report(number).unwrap().unwrap().kind {
-            Some(Kind::Points(report)) => {
-                (report.points.len(), report.points[0].step, report.log.is_some())
-            }
-            other => panic!("{other:?}"),
-        });
+        let reports =
+            [1, 2, 3].map(|number| match ledger.outbox.message(number).unwrap().unwrap().kind {
+                Some(Kind::Points(report)) => {
+                    (report.points.len(), report.points[0].step, report.log.is_some())
+                }
+                other => panic!("{other:?}"),
+            });
         assert_eq!(reports, [(MAX_POINTS, 0, true), (MAX_POINTS, 2_048, false), (1, 4_096, false)]);
     }
 
     #[test]
-    fn leases_whose_trainer_is_held_up_wait() {
+    fn leases_wait_while_the_outbox_is_full() {
         let mut ledger =
             Ledger::new(OutboxLimits { memory: 1_000, disk: 1_000, folder: std::env::temp_dir() });
         ledger.grant(lease(1));
@@ -396,7 +367,7 @@ mod tests {
         assert!(!waits(&ledger));
         ledger.progress(lease(1), 1, (0..500).map(point).collect(), "");
         ledger.flush();
-        assert!(ledger.is_full() && waits(&ledger));
+        assert!(ledger.outbox.is_full() && waits(&ledger));
         ledger.acknowledge(1);
         assert!(!waits(&ledger));
     }

@@ -1,16 +1,15 @@
 //! The worker's side of its one stream to the coordinator.
 //!
-//! The trainer's thread hands over reports and takes orders; a broken stream does not disturb it. Reports are kept until
-//! the coordinator acknowledges them, and sent again on the next stream.
+//! The trainer's thread hands over reports and takes orders; a broken stream does not disturb it.
+//! Reports are kept until the coordinator acknowledges them, and sent again on the next stream.
 //!
 //! ```text
-//!   trainer -- Report --> session: protocol = ledger (outbox) + wishes + stay + watchdog <--> link (gRPC)
+//!   trainer -- Report --> session: protocol = ledger (outbox) + request + stay + watchdog <--> link (gRPC)
 //!           <-- Order --
 //! ```
 //!
 //! `protocol` and all below it are pure. `session` has the clock, the stream and the channels.
 
-mod access;
 mod address;
 mod cancel;
 mod drain;
@@ -25,20 +24,19 @@ mod outbox;
 mod protocol;
 #[cfg(test)]
 mod protocol_tests;
+mod request;
 mod session;
 mod stay;
 #[cfg(test)]
 mod stream_tests;
 mod trust;
-mod wishes;
 
-pub use access::Access;
-pub use address::Address;
+pub use address::{Access, Address};
 pub use cancel::{Cancel, Stop};
 pub use drain::drain_workers;
 pub use ledger::End;
-pub use messages::{DeviceInfo, Exit, Hooks, Identity, Order, Predecessor, Report};
+pub use messages::{Exit, Hooks, Order, Predecessor, Report};
 pub use outbox::OutboxLimits;
-pub use protocol::{Heard, Protocol};
+pub use protocol::{Effects, Protocol};
 pub use session::Session;
 pub use stay::StayLimits;

@@ -2,31 +2,34 @@
 
 use std::time::Duration;
 
+use anyhow::Error;
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message};
 use swfn_shared::wire::MAX_MESSAGE_BYTES;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::address::Address;
+use crate::{address::Address, messages::Exit};
 
 /// Messages on their way out; beyond it, the session waits for the network.
 const OUTGOING: usize = 64;
 
-/// A coordinator answers at once or is as good as gone.
+/// Time for the coordinator's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no stream.
 #[derive(Debug)]
 pub(crate) enum LinkError {
-    /// May pass: try again.
+    /// The reason may pass: the session tries again.
     Lost(String),
-    /// Will not pass: the coordinator does not want this worker.
-    Refused(String),
-    /// What was to be sent is gone; only another process can help.
-    Unreadable(String),
-    /// Will not pass: one side does not trust the other's certificate.
-    Distrusted(String),
+    /// Another attempt would end the same.
+    Over(Exit),
+}
+
+impl LinkError {
+    pub(crate) fn closed() -> Self {
+        Self::Lost("the stream is closed".to_owned())
+    }
 }
 
 impl From<Status> for LinkError {
@@ -37,7 +40,9 @@ impl From<Status> for LinkError {
             | Code::InvalidArgument
             | Code::Unimplemented
             | Code::PermissionDenied
-            | Code::Unauthenticated => Self::Refused(message),
+            | Code::Unauthenticated => Self::Over(Exit::Hopeless(format!(
+                "the coordinator refuses this worker: {message}"
+            ))),
             code => Self::Lost(format!("{message} ({code:?})")),
         }
     }
@@ -52,8 +57,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Connects, says hello and waits for the welcome. `was_welcome`: on an earlier stream. Then what looks like a lack of trust is
-    /// somebody's mistake elsewhere, and what was trained waits until that is mended.
+    /// Connects, sends the hello and waits for the welcome. If the worker `was_welcome` on an earlier
+    /// stream, a lack of trust is a mistake elsewhere: the worker keeps its results and tries again.
     pub(crate) async fn open(
         address: &Address,
         hello: v1::Hello,
@@ -62,7 +67,7 @@ impl Link {
         match Self::try_open(address, hello).await {
             Err(LinkError::Lost(reason)) if !was_welcome => {
                 match address.probe.clone().ask(address.endpoint.uri()).await {
-                    Some(reason) => Err(LinkError::Distrusted(reason)),
+                    Some(problem) => Err(LinkError::Over(Exit::Hopeless(problem.to_string()))),
                     None => Err(LinkError::Lost(reason)),
                 }
             }
@@ -71,7 +76,7 @@ impl Link {
     }
 
     async fn try_open(address: &Address, hello: v1::Hello) -> Result<Self, LinkError> {
-        let failed = |error: tonic::transport::Error| LinkError::Lost(root_cause(&error));
+        let failed = |error| LinkError::Lost(Error::from(error).root_cause().to_string());
         let channel = address.endpoint.connect().await.map_err(failed)?;
         let (outgoing, stream) = mpsc::channel(OUTGOING);
         let hello =
@@ -95,13 +100,6 @@ impl Link {
         tokio::time::timeout(ANSWER_TIMEOUT, open).await.map_err(late)?
     }
 
-    pub(crate) async fn send(&self, message: v1::WorkerMessage) -> Result<(), LinkError> {
-        self.outgoing
-            .send(message)
-            .await
-            .map_err(|_| LinkError::Lost("the stream is closed".to_owned()))
-    }
-
     /// The next message. Cancel-safe.
     pub(crate) async fn receive(&mut self) -> Result<coordinator_message::Kind, LinkError> {
         loop {
@@ -114,19 +112,14 @@ impl Link {
         }
     }
 
-    /// Ends the sending side, then waits a moment for the other side to have read everything.
+    /// Says goodbye, then waits until the coordinator has read everything, for at most 2 s. The goodbye
+    /// may get lost: no lease is held any more.
     pub(crate) async fn close(self) {
         let Self { outgoing, mut incoming, .. } = self;
+        let kind = Some(v1::worker_message::Kind::Goodbye(v1::Goodbye {}));
+        outgoing.send(v1::WorkerMessage { sequence: 0, kind }).await.ok();
         drop(outgoing);
         let drained = async { while let Ok(Some(_)) = incoming.message().await {} };
         tokio::time::timeout(Duration::from_secs(2), drained).await.ok();
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

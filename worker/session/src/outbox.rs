@@ -1,7 +1,8 @@
 //! Reports that wait for their acknowledgement: a few in memory, the rest in a file.
 //!
-//! A coordinator may be away for hours, and trials leave files of many megabytes behind. What does not fit into memory goes into an unnamed
-//! temporary file, which is gone with the process: after that, reports would be of leases that are over.
+//! A coordinator may be away for hours, and trials leave files of many megabytes behind. Reports that
+//! do not fit into memory go into an unnamed temporary file. It ends with the process, as the leases
+//! do to which the reports belong.
 
 use std::{
     collections::VecDeque,
@@ -15,18 +16,18 @@ use swfn_proto::v1::{self, worker_message::Kind};
 use tracing::warn;
 
 /// Where reports are kept, and how many bytes of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct OutboxLimits {
-    /// In memory; beyond it, in the file.
+    /// Bytes in memory; further reports go to the file.
     pub memory: usize,
-    /// In the file; beyond it, the outbox is full.
+    /// Bytes in the file; beyond it, the outbox is full.
     pub disk: u64,
     /// Folder of the file.
     pub folder: PathBuf,
 }
 
 impl OutboxLimits {
-    /// As much as a worker may keep, in this folder.
+    /// The limits of a worker: 8 MiB in memory, and 4 GiB in this folder.
     pub fn in_folder(folder: PathBuf) -> Self {
         Self { memory: 8 << 20, disk: 4 << 30, folder }
     }
@@ -36,94 +37,81 @@ impl OutboxLimits {
 const MANY: usize = 100_000;
 
 #[derive(Debug)]
-enum Place {
-    Memory(Box<Kind>),
+enum Location {
+    Memory(Box<v1::WorkerMessage>),
     Disk { offset: u64 },
 }
 
 #[derive(Debug)]
 struct Entry {
     sequence: u64,
-    /// Of its encoding.
+    /// Length of the encoded message.
     bytes: usize,
-    place: Place,
+    location: Location,
 }
 
 /// The reports, in the order of their numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outbox {
     limits: OutboxLimits,
     entries: VecDeque<Entry>,
-    next: u64,
+    /// Number of the latest report.
+    last: u64,
     /// Bytes in memory, bytes of the file, and reports that wait in it.
     memory: usize,
     disk: u64,
     in_file: usize,
     file: Option<File>,
-    /// The file cannot be written: all goes into memory, and that is bounded by holding up the trainer.
+    /// The file cannot be written: reports stay in memory, and the trainer waits when that is full.
     broken: bool,
 }
 
 impl Outbox {
     pub(crate) fn new(limits: OutboxLimits) -> Self {
-        Self {
-            limits,
-            entries: VecDeque::new(),
-            next: 1,
-            memory: 0,
-            disk: 0,
-            in_file: 0,
-            file: None,
-            broken: false,
-        }
+        Self { limits, ..Self::default() }
     }
 
     /// Keeps a report; returns its number.
     pub(crate) fn push(&mut self, kind: Kind) -> u64 {
-        let sequence = self.next;
-        self.next += 1;
-        let message = v1::WorkerMessage { sequence, kind: Some(kind) };
+        self.last += 1;
+        let message = v1::WorkerMessage { sequence: self.last, kind: Some(kind) };
         let bytes = message.encoded_len();
         let on_disk = self.memory + bytes > self.limits.memory && !self.broken;
-        let stored = if on_disk { self.store(&message) } else { None };
-        let place = match (stored, message.kind) {
-            (Some(offset), _) => Place::Disk { offset },
-            (None, Some(kind)) => {
-                self.memory += bytes;
-                Place::Memory(Box::new(kind))
+        let location = match on_disk.then(|| self.store(&message)) {
+            Some(Ok(offset)) => {
+                self.disk += bytes as u64;
+                self.in_file += 1;
+                Location::Disk { offset }
             }
-            (None, None) => unreachable!("it was put there above"),
+            stored => {
+                if let Some(Err(error)) = stored {
+                    let folder = self.limits.folder.display();
+                    warn!(
+                        "cannot keep reports for the coordinator in `{folder}`: {error}; training \
+                         pauses when the memory for them is full"
+                    );
+                    self.broken = true;
+                }
+                self.memory += bytes;
+                Location::Memory(Box::new(message))
+            }
         };
-        self.entries.push_back(Entry { sequence, bytes, place });
-        sequence
+        self.entries.push_back(Entry { sequence: self.last, bytes, location });
+        self.last
     }
 
-    fn store(&mut self, message: &v1::WorkerMessage) -> Option<u64> {
-        let (offset, bytes) = (self.disk, message.encode_to_vec());
-        let mut store = || -> io::Result<()> {
-            if self.file.is_none() {
+    /// Writes a message to the end of the file; returns its offset.
+    fn store(&mut self, message: &v1::WorkerMessage) -> io::Result<u64> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
                 std::fs::create_dir_all(&self.limits.folder)?;
-                self.file = Some(tempfile::tempfile_in(&self.limits.folder)?);
+                none.insert(tempfile::tempfile_in(&self.limits.folder)?)
             }
-            let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
-            file.seek(SeekFrom::Start(offset))?;
-            file.write_all(&bytes)
         };
-        match store() {
-            Ok(()) => {
-                self.disk += bytes.len() as u64;
-                self.in_file += 1;
-                Some(offset)
-            }
-            Err(error) => {
-                let folder = self.limits.folder.display();
-                warn!(
-                    "reports that wait for the coordinator cannot be kept in `{folder}`: {error}; training waits when memory for them is full"
-                );
-                self.broken = true;
-                None
-            }
-        }
+        file.seek(SeekFrom::Start(self.disk))?;
+        file.write_all(&message.encode_to_vec())?;
+        Ok(self.disk)
     }
 
     /// The numbers of all reports, in order.
@@ -133,32 +121,29 @@ impl Outbox {
 
     /// The report of that number; `None` if it has been acknowledged.
     pub(crate) fn message(&mut self, sequence: u64) -> io::Result<Option<v1::WorkerMessage>> {
-        let Some(first) = self.entries.front().map(|entry| entry.sequence) else { return Ok(None) };
-        let index = sequence.checked_sub(first).and_then(|index| usize::try_from(index).ok());
-        let Some(entry) = index.and_then(|index| self.entries.get(index)) else { return Ok(None) };
-        match &entry.place {
-            Place::Memory(kind) => {
-                Ok(Some(v1::WorkerMessage { sequence, kind: Some(*kind.clone()) }))
-            }
-            Place::Disk { offset } => {
+        let found = self.entries.binary_search_by_key(&sequence, |entry| entry.sequence);
+        let Ok(index) = found else { return Ok(None) };
+        let Entry { bytes, location, .. } = &self.entries[index];
+        match location {
+            Location::Memory(message) => Ok(Some(*message.clone())),
+            Location::Disk { offset } => {
                 let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
-                let mut bytes = vec![0; entry.bytes];
+                let mut encoded = vec![0; *bytes];
                 file.seek(SeekFrom::Start(*offset))?;
-                file.read_exact(&mut bytes)?;
-                let message =
-                    v1::WorkerMessage::decode(bytes.as_slice()).map_err(io::Error::other)?;
+                file.read_exact(&mut encoded)?;
+                let message = v1::WorkerMessage::decode(&*encoded).map_err(io::Error::other)?;
                 Ok(Some(message).filter(|message| message.sequence == sequence))
             }
         }
     }
 
-    /// Forgets all reports up to that number.
+    /// Removes all reports up to that number.
     pub(crate) fn acknowledge(&mut self, through: u64) {
-        while self.entries.front().is_some_and(|entry| entry.sequence <= through) {
-            match self.entries.pop_front() {
-                Some(Entry { bytes, place: Place::Memory(_), .. }) => self.memory -= bytes,
-                Some(Entry { place: Place::Disk { .. }, .. }) => self.in_file -= 1,
-                None => {}
+        let acknowledged = self.entries.partition_point(|entry| entry.sequence <= through);
+        for entry in self.entries.drain(..acknowledged) {
+            match entry.location {
+                Location::Memory(_) => self.memory -= entry.bytes,
+                Location::Disk { .. } => self.in_file -= 1,
             }
         }
         if self.disk > 0 && self.in_file == 0 {
@@ -167,7 +152,7 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing more should be put in.
+    /// Whether the trainer has to wait.
     pub(crate) fn is_full(&self) -> bool {
         let no_room = self.broken && self.memory >= self.limits.memory;
         no_room || self.disk >= self.limits.disk || self.entries.len() >= MANY
@@ -191,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_memory_cannot_hold_comes_back_from_the_disk() {
+    fn reports_beyond_memory_come_back_from_disk() {
         let folder = tempfile::tempdir().unwrap();
         let mut outbox = outbox(folder.path().join("new"));
         for index in 1..=10_u64 {
@@ -224,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_disk_memory_is_the_limit_and_nothing_is_lost() {
+    fn without_a_disk_memory_is_the_limit() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "in the way").unwrap();
         let mut outbox = outbox(folder.path().join("file"));

@@ -1,5 +1,6 @@
-//! The worker's half of the protocol: what it says in answer to what it hears, and when it leaves. Pure: no clock, no
-//! socket, no thread; time is an argument. The session carries it out on a stream, the simulation in virtual time.
+//! The worker's half of the protocol: its messages to the coordinator, and when it leaves. Pure: no
+//! clock, no socket, no thread; time is an argument. The session drives it on a stream, the simulation
+//! in virtual time.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -8,11 +9,10 @@ use std::{
 
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
-    artifacts::Artifacts,
     capacity::Capacity,
     faults,
     ids::{LeaseId, TrialId},
-    wire::{self, WireError},
+    problem, wire,
 };
 use tracing::{info, warn};
 
@@ -21,11 +21,12 @@ use crate::{
     ledger::{End, Ledger},
     messages::{Exit, Order, Report},
     outbox::OutboxLimits,
+    request::CapacityRequest,
     stay::{Stay, StayLimits},
-    wishes::Wishes,
 };
 
-/// What is to be sent on this stream. Reports are read when their turn comes: there may be more of them than memory holds.
+/// A message for this stream. Reports are read when their turn comes: there may be more of them than
+/// memory holds.
 #[derive(Debug, PartialEq)]
 enum Outgoing {
     Report(u64),
@@ -33,44 +34,44 @@ enum Outgoing {
     Heartbeat,
 }
 
-/// What follows from a message of the coordinator, outside of the protocol.
+/// Effects of a coordinator's message outside of the protocol.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct Effects {
     /// Trials for the trainer.
     pub orders: Vec<Order>,
-    /// Trials whose end the coordinator has on its disk, and that nobody will try again.
+    /// Trials that the coordinator has on its disk and will not retry.
     pub settled: Vec<TrialId>,
 }
 
-/// Leases, reports and wishes of one worker process, over all of its streams.
+/// Leases, reports and requests of one worker process, over all of its streams.
 #[derive(Debug)]
 pub struct Protocol {
     ledger: Ledger,
-    wishes: Wishes,
+    request: CapacityRequest,
     watchdog: Watchdog,
     stay: Stay,
-    /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
+    /// Leases that the hello of this stream names and that are neither confirmed nor revoked yet.
     unconfirmed: Vec<LeaseId>,
-    /// What waits for room on the stream; `None`: there is no stream.
+    /// Messages that wait for room on the stream; `None`: there is no stream.
     outgoing: Option<VecDeque<Outgoing>>,
-    /// So long may the trainer be silent after it was told to stop; 0: for ever.
+    /// How long the trainer may be silent after it was told to stop; 0: for ever.
     stall: Duration,
     /// Why no more trials are wanted, once that is so.
     leaving: Option<Exit>,
-    /// The sweep has ended: nobody misses what is not acknowledged.
+    /// The sweep has ended: nothing is lost that is not acknowledged.
     over: bool,
-    /// What is held was asked back.
+    /// The trainer was asked to return all leases.
     stopping: bool,
-    /// The trainer has said its last word.
+    /// The trainer reported that it cannot go on.
     broken: bool,
 }
 
 impl Protocol {
-    /// A process that begins.
+    /// The state of a process that begins.
     pub fn new(outbox: OutboxLimits, stay: StayLimits, now: Instant) -> Self {
         Self {
             ledger: Ledger::new(outbox),
-            wishes: Wishes::default(),
+            request: CapacityRequest::default(),
             watchdog: Watchdog::new(now),
             stay: Stay::new(stay, now),
             unconfirmed: Vec::new(),
@@ -89,21 +90,23 @@ impl Protocol {
         if faults::bug("held-leases-are-not-named") { Vec::new() } else { self.unconfirmed.clone() }
     }
 
-    /// A stream begins: the coordinator has welcomed this worker. All that was not acknowledged is sent again.
-    pub fn welcomed(&mut self, now: Instant, welcome: &v1::Welcome) {
+    /// Begins a stream, on which the coordinator has welcomed this worker. Reports that are not
+    /// acknowledged are sent again.
+    pub fn begin_stream(&mut self, now: Instant, welcome: &v1::Welcome) {
         self.stall = Duration::from_secs(welcome.stall_seconds.into());
-        let again = !faults::bug("reports-are-not-sent-again");
-        self.outgoing =
-            Some(self.ledger.unacknowledged().filter(|_| again).map(Outgoing::Report).collect());
+        let resend = !faults::bug("reports-are-not-sent-again");
+        let reports = self.unacknowledged().filter(|_| resend).map(Outgoing::Report).collect();
+        self.outgoing = Some(reports);
         self.ledger.forget_grants();
-        self.wishes.forgotten();
-        // Without a coordinator it had no work and did not idle.
+        self.request.reset();
+        // Time without a coordinator does not count as idle.
         self.stay.busy(now);
-        self.say(now, Vec::new());
+        self.enqueue(now, Vec::new());
     }
 
-    /// The stream is lost. The exit, if the coordinator may be gone before it has heard the goodbye.
-    pub fn lost(&mut self) -> Option<Exit> {
+    /// Ends a broken stream. Returns the exit, if the coordinator may have ended before it heard the
+    /// goodbye.
+    pub fn end_stream(&mut self) -> Option<Exit> {
         self.outgoing = None;
         let exit = self.leaving.take_if(|_| self.over || self.ledger.is_empty());
         if exit.is_none() && faults::bug("reports-end-with-the-stream") {
@@ -112,21 +115,18 @@ impl Protocol {
         exit
     }
 
-    /// Does as the coordinator says.
-    pub fn obey(&mut self, now: Instant, message: coordinator_message::Kind) -> Heard {
-        let (mut heard, mut reports) = (Heard::default(), Vec::new());
+    /// Applies a message of the coordinator.
+    pub fn handle_message(&mut self, now: Instant, message: coordinator_message::Kind) -> Effects {
+        let (mut effects, mut reports) = (Effects::default(), Vec::new());
         match message {
             coordinator_message::Kind::Welcome(_) => {}
             coordinator_message::Kind::Grant(grant) => {
                 for lease in grant.leases {
-                    match self.take(now, lease) {
-                        Ok(order) => heard.orders.extend(order),
-                        Err(released) => reports.extend(released),
-                    }
+                    effects.orders.extend(self.grant(now, lease, &mut reports));
                 }
             }
             coordinator_message::Kind::Acknowledge(acknowledge) => {
-                heard.settled = self.ledger.acknowledge(acknowledge.through);
+                effects.settled = self.ledger.acknowledge(acknowledge.through);
             }
             coordinator_message::Kind::Revoke(_) | coordinator_message::Kind::Confirm(_)
                 if faults::bug("revocations-are-ignored") => {}
@@ -136,11 +136,8 @@ impl Protocol {
                 }
             }
             coordinator_message::Kind::Confirm(confirm) => {
-                let confirmed: HashSet<_> = confirm
-                    .leases
-                    .into_iter()
-                    .filter_map(|id| LeaseId::try_from(id).ok())
-                    .collect();
+                let ids = confirm.leases.into_iter().map(LeaseId::try_from);
+                let confirmed: HashSet<_> = ids.filter_map(Result::ok).collect();
                 for lease in std::mem::take(&mut self.unconfirmed) {
                     if !confirmed.contains(&lease) {
                         self.revoke(now, lease, "the coordinator does not know it");
@@ -149,14 +146,14 @@ impl Protocol {
             }
             coordinator_message::Kind::Drain(drain) => {
                 info!("no more trials: {}", drain.reason);
-                // What is held ends in its own time.
+                // Running trials are finished.
                 self.leaving.get_or_insert(Exit::Done);
                 self.over |= drain.finished;
-                self.wishes.withdraw();
+                self.request.withdraw();
             }
         }
-        self.say(now, reports);
-        heard
+        self.enqueue(now, reports);
+        effects
     }
 
     fn revoke(&mut self, now: Instant, lease: LeaseId, reason: &str) {
@@ -165,90 +162,89 @@ impl Protocol {
         match self.ledger.revoke(lease) {
             Some(true) => {
                 self.watchdog.revoked(now, lease);
-                self.wishes.doubt();
+                self.request.doubt();
             }
-            // The trainer has said what it wants since, and the coordinator may have dropped that.
-            Some(false) => self.wishes.repeat(),
+            // The coordinator may have dropped a request that came after the trial's end.
+            Some(false) => self.request.repeat(),
             None => {}
         }
     }
 
-    /// A granted lease: an order for the trainer if there is anything to train, or the reports that give it back.
-    fn take(&mut self, now: Instant, lease: v1::Lease) -> Result<Option<Order>, Vec<u64>> {
+    /// Takes a granted lease. Returns the order for the trainer if there is anything to train; else
+    /// `reports` gets those that return the lease.
+    fn grant(&mut self, now: Instant, lease: v1::Lease, reports: &mut Vec<u64>) -> Option<Order> {
         let Ok(id) = wire::lease(lease.id) else {
             warn!("a lease without an id was granted");
-            return Ok(None);
+            return None;
         };
-        let spec = wire::trial(id, &lease.spec);
-        let artifacts: Artifacts = lease.artifacts.unwrap_or_default().into();
         let Some(cancel) = self.ledger.grant(id) else {
-            warn!(lease = %id, "a lease was granted that was granted before");
-            return Ok(None);
+            warn!(lease = %id, "a lease was granted twice");
+            return None;
         };
-        // The grant and the wish to leave crossed.
+        // The grant and the worker's withdrawal crossed.
         if self.leaving.is_some() {
-            return Err(self.ledger.end(id, End::Released));
+            reports.extend(self.ledger.end(id, End::Released));
+            return None;
         }
-        match spec {
+        match wire::trial(id, &lease.spec) {
             Ok(spec) => {
-                self.wishes.granted(spec.shape());
+                self.request.granted(spec.shape());
                 self.stay.granted(now, id);
-                return Ok(Some(Order { lease: id, spec, artifacts, cancel }));
+                let artifacts = lease.artifacts.unwrap_or_default().into();
+                Some(Order { lease: id, spec, artifacts, cancel })
             }
-            Err(error) => self.misunderstood(id, &error),
+            // Both sides differ in version, so the next lease would be no better.
+            Err(error) => {
+                self.ledger.revoke(id);
+                let problem = problem!(
+                    "lease `{id}` cannot be understood: {error}";
+                    "run the same version of swfn on both sides"
+                );
+                self.leave(Exit::Hopeless(problem.to_string()));
+                None
+            }
         }
-        Ok(None)
     }
 
-    /// A lease that makes no sense means that both sides differ in version: nothing good can come of going on.
-    fn misunderstood(&mut self, lease: LeaseId, problem: &WireError) {
-        self.ledger.revoke(lease);
-        self.leave(Exit::Hopeless(format!(
-            "lease `{lease}` cannot be understood: {problem}\nhint: run the same version of swfn on both sides"
-        )));
-    }
-
-    /// Takes what the trainer says.
-    pub fn absorb(&mut self, now: Instant, report: Report) {
+    /// Applies a report of the trainer.
+    pub fn handle_report(&mut self, now: Instant, report: Report) {
         self.watchdog.heard(now);
-        let reports = match report {
-            Report::Wants(room) => {
+        let mut reports = Vec::new();
+        match report {
+            Report::Wants(capacity) => {
                 if self.leaving.is_none() {
-                    self.wishes.say(room);
+                    self.request.update(capacity);
                 }
-                Vec::new()
             }
             Report::Progress { lease, step, points, log } => {
                 if self.ledger.progress(lease, step, points, &log) {
-                    self.ledger.flush()
-                } else {
-                    Vec::new()
+                    reports = self.ledger.flush();
                 }
             }
             Report::Ended { lease, end } => {
                 self.watchdog.ended(lease);
                 self.stay.ended(now, lease);
-                self.ledger.end(lease, end)
+                reports = self.ledger.end(lease, end);
             }
             Report::Broken { error, retry } => {
                 self.broken = true;
                 self.leave(if retry { Exit::Broken(error) } else { Exit::Hopeless(error) });
-                self.ledger.release_all()
+                reports = self.ledger.release_all();
             }
-        };
-        self.say(now, reports);
+        }
+        self.enqueue(now, reports);
     }
 
-    /// Points have waited for long enough to become a report.
+    /// Makes reports of points that have waited.
     pub fn flush(&mut self, now: Instant) {
         let reports = self.ledger.flush();
-        self.say(now, reports);
+        self.enqueue(now, reports);
     }
 
-    /// It is time for a sign of life. The exit, if the trainer hangs.
-    pub fn beat(&mut self, now: Instant) -> Option<Exit> {
-        if self.ledger.is_full() {
-            // It is not listened to.
+    /// Sends a heartbeat. Returns the exit, if the trainer hangs.
+    pub fn heartbeat(&mut self, now: Instant) -> Option<Exit> {
+        if self.ledger.outbox.is_full() {
+            // The trainer has to wait with its reports.
             self.watchdog.heard(now);
         }
         let stall = self.stall;
@@ -257,45 +253,48 @@ impl Protocol {
                 format!("the trainer has been silent for {stall:?} and was told to stop: it hangs");
             return Some(Exit::Broken(text));
         }
-        // One that has not left yet will say what is true when it leaves. Before all reports: leases must not expire
-        // while those wait.
+        // One heartbeat at a time, since it is filled in when it leaves; and before all reports, since
+        // leases must not expire while those wait.
         if let Some(outgoing) = &mut self.outgoing
             && outgoing.front() != Some(&Outgoing::Heartbeat)
         {
             outgoing.push_front(Outgoing::Heartbeat);
         }
-        self.say(now, Vec::new());
+        self.enqueue(now, Vec::new());
         None
     }
 
-    /// The process is asked to stop, or its time is up: what is held goes back. Also one that was to finish what it
-    /// holds: nobody waits for that now.
+    /// Returns all leases: the process is asked to stop, or its time is up. A worker that was draining
+    /// does not finish its trials then.
     pub fn stop(&mut self, now: Instant, exit: Exit) {
         self.stopping = true;
         self.leave(exit);
-        self.say(now, Vec::new());
+        self.enqueue(now, Vec::new());
     }
 
-    /// No more trials; what is held is given up as soon as the trainer notices.
+    /// Asks the trainer to return all leases, and takes no more.
     fn leave(&mut self, exit: Exit) {
         self.leaving.get_or_insert(exit);
-        self.wishes.withdraw();
+        self.request.withdraw();
         self.ledger.cancel_all();
     }
 
-    /// Puts reports on the stream, if there is one, and before them what has become of the wishes.
-    fn say(&mut self, now: Instant, reports: Vec<u64>) {
-        self.mind_the_time(now);
+    /// Puts an unsent request and then these reports on the stream, if there is one.
+    fn enqueue(&mut self, now: Instant, reports: Vec<u64>) {
+        self.check_stay(now);
         let Some(outgoing) = &mut self.outgoing else { return };
-        // First: a wish is withdrawn before leases are given back, or they would come again.
-        outgoing.extend(self.wishes.ask(self.ledger.running()).map(Outgoing::Ask));
+        // A request is withdrawn before leases are returned, or they would come back.
+        outgoing.extend(self.request.take_unsent(self.ledger.running()).map(Outgoing::Ask));
         outgoing.extend(reports.into_iter().map(Outgoing::Report));
     }
 
-    /// Who has no time for another trial, or has had none for too long, leaves; what is held ends first.
-    fn mind_the_time(&mut self, now: Instant) {
-        if self.outgoing.is_none() || !self.ledger.is_empty() || !self.wishes.stand() {
+    /// Drains a worker that has no time for another trial, or has had none for too long.
+    fn check_stay(&mut self, now: Instant) {
+        if self.outgoing.is_none() || !self.ledger.is_empty() || !self.request.is_open() {
             self.stay.busy(now);
+        }
+        if self.leaving.is_some() || self.outgoing.is_none() {
+            return;
         }
         let (exit, reason) = if self.stay.is_too_late(now) {
             (Exit::OutOfTime, "another one would not end in time")
@@ -304,60 +303,58 @@ impl Protocol {
         } else {
             return;
         };
-        if self.leaving.is_none() && self.outgoing.is_some() {
-            info!("no more trials: {reason}");
-            self.leaving = Some(exit);
-            self.wishes.withdraw();
-        }
+        info!("no more trials: {reason}");
+        self.leaving = Some(exit);
+        self.request.withdraw();
     }
 
-    /// Whether anything waits for room on the stream.
-    pub fn has_news(&self) -> bool {
+    /// Whether a message waits for room on the stream.
+    pub fn has_outgoing(&self) -> bool {
         self.outgoing.as_ref().is_some_and(|outgoing| !outgoing.is_empty())
     }
 
-    /// What is to be sent next. `None` in place of a report that has been acknowledged meanwhile.
+    /// The next message to send; `None` in place of a report that has been acknowledged meanwhile.
     ///
     /// # Errors
-    /// A report that cannot be read back from the disk.
+    /// A report cannot be read back from the disk.
     pub fn next_message(&mut self) -> Result<Option<v1::WorkerMessage>, String> {
         let Some(outgoing) = &mut self.outgoing else { return Ok(None) };
         let kind = match outgoing.pop_front() {
             None => return Ok(None),
             Some(Outgoing::Report(sequence)) => {
-                let unreadable = |error| format!("report {sequence} cannot be read back: {error}");
-                return self.ledger.report(sequence).map_err(unreadable);
+                let message = self.ledger.outbox.message(sequence);
+                return message
+                    .map_err(|error| format!("cannot read back report {sequence}: {error}"));
             }
-            Some(Outgoing::Ask(room)) => Kind::Ask(room.into()),
+            Some(Outgoing::Ask(capacity)) => Kind::Ask(capacity.into()),
             Some(Outgoing::Heartbeat) => {
-                let report = |outgoing: &Outgoing| match outgoing {
-                    Outgoing::Report(number) => Some(*number),
+                let unsent = outgoing.iter().find_map(|outgoing| match outgoing {
+                    Outgoing::Report(sequence) => Some(*sequence),
                     Outgoing::Ask(_) | Outgoing::Heartbeat => None,
-                };
-                let unsent = outgoing.iter().find_map(report);
+                });
                 Kind::Heartbeat(self.ledger.heartbeat(unsent))
             }
         };
         Ok(Some(v1::WorkerMessage { sequence: 0, kind: Some(kind) }))
     }
 
-    /// The exit, when it wants to leave and nothing is held or waits.
-    pub fn done(&mut self) -> Option<Exit> {
+    /// The exit, once the worker wants to leave, holds no lease and has no report left.
+    pub fn take_exit(&mut self) -> Option<Exit> {
         self.leaving.take_if(|_| self.ledger.is_empty())
     }
 
-    /// Whether the trainer is heard: not while reports fill the outbox.
-    pub fn listens(&self) -> bool {
-        !self.broken && !self.ledger.is_full()
+    /// Whether reports of the trainer are read: not while the outbox is full.
+    pub fn accepts_reports(&self) -> bool {
+        !self.broken && !self.ledger.outbox.is_full()
     }
 
-    /// Whether what is held was asked back.
+    /// Whether the trainer was asked to return all leases.
     pub fn is_stopping(&self) -> bool {
         self.stopping
     }
 
-    /// When its time is up.
-    pub fn end(&self) -> Option<Instant> {
+    /// When the worker's time is up.
+    pub fn deadline(&self) -> Option<Instant> {
         self.stay.end()
     }
 
@@ -366,8 +363,8 @@ impl Protocol {
         self.ledger.held()
     }
 
-    /// The numbers of reports that wait for their acknowledgement, in order.
+    /// The numbers of reports that are not acknowledged, in order.
     pub fn unacknowledged(&self) -> impl Iterator<Item = u64> {
-        self.ledger.unacknowledged()
+        self.ledger.outbox.sequences()
     }
 }

@@ -1,4 +1,4 @@
-//! The protocol without a stream: what it makes of grants, wishes and acknowledgements.
+//! The protocol without a stream: grants, requests and acknowledgements.
 
 use std::time::{Duration, Instant};
 
@@ -78,16 +78,16 @@ impl Stage {
 
     fn connect(&mut self) -> Vec<LeaseId> {
         let held = self.protocol.hello();
-        self.protocol.welcomed(self.now, &WELCOME);
+        self.protocol.begin_stream(self.now, &WELCOME);
         held
     }
 
     fn hear(&mut self, message: coordinator_message::Kind) -> Vec<Order> {
-        self.protocol.obey(self.now, message).orders
+        self.protocol.handle_message(self.now, message).orders
     }
 
     fn tell(&mut self, report: Report) {
-        self.protocol.absorb(self.now, report);
+        self.protocol.handle_report(self.now, report);
     }
 
     fn end(&mut self, lease: LeaseId, end: End) {
@@ -97,7 +97,7 @@ impl Stage {
     /// What it has to say, with the number of each report.
     fn says(&mut self) -> Vec<(u64, Kind)> {
         let mut said = Vec::new();
-        while self.protocol.has_news() {
+        while self.protocol.has_outgoing() {
             said.extend(
                 self.protocol
                     .next_message()
@@ -122,7 +122,7 @@ impl Stage {
 }
 
 #[test]
-fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
+fn a_stopped_worker_returns_all_its_leases() {
     let mut stage = Stage::connected(StayLimits::default());
     let leases = leases(4);
     stage.tell(room(5));
@@ -149,15 +149,15 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
         "{reports:?}"
     );
     stage.tell(room(5));
-    assert!(stage.asks().is_empty() && stage.protocol.done().is_none());
+    assert!(stage.asks().is_empty() && stage.protocol.take_exit().is_none());
     stage.end(taken[1].lease, End::Released);
     stage.end(taken[2].lease, End::Released);
     stage.hear(acknowledge(4));
-    assert_eq!(stage.protocol.done(), Some(Exit::Done));
+    assert_eq!(stage.protocol.take_exit(), Some(Exit::Done));
 }
 
 #[test]
-fn a_worker_that_is_drained_finishes_what_it_holds_and_asks_for_nothing() {
+fn a_drained_worker_finishes_its_trials() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(3));
     let taken = stage.hear(grant(&leases(1)));
@@ -169,19 +169,19 @@ fn a_worker_that_is_drained_finishes_what_it_holds_and_asks_for_nothing() {
     assert!(stage.asks().is_empty());
     stage.end(taken[0].lease, End::Released);
     assert_eq!(
-        (stage.numbers(), stage.protocol.done()),
+        (stage.numbers(), stage.protocol.take_exit()),
         (vec![1], None),
         "nothing is lost with it"
     );
-    assert_eq!(stage.protocol.lost(), None);
+    assert_eq!(stage.protocol.end_stream(), None);
     assert_eq!(stage.connect(), [taken[0].lease]);
     assert_eq!(stage.numbers(), [1]);
     stage.hear(acknowledge(1));
-    assert_eq!(stage.protocol.done(), Some(Exit::Done));
+    assert_eq!(stage.protocol.take_exit(), Some(Exit::Done));
 }
 
 #[test]
-fn a_stream_begins_with_all_that_was_not_acknowledged() {
+fn a_stream_begins_with_unacknowledged_reports() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(3));
     let taken: Vec<_> =
@@ -194,8 +194,8 @@ fn a_stream_begins_with_all_that_was_not_acknowledged() {
         [2, 3],
         "and no more than that"
     );
-    stage.protocol.lost();
-    assert!(!stage.protocol.has_news(), "there is nobody to tell");
+    stage.protocol.end_stream();
+    assert!(!stage.protocol.has_outgoing(), "there is nobody to tell");
     assert_eq!(stage.connect(), taken[1..]);
     assert_eq!(stage.numbers(), [2, 3]);
     // What was not confirmed is over, whatever waits to be said about it.
@@ -204,25 +204,25 @@ fn a_stream_begins_with_all_that_was_not_acknowledged() {
 }
 
 #[test]
-fn leases_that_are_not_confirmed_are_abandoned() {
+fn unconfirmed_leases_are_abandoned() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(2));
     let taken = stage.hear(grant(&leases(2)));
-    stage.protocol.lost();
+    stage.protocol.end_stream();
     stage.connect();
     assert_eq!(stage.asks().len(), 0, "its wish was granted");
     stage.hear(confirm(&[taken[0].lease]));
     assert_eq!((taken[0].cancel.asked(), taken[1].cancel.asked()), (None, Some(Stop::Abandon)));
     // The trainer does not react, and is silent for as long as a step may take.
-    assert!(stage.protocol.beat(stage.now).is_none());
+    assert!(stage.protocol.heartbeat(stage.now).is_none());
     stage.now += Duration::from_secs(1);
     assert!(
-        matches!(stage.protocol.beat(stage.now), Some(Exit::Broken(text)) if text.contains("it hangs"))
+        matches!(stage.protocol.heartbeat(stage.now), Some(Exit::Broken(text)) if text.contains("it hangs"))
     );
 }
 
 #[test]
-fn a_trainer_that_stood_still_asks_anew_and_attempts_may_be_counted_anew() {
+fn a_stalled_trainer_requests_anew() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(1));
     let taken = stage.hear(grant(&leases(1)));
@@ -238,13 +238,13 @@ fn a_trainer_that_stood_still_asks_anew_and_attempts_may_be_counted_anew() {
     assert_eq!(stage.asks().last().unwrap().lanes, 1);
     // Another coordinator, of another run directory, grants the same attempt.
     assert!(stage.hear(grant(&leases(1))).is_empty());
-    stage.protocol.lost();
+    stage.protocol.end_stream();
     stage.connect();
     assert_eq!(stage.hear(grant(&leases(1))).len(), 1);
 }
 
 #[test]
-fn a_trainer_whose_trial_ended_before_it_was_revoked_has_its_wish_said_again() {
+fn revoking_an_ended_trial_repeats_the_request() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(1));
     let taken = stage.hear(grant(&leases(1)));
@@ -259,12 +259,12 @@ fn a_trainer_whose_trial_ended_before_it_was_revoked_has_its_wish_said_again() {
 }
 
 #[test]
-fn a_wish_is_said_again_on_the_next_stream_and_withdrawn_before_leases_are_given_back() {
+fn a_request_is_repeated_on_the_next_stream() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(2));
     assert_eq!(stage.asks()[0].lanes, 2);
     stage.hear(grant(&leases(1)));
-    stage.protocol.lost();
+    stage.protocol.end_stream();
     stage.connect();
     assert_eq!(stage.asks()[0].lanes, 2, "one for the trial that it holds");
     stage.tell(Report::Broken { error: "e".to_owned(), retry: true });
@@ -273,13 +273,13 @@ fn a_wish_is_said_again_on_the_next_stream_and_withdrawn_before_leases_are_given
         matches!(&said[..], [(0, Kind::Ask(ask)), (1, Kind::Released(_))] if ask.lanes == 0),
         "{said:?}"
     );
-    assert!(!stage.protocol.listens());
+    assert!(!stage.protocol.accepts_reports());
     stage.hear(acknowledge(1));
-    assert_eq!(stage.protocol.done(), Some(Exit::Broken("e".to_owned())));
+    assert_eq!(stage.protocol.take_exit(), Some(Exit::Broken("e".to_owned())));
 }
 
 #[test]
-fn a_worker_leaves_when_it_idles_or_another_trial_would_not_end_in_time() {
+fn a_worker_leaves_when_idle_or_out_of_time() {
     let start = Instant::now();
     let limits = |end: Option<u64>, idle: Option<u64>| StayLimits {
         end: end.map(|seconds| start + Duration::from_secs(seconds)),
@@ -289,11 +289,11 @@ fn a_worker_leaves_when_it_idles_or_another_trial_would_not_end_in_time() {
     stage.tell(room(1));
     stage.now += Duration::from_secs(9);
     stage.protocol.flush(stage.now);
-    assert_eq!(stage.protocol.done(), None);
+    assert_eq!(stage.protocol.take_exit(), None);
     stage.now += Duration::from_secs(1);
     stage.protocol.flush(stage.now);
     assert_eq!(
-        (stage.asks().last(), stage.protocol.done()),
+        (stage.asks().last(), stage.protocol.take_exit()),
         (Some(&v1::Ask::default()), Some(Exit::Done))
     );
 
@@ -305,16 +305,16 @@ fn a_worker_leaves_when_it_idles_or_another_trial_would_not_end_in_time() {
     stage.tell(room(1));
     assert_eq!(stage.asks().last(), Some(&v1::Ask::default()));
     stage.hear(acknowledge(1));
-    assert_eq!(stage.protocol.done(), Some(Exit::OutOfTime));
+    assert_eq!(stage.protocol.take_exit(), Some(Exit::OutOfTime));
 }
 
 #[test]
-fn a_lease_that_cannot_be_understood_ends_the_worker() {
+fn an_unreadable_lease_ends_the_worker() {
     let mut stage = Stage::connected(StayLimits::default());
     let mut leases = leases(2);
     leases[0].spec = leases[1].spec.clone();
     assert!(stage.hear(grant(&leases[..1])).is_empty());
     assert!(
-        matches!(stage.protocol.done(), Some(Exit::Hopeless(text)) if text.contains("the same version of swfn"))
+        matches!(stage.protocol.take_exit(), Some(Exit::Hopeless(text)) if text.contains("the same version of swfn"))
     );
 }

@@ -1,7 +1,8 @@
-//! How long a worker stays: not without work for ever, and not beyond the time that its machine is lent. Pure: time is an argument.
+//! How long a worker stays: at most until its machine is taken away, and not idle for ever. Pure: time
+//! is an argument.
 //!
-//! A trial that cannot end in time is not begun. How long one takes is known from those before: the longest counts, also one that is
-//! still under way.
+//! A trial that cannot end in time is not begun. The longest trial so far predicts how long the next
+//! one takes; one that is still running counts, too.
 
 use std::{
     collections::BTreeMap,
@@ -10,25 +11,25 @@ use std::{
 
 use swfn_shared::ids::LeaseId;
 
-/// Before the end: time for checkpoints to be written, leases to be given back, and processes to end.
+/// Time before the end in which checkpoints are written, leases returned, and processes end.
 const WIND_UP: Duration = Duration::from_secs(20);
 
-/// What the user says of it.
+/// The user's limits.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StayLimits {
-    /// Whoever ends this process otherwise does it then.
+    /// When the machine is taken away.
     pub end: Option<Instant>,
-    /// So long without a trial.
+    /// Longest time without a trial.
     pub idle: Option<Duration>,
 }
 
-/// The trials of this process as far as time is concerned.
+/// Start times of running trials, and the longest duration.
 #[derive(Debug)]
 pub(crate) struct Stay {
     limits: StayLimits,
     began: BTreeMap<LeaseId, Instant>,
     longest: Duration,
-    /// Since when it wants a trial and has none.
+    /// Since when it has waited for a trial.
     idle_since: Instant,
 }
 
@@ -37,41 +38,40 @@ impl Stay {
         Self { limits, began: BTreeMap::new(), longest: Duration::ZERO, idle_since: now }
     }
 
-    /// A trial begins.
+    /// Notes that a trial begins.
     pub(crate) fn granted(&mut self, now: Instant, lease: LeaseId) {
         self.began.insert(lease, now);
     }
 
-    /// It ended, by success or otherwise: that it took so long is true in any case.
+    /// Notes that a trial ended. Its duration counts whether it succeeded or not.
     pub(crate) fn ended(&mut self, now: Instant, lease: LeaseId) {
         if let Some(began) = self.began.remove(&lease) {
             self.longest = self.longest.max(now.saturating_duration_since(began));
         }
     }
 
-    /// There is work, or nobody who could give any.
+    /// Notes that there is work, or no coordinator that could give any.
     pub(crate) fn busy(&mut self, now: Instant) {
         self.idle_since = now;
     }
 
     /// Whether there was no work for too long.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
-        self.limits
-            .idle
-            .is_some_and(|limit| now.saturating_duration_since(self.idle_since) >= limit)
+        let idle = now.saturating_duration_since(self.idle_since);
+        self.limits.idle.is_some_and(|limit| idle >= limit)
     }
 
-    /// When what is held is given back.
+    /// When leases are returned.
     pub(crate) fn end(&self) -> Option<Instant> {
         self.limits.end.map(|end| end.checked_sub(WIND_UP).unwrap_or(end))
     }
 
-    /// Whether a trial that begins now is not expected to end in time. A tenth more than the longest, since machines are not always as fast.
+    /// Whether a trial that begins now is expected to end too late. A tenth is added to the longest
+    /// trial, since machines do not keep their speed.
     pub(crate) fn is_too_late(&self, now: Instant) -> bool {
         let Some(end) = self.end() else { return false };
-        let under_way =
-            self.began.values().map(|began| now.saturating_duration_since(*began)).max();
-        let longest = self.longest.max(under_way.unwrap_or_default());
+        let running = self.began.values().map(|began| now.saturating_duration_since(*began)).max();
+        let longest = self.longest.max(running.unwrap_or_default());
         now + longest + longest / 10 >= end
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_trial_tells_whether_another_fits() {
+    fn the_longest_trial_decides_whether_another_fits() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut stay = Stay::new(StayLimits { end: Some(at(1_020)), idle: None }, start);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sets_no_limit_stays() {
+    fn without_limits_a_worker_stays() {
         let start = Instant::now();
         let far = start + Duration::from_secs(1 << 30);
         let stay = Stay::new(StayLimits::default(), start);

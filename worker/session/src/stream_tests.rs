@@ -1,4 +1,4 @@
-//! A session on a real stream, with a coordinator that says what the test wants.
+//! A session on a real stream, with a scripted coordinator.
 
 use std::{
     pin::Pin,
@@ -31,8 +31,8 @@ use tokio_stream::{
 use tonic::{Response, Status, Streaming, transport::Server};
 
 use crate::{
-    Access, Address, DeviceInfo, End, Exit, Hooks, Identity, Order, OutboxLimits, Protocol, Report,
-    Session, StayLimits, Stop,
+    Access, Address, End, Exit, Hooks, Order, OutboxLimits, Protocol, Report, Session, StayLimits,
+    Stop,
     protocol_tests::{WELCOME, grant, leases},
 };
 
@@ -94,24 +94,12 @@ fn session(
     reports: mpsc::Receiver<Report>,
     stop: watch::Receiver<bool>,
 ) -> Session {
-    let identity = Identity {
-        worker: "ann".parse().unwrap(),
-        predecessor: None,
-        host: "h".to_owned(),
-        device: DeviceInfo {
-            name: "cuda:0".into(),
-            model: "m".into(),
-            threads: 1,
-            cuda: "13.0".into(),
-        },
-        software: "0.1.0".to_owned(),
-        libtorch: "2.11.0".to_owned(),
-    };
     let address = Address::new(url, Access::default()).unwrap();
     let hooks =
         Hooks { welcomed: || {}, leased: |_| {}, let_go: |_| {}, settled: Box::new(|_| {}) };
     let protocol = Protocol::new(outbox, StayLimits::default(), Instant::now());
-    Session::new(identity, address, protocol, orders, reports, stop, hooks)
+    let hello = v1::Hello::default();
+    Session { hello, address, protocol, orders, reports, stop, patience: None, hooks }
 }
 
 impl Stage {
@@ -169,7 +157,7 @@ async fn say(stream: &mpsc::Sender<Said>, kind: coordinator_message::Kind) {
 }
 
 #[tokio::test]
-async fn a_worker_that_was_told_to_leave_gives_back_what_it_holds_when_it_is_asked_to_stop() {
+async fn a_stop_ends_draining_and_returns_leases() {
     let mut stage = Stage::set(OutboxLimits::in_folder(std::env::temp_dir())).await;
     let stream = stage.stream().await;
     say(&stream, grant(&leases(1))).await;
@@ -208,7 +196,7 @@ async fn a_worker_that_was_told_to_leave_gives_back_what_it_holds_when_it_is_ask
 }
 
 #[tokio::test]
-async fn what_a_newer_coordinator_says_is_ignored_as_far_as_it_is_not_known() {
+async fn unknown_messages_of_newer_coordinators_are_ignored() {
     let stage = Stage::set(OutboxLimits::in_folder(std::env::temp_dir())).await;
     let stream = stage.stream().await;
     // Field 99, a message of that kind with a text in it.
@@ -224,7 +212,7 @@ async fn what_a_newer_coordinator_says_is_ignored_as_far_as_it_is_not_known() {
 }
 
 #[tokio::test]
-async fn heartbeats_go_before_reports_that_wait_and_name_those_whose_end_is_among_them() {
+async fn heartbeats_precede_waiting_reports_and_name_their_leases() {
     let mut stage = Stage::set(OutboxLimits::in_folder(std::env::temp_dir())).await;
     let stream = stage.stream().await;
     say(&stream, grant(&leases(2))).await;
@@ -267,7 +255,7 @@ async fn heartbeats_go_before_reports_that_wait_and_name_those_whose_end_is_amon
 }
 
 #[tokio::test]
-async fn a_worker_whose_sweep_is_over_leaves_with_its_stream_whatever_was_not_acknowledged() {
+async fn a_finished_sweep_ends_workers_with_their_stream() {
     for (finished, leaves) in [(true, true), (false, false)] {
         let mut stage = Stage::set(OutboxLimits::in_folder(std::env::temp_dir())).await;
         let stream = stage.stream().await;
@@ -288,16 +276,15 @@ async fn a_worker_whose_sweep_is_over_leaves_with_its_stream_whatever_was_not_ac
 }
 
 #[tokio::test]
-async fn a_coordinator_that_does_not_come_is_waited_for_as_long_as_was_said() {
+async fn the_session_gives_up_after_its_patience() {
     let (orders, _queue) = std_mpsc::channel();
     let (_reports, report_queue) = mpsc::channel(1);
     let (_stop, stopping) = watch::channel(false);
     let patience = Duration::from_millis(300);
     let outbox = OutboxLimits::in_folder(std::env::temp_dir());
-    let session = session("http://127.0.0.1:1", outbox, orders, report_queue, stopping)
-        .with_patience(Some(patience));
+    let session = session("http://127.0.0.1:1", outbox, orders, report_queue, stopping);
     let start = Instant::now();
-    let exit = session.run().await;
+    let exit = Session { patience: Some(patience), ..session }.run().await;
     assert!(start.elapsed() >= patience);
     assert!(
         matches!(&exit, Exit::Unreachable(said) if said.contains("with 0 trials and 0 reports")),

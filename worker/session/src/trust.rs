@@ -1,6 +1,9 @@
-//! Whether a failed connection was a matter of trust, or went to another server, so that another attempt would end the same. What TLS has
-//! to say is mostly lost behind "transport error", and with TLS 1.3 it is said only after the handshake; so a bare connection is made to
-//! hear it. Who does not speak HTTP/2 is asked once in HTTP/1, which says whether it is the dashboard.
+//! Why a connection failed, if another attempt would end the same: the two sides do not trust each
+//! other, or another server answers.
+//!
+//! tonic reports most TLS errors as "transport error", and TLS 1.3 delivers them only after the
+//! handshake. So a bare connection is made to learn them. A server that does not speak HTTP/2 is asked
+//! once in HTTP/1 whether it is the dashboard.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -13,27 +16,27 @@ use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Error as TlsError, RootCertStore,
     StreamOwned,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject as _},
 };
-use swfn_shared::{quote::quote, wire::WORKERS_HEADER};
+use swfn_shared::{problem, problem::Problem, quote::quote, wire::WORKERS_HEADER};
 use swfn_web::is_about_certificates;
 use tonic::transport::Uri;
 
-use crate::access::Access;
+use crate::address::Access;
 
-/// For each step. A coordinator that does not object says nothing, so all of it passes.
+/// Time for each step. A coordinator without objections is silent, so all of it passes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How an HTTP/2 connection begins. Who speaks TLS takes it for a broken record.
+/// How an HTTP/2 connection begins. A TLS server takes it for a broken record.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The first byte of a TLS alert.
 const ALERT: u8 = 21;
 
-/// Bytes of an HTTP answer that are looked at.
+/// Longest part of an HTTP answer that is read, in bytes.
 const ANSWER: u64 = 4 << 10;
 
-/// How to ask a coordinator.
+/// A way to ask a coordinator.
 #[derive(Debug, Clone)]
 pub(crate) enum Probe {
     Plain,
@@ -41,23 +44,18 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    /// The same terms as those of the real connection.
+    /// A probe on the same terms as the real connection.
     pub(crate) fn tls(access: &Access) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
-        for certificate in
-            access.authorities.iter().flat_map(|authorities| certificates(&authorities.pem))
-        {
-            roots.add(certificate?)?;
+        if let Some(authorities) = &access.authorities {
+            certificates(&authorities.pem)?.into_iter().try_for_each(|root| roots.add(root))?;
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots);
         let mut config = match &access.identity {
             Some(identity) => {
-                let chain = certificates(identity.certificate_pem()).collect::<Result<_, _>>()?;
-                builder.with_client_auth_cert(
-                    chain,
-                    PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?,
-                )?
+                let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?;
+                builder.with_client_auth_cert(certificates(identity.certificate_pem())?, key)?
             }
             None => builder.with_no_client_auth(),
         };
@@ -65,63 +63,50 @@ impl Probe {
         Ok(Self::Tls(Arc::new(config)))
     }
 
-    /// Why the coordinator and this worker do not trust each other; `None` when that is not the problem.
-    pub(crate) async fn ask(self, uri: &Uri) -> Option<String> {
+    /// Why no attempt can succeed; `None` if one may.
+    pub(crate) async fn ask(self, uri: &Uri) -> Option<Problem> {
         let host = uri.host()?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if matches!(self, Self::Plain) { 80 } else { 443 });
         tokio::task::spawn_blocking(move || self.ask_now(&host, port)).await.ok()?
     }
 
-    fn ask_now(&self, host: &str, port: u16) -> Option<String> {
-        let place = || format!("`{host}:{port}`");
-        match self {
-            Self::Plain => match first_byte(connect(host, port).ok()?) {
-                Ok(ALERT) => Some(
-                    "the coordinator speaks TLS\nhint: use an https:// address, with --tls-ca"
-                        .to_owned(),
-                ),
-                // It speaks HTTP/2, whose first frame is short, and frames begin with their length.
+    fn ask_now(&self, host: &str, port: u16) -> Option<Problem> {
+        let place = format!("{host}:{port}");
+        let Self::Tls(config) = self else {
+            return match first_byte(connect(host, port).ok()?) {
+                Ok(ALERT) => Some(problem!(
+                    "the coordinator speaks TLS"; "use an https:// address, with --tls-ca"
+                )),
+                // It speaks HTTP/2: its first frame is short, and frames begin with their length.
                 Ok(0) => None,
-                Err(error) if is_patience(&error) => None,
-                Ok(_) | Err(_) => http_server(connect(host, port).ok()?, &place()),
-            },
-            Self::Tls(config) => {
-                // A byte that comes is nothing to object to.
-                let error = self.over_tls(config, host, port)?.read(&mut [0]).err()?;
-                match problem(&error)? {
-                    TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-                        let mut config = (**config).clone();
-                        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-                        http_server(self.over_tls(&Arc::new(config), host, port)?, &place())
-                    }
-                    problem @ TlsError::InvalidMessage(_) => {
-                        let http = connect(host, port)
-                            .ok()
-                            .and_then(|stream| http_server(stream, &place()));
-                        http.or_else(|| distrust(problem))
-                    }
-                    problem => distrust(problem),
-                }
+                Err(error) if is_timeout(&error) => None,
+                Ok(_) | Err(_) => http_server(connect(host, port).ok()?, &place),
+            };
+        };
+        let over_tls = |config| {
+            let name = ServerName::try_from(host.to_owned()).ok()?;
+            let connection = ClientConnection::new(config, name).ok()?;
+            Some(StreamOwned::new(connection, connect(host, port).ok()?))
+        };
+        // A byte that comes is no objection.
+        let error = over_tls(Arc::clone(config))?.read(&mut [0]).err()?;
+        match tls_error(&error)? {
+            TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+                let mut config = (**config).clone();
+                config.alpn_protocols = vec![b"http/1.1".to_vec()];
+                http_server(over_tls(Arc::new(config))?, &place)
             }
+            error @ TlsError::InvalidMessage(_) => {
+                let plain = connect(host, port).ok();
+                plain.and_then(|stream| http_server(stream, &place)).or_else(|| distrust(error))
+            }
+            error => distrust(error),
         }
-    }
-
-    fn over_tls(
-        &self,
-        config: &Arc<ClientConfig>,
-        host: &str,
-        port: u16,
-    ) -> Option<StreamOwned<ClientConnection, TcpStream>> {
-        let name = ServerName::try_from(host.to_owned()).ok()?;
-        let connection = ClientConnection::new(Arc::clone(config), name).ok()?;
-        Some(StreamOwned::new(connection, connect(host, port).ok()?))
     }
 }
 
-fn certificates(
-    pem: &str,
-) -> impl Iterator<Item = Result<CertificateDer<'static>, rustls::pki_types::pem::Error>> {
-    CertificateDer::pem_slice_iter(pem.as_bytes())
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    CertificateDer::pem_slice_iter(pem.as_bytes()).collect()
 }
 
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -139,7 +124,7 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// The first byte of the answer to the beginning of HTTP/2.
+/// Sends the beginning of HTTP/2; returns the first byte of the answer.
 fn first_byte(mut stream: TcpStream) -> io::Result<u8> {
     stream.write_all(PREFACE)?;
     let mut first = [0];
@@ -147,19 +132,19 @@ fn first_byte(mut stream: TcpStream) -> io::Result<u8> {
     Ok(first[0])
 }
 
-/// Whether nothing came for as long as one waits.
-fn is_patience(error: &io::Error) -> bool {
+fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// What an HTTP/1 server is, if it is one. One that has trouble may be a proxy before a coordinator that has not begun.
-fn http_server(mut stream: impl Read + Write, place: &str) -> Option<String> {
-    // A dashboard answers to this name, whatever others it has.
+/// The problem with an HTTP/1 server, if it is one. A server error may be that of a proxy before a
+/// coordinator that has not started.
+fn http_server(mut stream: impl Read + Write, host: &str) -> Option<Problem> {
+    // Every dashboard answers to this host name.
     stream
         .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         .ok()?;
     let mut answer = Vec::new();
-    // What came before an end that is no clean one is an answer.
+    // A connection that breaks off may have brought an answer.
     stream.take(ANSWER).read_to_end(&mut answer).ok();
     let answer = String::from_utf8_lossy(&answer);
     let status = answer.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
@@ -168,37 +153,37 @@ fn http_server(mut stream: impl Read + Write, place: &str) -> Option<String> {
         name.eq_ignore_ascii_case(WORKERS_HEADER).then(|| value.trim())
     });
     match workers {
-        Some(workers) => {
-            Some(format!("{place} is the dashboard\nhint: workers join at {}", quote(workers)))
-        }
+        Some(workers) => Some(problem!(
+            "`{host}` is the dashboard"; "workers join at {}", quote(workers)
+        )),
         None if status.starts_with('5') => None,
-        None => Some(format!(
-            "{place} is an HTTP server, and no coordinator\n\
-             hint: a coordinator prints where workers join, on port 7077 unless --listen says otherwise"
+        None => Some(problem!(
+            "`{host}` is an HTTP server, and no coordinator";
+            "use the address that the coordinator prints; its port is 7077 unless --listen is set"
         )),
     }
 }
 
-/// What TLS has to say of an error.
-fn problem(error: &io::Error) -> Option<&TlsError> {
+fn tls_error(error: &io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 
-/// The reason with what to do about it.
-fn distrust(problem: &TlsError) -> Option<String> {
-    match problem {
-        TlsError::InvalidCertificate(_) => Some(format!(
-            "the coordinator's certificate is not trusted: {problem}\n\
-             hint: --tls-ca names the authority that has signed it, and the URL a host that it names"
+/// The problem behind a TLS error, unless another attempt may succeed.
+fn distrust(error: &TlsError) -> Option<Problem> {
+    match error {
+        TlsError::InvalidCertificate(_) => Some(problem!(
+            "the coordinator's certificate is not trusted: {error}";
+            "name its authority with --tls-ca, and use a host name that the certificate contains"
         )),
-        TlsError::AlertReceived(alert) if is_about_certificates(*alert) => Some(format!(
-            "the coordinator misses this worker's certificate, or does not trust it: {alert:?}\n\
-             hint: --tls-cert and --tls-key name one that the coordinator's --tls-client-ca has signed"
+        TlsError::AlertReceived(alert) if is_about_certificates(*alert) => Some(problem!(
+            "the coordinator misses this worker's certificate, or does not trust it: {alert:?}";
+            "name a certificate with --tls-cert and --tls-key that the coordinator's \
+             --tls-client-ca has signed"
         )),
-        TlsError::InvalidMessage(_) => Some(
-            "the coordinator does not speak TLS\nhint: use an http:// address, or start the coordinator with --tls-cert"
-                .to_owned(),
-        ),
+        TlsError::InvalidMessage(_) => Some(problem!(
+            "the coordinator does not speak TLS";
+            "use an http:// address, or start the coordinator with --tls-cert"
+        )),
         _ => None,
     }
 }
@@ -210,22 +195,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn matters_of_trust_are_told_from_what_may_pass() {
-        let unknown =
-            distrust(&TlsError::InvalidCertificate(CertificateError::UnknownIssuer)).unwrap();
-        assert!(unknown.contains("not trusted") && unknown.contains("hint: --tls-ca"), "{unknown}");
+    fn only_lasting_tls_errors_are_problems() {
+        let told = |error| distrust(&error).map(|problem| problem.to_string());
+        let unknown = told(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)).unwrap();
+        assert!(unknown.contains("not trusted") && unknown.contains("--tls-ca"), "{unknown}");
         let required =
-            distrust(&TlsError::AlertReceived(AlertDescription::CertificateRequired)).unwrap();
+            told(TlsError::AlertReceived(AlertDescription::CertificateRequired)).unwrap();
         assert!(
-            required.contains("CertificateRequired") && required.contains("hint: --tls-cert"),
+            required.contains("CertificateRequired") && required.contains("--tls-cert"),
             "{required}"
         );
-        assert_eq!(distrust(&TlsError::AlertReceived(AlertDescription::InternalError)), None);
-        assert!(problem(&io::Error::new(ErrorKind::InvalidData, TlsError::DecryptError)).is_some());
-        assert!(problem(&ErrorKind::ConnectionRefused.into()).is_none());
+        assert_eq!(told(TlsError::AlertReceived(AlertDescription::InternalError)), None);
+        assert!(
+            tls_error(&io::Error::new(ErrorKind::InvalidData, TlsError::DecryptError)).is_some()
+        );
+        assert!(tls_error(&ErrorKind::ConnectionRefused.into()).is_none());
     }
 
-    /// What a worker is told of a server that answers each connection with the next of these texts, and closes it.
+    /// The problem with a server that answers each connection with the next of these texts, and closes it.
     fn told(answers: &'static [&'static str]) -> Option<String> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -238,7 +225,7 @@ mod tests {
             }
         });
         let told = Probe::Plain.ask_now("127.0.0.1", port);
-        told.map(|told| told.replace(&format!("127.0.0.1:{port}"), "HERE"))
+        told.map(|told| told.to_string().replace(&format!("127.0.0.1:{port}"), "HERE"))
     }
 
     #[test]

@@ -1,45 +1,36 @@
-//! What a data set is once it is in memory, and the one function that brings it there.
+//! Data sets in memory, and the one function that brings them there.
 
 use std::path::PathBuf;
 
+use clap::Args;
+use serde::{Deserialize, Serialize};
 use swfn_digits::{IMAGE_SIDE, Part, TEST_LEN, TRAIN_LEN};
 use swfn_shared::{
     catalogue::Origin,
     dataset::{Dataset, Units},
     image::ImageShape,
+    problem::Problem,
 };
 
-use super::error::DataError;
-use super::own::load_idx;
-use super::published::load_published;
+use super::{own::load_idx, published::load_published};
 
 /// Images with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// Bytes, shape [len, height, width, channels]; of grey images 0 is background and 255 ink.
+    /// Bytes, shape [len, height, width, channels]. In grey images 0 is background and 255 ink.
     pub images: Vec<u8>,
     /// The class of each image, below the data set's number of classes.
     pub labels: Vec<u8>,
-    /// Of an image.
+    /// Shape of an image.
     pub shape: ImageShape,
 }
 
 impl Split {
-    /// Number of images.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The bytes of image `index`.
-    ///
-    /// # Panics
-    /// If `index` is not below [`len`](Self::len).
-    pub fn image(&self, index: usize) -> &[u8] {
+    pub(crate) fn image(&self, index: usize) -> &[u8] {
         let values = self.shape.values();
         &self.images[index * values..(index + 1) * values]
     }
@@ -47,65 +38,53 @@ impl Split {
     /// The images at `indices`, in that order.
     ///
     /// # Panics
-    /// If an index is not below [`len`](Self::len).
+    /// If an index is not below the number of images.
     pub fn gather(&self, indices: &[usize]) -> Split {
-        let mut images = Vec::with_capacity(indices.len() * self.shape.values());
-        for &index in indices {
-            images.extend_from_slice(self.image(index));
-        }
+        let images = indices.iter().flat_map(|&index| self.image(index)).copied().collect();
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
         Split { images, labels, shape: self.shape }
     }
 }
 
-/// The training images. Synthetic ones are drawn when they are gathered, so that small subsets cost
-/// little.
+/// The training images.
 #[derive(Debug, Clone)]
-pub struct Train(Storage);
-
-#[derive(Debug, Clone)]
-enum Storage {
+pub enum Train {
+    /// Images from files.
     Memory(Split),
-    Synthetic { seed: u64 },
+    /// Synthetic images, drawn when they are gathered, so that small subsets cost little.
+    Synthetic {
+        /// Seed of their generator.
+        seed: u64,
+    },
 }
 
 impl From<Split> for Train {
-    /// Images that are in memory anyway.
-    fn from(split: Split) -> Train {
-        Train(Storage::Memory(split))
+    fn from(split: Split) -> Self {
+        Self::Memory(split)
     }
 }
 
 impl Train {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        match &self.0 {
-            Storage::Memory(split) => split.len(),
-            Storage::Synthetic { .. } => TRAIN_LEN,
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Memory(split) => split.len(),
+            Self::Synthetic { .. } => TRAIN_LEN,
         }
     }
 
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The class of each image.
-    pub fn labels(&self) -> Vec<u8> {
-        match &self.0 {
-            Storage::Memory(split) => split.labels.clone(),
-            Storage::Synthetic { seed } => draw(*seed, Part::Train, 0..TRAIN_LEN).labels,
+    pub(crate) fn labels(&self) -> Vec<u8> {
+        match self {
+            Self::Memory(split) => split.labels.clone(),
+            Self::Synthetic { seed } => draw(*seed, Part::Train, 0..TRAIN_LEN).labels,
         }
     }
 
     /// The images at `indices`, in that order.
-    ///
-    /// # Panics
-    /// If an index is not below [`len`](Self::len).
-    pub fn gather(&self, indices: &[usize]) -> Split {
-        match &self.0 {
-            Storage::Memory(split) => split.gather(indices),
-            Storage::Synthetic { seed } => {
+    pub(crate) fn gather(&self, indices: &[usize]) -> Split {
+        match self {
+            Self::Memory(split) => split.gather(indices),
+            Self::Synthetic { seed } => {
                 assert!(indices.iter().all(|&index| index < TRAIN_LEN), "an index is out of range");
                 draw(*seed, Part::Train, indices.iter().copied())
             }
@@ -126,37 +105,42 @@ pub struct Splits {
     pub units: Units,
 }
 
-/// Where to find data sets, and how to behave meanwhile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Where data sets are, and whether they may be downloaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Data")]
 pub struct LoadOptions {
-    /// The user's own folder with the files, in `DIR/NAME/` or `DIR/`, plain or `.gz`; of
-    /// Fashion-MNIST and KMNIST only the published `.gz` files, because only their checksums are known. With a
-    /// folder nothing is downloaded. Images of the user's own are nowhere else.
+    /// Folder with the data set's files [default: downloads in the cache folder]
+    ///
+    /// The files lie in DIR/NAME or DIR, plain or with .gz; Fashion-MNIST and KMNIST need the published
+    /// .gz files. Nothing is downloaded then. Your own data (idx) needs this option.
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where downloads are kept, in `DIR/data/NAME/`. Without it the environment variable
-    /// `SWFN_CACHE`, else `swfn` in the user's cache folder (XDG).
-    pub cache_dir: Option<PathBuf>,
-    /// Addresses of folders to download from, tried in turn in place of the built-in ones, if there
-    /// is any.
-    pub mirrors: Vec<String>,
-    /// Whether missing files are an error instead of a download.
+    /// Never download
+    #[arg(long)]
     pub offline: bool,
-    /// Whether to tell on stderr what is being downloaded.
+    /// Folder for downloads, VAEs and checkpoints [default: $SWFN_CACHE, or swfn in your cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Addresses of folders to download from in turn, in place of the built-in ones.
+    #[arg(skip)]
+    pub mirrors: Vec<String>,
+    /// Whether downloads are reported on stderr.
+    #[arg(skip = true)]
     pub progress: bool,
 }
 
-/// Brings a data set into memory, after downloading it where necessary. The options do not matter to
-/// the synthetic digits.
+/// Brings a data set into memory, after downloading it where necessary. Synthetic digits need no
+/// options.
 ///
 /// # Errors
-/// All of [`DataError`] except for `Subset` and `Sheet`.
-pub fn load(dataset: &Dataset, options: &LoadOptions) -> Result<Splits, DataError> {
+/// A file is missing, unreadable or wrong, or cannot be downloaded.
+pub fn load(dataset: &Dataset, options: &LoadOptions) -> Result<Splits, Problem> {
     match dataset {
         Dataset::Idx(own) => load_idx(own, options),
         Dataset::Named { entry, seed } => match &entry.origin {
             Origin::Published(published) => load_published(entry, published, options),
             Origin::Generated { .. } => Ok(Splits {
-                train: Train(Storage::Synthetic { seed: *seed }),
+                train: Train::Synthetic { seed: *seed },
                 test: draw(*seed, Part::Test, 0..TEST_LEN),
                 classes: entry.sizes.classes as usize,
                 units: entry.units,
@@ -182,13 +166,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gathered_subset_is_the_same_images_in_the_order_asked_for() {
+    fn gathered_images_keep_the_requested_order() {
         let data = load(&Dataset::synthetic(3), &LoadOptions::default()).unwrap();
         assert_eq!((data.train.len(), data.test.len(), data.classes), (60_000, 10_000, 10));
         let some = data.train.gather(&[59_999, 4, 4]);
         assert_eq!(some.image(0), swfn_digits::draw(3, Part::Train, 59_999).1);
         assert_eq!((some.image(1), some.labels[1]), (some.image(2), some.labels[2]));
-        let stored = Train::from(data.test.clone());
+        let stored = Train::Memory(data.test.clone());
         let some = stored.gather(&[7, 0]);
         assert_eq!(
             (some.len(), some.image(0), some.labels[1]),

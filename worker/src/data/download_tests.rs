@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest, Sha256};
 
 use super::download::Download;
-use super::error::DataError;
 use super::idx::hex;
+use swfn_shared::problem::Problem;
 
 /// A request as the server sees it: the file, and the first byte of the range if one was asked for.
 pub(super) type Request = (String, Option<usize>);
@@ -88,18 +88,14 @@ fn content() -> Vec<u8> {
 }
 
 /// Downloads `content` from `mirrors` into `folder`.
-fn fetch(folder: &Path, mirrors: &[&str], content: &[u8]) -> Result<(), DataError> {
+fn fetch(folder: &Path, mirrors: &[&str], content: &[u8]) -> Result<(), Problem> {
     let mirrors: Vec<String> = mirrors.iter().map(|mirror| mirror.to_string()).collect();
     let target = folder.join("sub").join("file.gz");
     let download =
         Download { file: "file.gz", target: &target, mirrors: &mirrors, progress: false };
     let outcome = download.run(|path| match fs::read(path).unwrap() == content {
         true => Ok(()),
-        false => Err(DataError::Digest {
-            file: path.to_owned(),
-            expected: "good".into(),
-            found: "bad".into(),
-        }),
+        false => Err(Problem::new("it has the SHA-256 `bad`, expected `good`", "")),
     });
     if outcome.is_ok() {
         assert_eq!(fs::read(&target).unwrap(), content);

@@ -1,23 +1,25 @@
-//! Where files of a data set lie in the user's folder, under the names that others give them.
+//! Where files of a data set lie in the user's folder, and under which names.
 //!
-//! The names are those of MNIST's page. Some archives have a dot before `idx`, or each file in a folder of its name (Kaggle). torchvision
-//! puts them into `MNIST/raw`. EMNIST has several sets in one folder, each with a prefix.
+//! The names are those of MNIST's page. Some archives have a dot before `idx`, or each file in a folder
+//! of its name (Kaggle). torchvision puts them into `MNIST/raw`. EMNIST has several sets in one folder,
+//! each with a prefix.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use swfn_shared::catalogue::IDX_FILES;
+use swfn_shared::{catalogue::IDX_FILES, problem::Problem};
 
-use super::error::DataError;
+use super::problems::{missing, unfit};
 
-/// All folders in which a data set may lie: `dir/name/`, `dir/`, and where other programs have it.
-pub(super) fn places(dir: &Path, name: &str, others: &[&str]) -> Vec<PathBuf> {
-    let usual = [dir.join(name), dir.to_path_buf(), dir.join("raw")];
-    usual.into_iter().chain(others.iter().map(|folder| dir.join(folder))).collect()
+/// The folders in which a data set may lie: `dir/name/`, `dir/`, `dir/raw`, and `others` below `dir`.
+pub(super) fn folders(dir: &Path, name: &str, others: &[&str]) -> Vec<PathBuf> {
+    [name, "", "raw"].iter().chain(others).map(|folder| dir.join(folder)).collect()
 }
 
-/// A name of [`IDX_FILES`], and how else it is written. Images with channels have four dimensions.
+/// A name of [`IDX_FILES`], and its other spellings. Images with channels have four dimensions.
 fn spellings(file: &str) -> Vec<String> {
     let mut names = vec![file.to_owned()];
     for (usual, other) in [("-idx", ".idx"), ("t10k", "test"), ("idx3", "idx4")] {
@@ -28,69 +30,56 @@ fn spellings(file: &str) -> Vec<String> {
     names
 }
 
-/// Looks for a file in these folders: in each first uncompressed, if `plain`, then with `.gz`, under its own name and then
-/// under others. `prefix` stands before the name.
-///
-/// # Errors
-/// The paths under its own name that were tried, in order.
+/// Looks for a file of `dataset` in each folder: first uncompressed, if `plain`, then with `.gz`, each
+/// under its own name and then under others. `prefix` stands before the name.
 pub(super) fn find(
-    places: &[PathBuf],
+    dataset: &str,
+    folders: &[PathBuf],
     prefix: &str,
     file: &str,
     plain: bool,
-) -> Result<PathBuf, Vec<PathBuf>> {
-    let mut looked_for = Vec::new();
-    for folder in places {
-        let names: Vec<_> =
-            spellings(file).into_iter().map(|name| format!("{prefix}{name}")).collect();
+    hint: &str,
+) -> Result<PathBuf, Problem> {
+    let names: Vec<_> = spellings(file).into_iter().map(|name| format!("{prefix}{name}")).collect();
+    let mut tried = Vec::new();
+    for folder in folders {
         for name in &names {
             let alone = folder.join(name);
-            let in_folder = names.iter().map(|inner| alone.join(inner));
-            let plain_ones = [alone.clone()].into_iter().chain(in_folder).filter(|_| plain);
-            if let Some(found) =
-                plain_ones.chain([folder.join(format!("{name}.gz"))]).find(|path| path.is_file())
-            {
+            let inside = names.iter().map(|inner| alone.join(inner));
+            let uncompressed = [alone.clone()].into_iter().chain(inside).filter(|_| plain);
+            let mut paths = uncompressed.chain([folder.join(format!("{name}.gz"))]);
+            if let Some(found) = paths.find(|path| path.is_file()) {
                 return Ok(found);
             }
         }
-        let own = folder.join(&names[0]);
-        looked_for.extend(
-            [own].into_iter().filter(|_| plain).chain([folder.join(format!("{}.gz", names[0]))]),
-        );
+        tried.extend(plain.then(|| folder.join(&names[0])));
+        tried.push(folder.join(format!("{}.gz", names[0])));
     }
-    Err(looked_for)
+    Err(missing(dataset, file, &tried, hint))
 }
 
-/// What stands before the names of the user's own files, as `emnist-letters-` does; nothing, if files have their usual names.
-///
-/// # Errors
-/// [`DataError::Unfit`] if there are files of several sets.
-pub(super) fn prefix(places: &[PathBuf]) -> Result<String, DataError> {
-    for folder in places {
+/// The prefix of the user's own files, such as `emnist-letters-`; empty, if they have the usual names.
+pub(super) fn prefix(folders: &[PathBuf]) -> Result<String, Problem> {
+    for folder in folders {
         let mut prefixes = BTreeSet::new();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let name = name.strip_suffix(".gz").unwrap_or(&name);
-            prefixes.extend(
-                spellings(IDX_FILES[0])
-                    .iter()
-                    .filter_map(|file| name.strip_suffix(file.as_str()))
-                    .map(str::to_owned),
-            );
+            let names = spellings(IDX_FILES[0]);
+            let found = names.iter().filter_map(|file| name.strip_suffix(file.as_str()));
+            prefixes.extend(found.map(str::to_owned));
         }
-        if prefixes.contains("") || prefixes.len() == 1 {
-            return Ok(if prefixes.contains("") {
-                String::new()
-            } else {
-                prefixes.into_iter().collect()
-            });
+        if prefixes.contains("") {
+            break;
         }
-        if !prefixes.is_empty() {
+        if prefixes.len() > 1 {
             let names = prefixes.into_iter().collect::<Vec<_>>().join("`, `");
             let why = format!("there are files of several sets: `{names}`");
-            let hint = "put the four files of one set into a folder of their own, and name that"
-                .to_owned();
-            return Err(DataError::Unfit { file: folder.clone(), why, hint });
+            let hint = "put the four files of one set into a folder of their own, and name that";
+            return Err(unfit(folder, why, hint));
+        }
+        if let Some(prefix) = prefixes.pop_first() {
+            return Ok(prefix);
         }
     }
     Ok(String::new())
@@ -112,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_found_under_the_names_that_others_give_them() {
+    fn files_are_found_under_other_spellings() {
         for (name, names) in [
             (
                 "mnist",
@@ -170,11 +159,11 @@ mod tests {
             ),
         ] {
             let folder = folder(&names);
-            let places = places(folder.path(), name, &["MNIST/raw", "KMNIST/raw"]);
-            let prefix = prefix(&places).unwrap();
+            let folders = folders(folder.path(), name, &["MNIST/raw", "KMNIST/raw"]);
+            let prefix = prefix(&folders).unwrap();
             for (file, expected) in IDX_FILES.iter().zip(names) {
                 assert_eq!(
-                    find(&places, &prefix, file, true),
+                    find("", &folders, &prefix, file, true, ""),
                     Ok(folder.path().join(expected)),
                     "{name}"
                 );
@@ -183,21 +172,23 @@ mod tests {
     }
 
     #[test]
-    fn own_names_come_first_and_several_sets_are_refused() {
+    fn usual_names_come_first_and_several_sets_are_refused() {
         let both = folder(&[
             "train-images-idx3-ubyte",
             "train-images.idx3-ubyte",
             "mnist/train-images-idx3-ubyte.gz",
         ]);
-        let of = |plain| find(&places(both.path(), "mnist", &[]), "", IDX_FILES[0], plain);
+        let folders_of = |dir| folders(dir, "mnist", &[]);
+        let of = |plain| find("", &folders_of(both.path()), "", IDX_FILES[0], plain, "");
         assert_eq!(of(false), Ok(both.path().join("mnist/train-images-idx3-ubyte.gz")));
         fs::remove_dir_all(both.path().join("mnist")).unwrap();
         assert_eq!(of(true), Ok(both.path().join("train-images-idx3-ubyte")));
-        assert!(of(false).unwrap_err().contains(&both.path().join("train-images-idx3-ubyte.gz")));
+        let tried = both.path().join("train-images-idx3-ubyte.gz").display().to_string();
+        assert!(of(false).unwrap_err().what.contains(&tried));
 
         let sets =
             ["emnist-digits-train-images-idx3-ubyte.gz", "emnist-letters-train-images-idx3-ubyte"];
-        let prefix = |folder: tempfile::TempDir| prefix(&places(folder.path(), "idx", &[]));
+        let prefix = |folder: tempfile::TempDir| prefix(&folders(folder.path(), "idx", &[]));
         let problem = prefix(folder(&sets)).unwrap_err().to_string();
         assert!(
             problem.contains("several sets: `emnist-digits-`, `emnist-letters-`\nhint: "),

@@ -1,148 +1,129 @@
-//! How the files of a format become images with their labels, each checked against the other.
+//! How IDX files become images with their labels, each checked against the other.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest, Sha256};
-use swfn_shared::catalogue::{DigestOf, Entry, Format, Published, PublishedFile};
-use swfn_shared::image::ImageShape;
+use swfn_shared::{
+    catalogue::{DigestOf, Entry, Published, PublishedFile},
+    image::ImageShape,
+    problem,
+    problem::Problem,
+};
 
-use super::dataset::Split;
-use super::error::DataError;
-use super::idx::{Idx, hex, read_idx_of};
+use super::{
+    dataset::Split,
+    idx::{Idx, hex, read_idx},
+    problems::{self, UNREADABLE, malformed},
+};
 
-/// Reads all files of a published data set; `paths`: where each of them lies.
+/// Reads the files of a published data set at these paths: training and test images.
 pub(super) fn read(
     entry: &Entry,
     published: &Published,
     paths: &[PathBuf],
-) -> Result<(Split, Split), DataError> {
-    match published.format {
-        Format::Idx => {
-            let part = |first: usize| {
-                let [images, labels] = [first, first + 1].map(|file| {
-                    read_verified(entry, published.digest_of, &published.files[file], &paths[file])
-                });
-                split(
-                    (&paths[first], images?),
-                    (&paths[first + 1], labels?),
-                    entry.sizes.classes as usize,
-                )
-            };
-            let (train, test) = (part(0)?, part(2)?);
-            same_shape(&train, &paths[2], &test)?;
-            Ok((train, test))
-        }
-    }
+) -> Result<(Split, Split), Problem> {
+    let part = |first: usize| {
+        let [images, labels] = [first, first + 1].map(|file| {
+            let content = read_file(entry, published, &published.files[file], &paths[file]);
+            content.map(|content| (&*paths[file], content))
+        });
+        split(images?, labels?, entry.sizes.classes as usize)
+    };
+    let (train, test) = (part(0)?, part(2)?);
+    check_shape(&train, &paths[2], &test)?;
+    Ok((train, test))
 }
 
-/// Checks one of the files, which is at `path`.
-pub(super) fn check(
-    entry: &Entry,
-    published: &Published,
-    file: &PublishedFile,
-    path: &Path,
-) -> Result<(), DataError> {
-    match published.format {
-        Format::Idx => read_verified(entry, published.digest_of, file, path).map(drop),
-    }
-}
-
-/// Bytes of the images of the larger part, so that a file in the place of a published one cannot fill the
-/// memory.
-pub(super) fn most_bytes(entry: &Entry) -> u64 {
+/// Largest number of elements of a data set's file, so that a wrong file cannot fill the memory.
+pub(super) fn most_elements(entry: &Entry) -> u64 {
     let sizes = entry.sizes;
     u64::from(sizes.train_images.max(sizes.test_images)) * sizes.image.values() as u64
 }
 
-/// Puts images and labels of IDX files together, each checked against the other and against the number
-/// of classes.
+/// Joins images and labels of IDX files, each checked against the other and the number of classes.
 pub(super) fn split(
     (images_file, images): (&Path, Idx),
     (labels_file, labels): (&Path, Idx),
     classes: usize,
-) -> Result<Split, DataError> {
-    let not_of = |file: &Path, found: &Idx, what| DataError::Idx {
-        file: file.to_path_buf(),
-        offset: 3,
-        why: format!("`{}` dimensions are not those of {what}", found.dims.len()),
+) -> Result<Split, Problem> {
+    let unexpected = |file: &Path, found: &Idx, kind| {
+        let why = format!("`{}` dimensions are not those of {kind}", found.dims.len());
+        malformed(file, 3, why)
     };
     let (count, shape) = match *images.dims.as_slice() {
         [count, height, width] => (count, [height, width, 1]),
         [count, height, width, channels] => (count, [height, width, channels]),
-        _ => return Err(not_of(images_file, &images, "images")),
+        _ => return Err(unexpected(images_file, &images, "images")),
     };
     let [height, width, channels] = shape.map(|size| size as u32);
     if labels.dims.len() != 1 {
-        return Err(not_of(labels_file, &labels, "labels"));
+        return Err(unexpected(labels_file, &labels, "labels"));
     }
     if count != labels.data.len() {
-        return Err(DataError::Counts {
-            images_file: images_file.to_path_buf(),
-            images: count,
-            labels_file: labels_file.to_path_buf(),
-            labels: labels.data.len(),
-        });
+        return Err(problem!(
+            "`{}` has `{count}` images, but `{}` has `{}` labels",
+            images_file.display(), labels_file.display(), labels.data.len();
+            "take both files from one data set"
+        ));
     }
     if let Some(at) = labels.data.iter().position(|&label| usize::from(label) >= classes) {
+        let why = format!("the label `{}` is not below {classes}", labels.data[at]);
         // Labels begin after the magic number and one size.
-        return Err(DataError::Idx {
-            file: labels_file.to_path_buf(),
-            offset: 8 + at as u64,
-            why: format!("the label `{}` is not below {classes}", labels.data[at]),
-        });
+        return Err(malformed(labels_file, 8 + at as u64, why));
     }
-    Ok(Split {
-        images: images.data,
-        labels: labels.data,
-        shape: ImageShape { height, width, channels },
-    })
+    let shape = ImageShape { height, width, channels };
+    Ok(Split { images: images.data, labels: labels.data, shape })
 }
 
-/// Whether the test images, which are in an IDX file, have the shape of those to train on.
-pub(super) fn same_shape(train: &Split, test_file: &Path, test: &Split) -> Result<(), DataError> {
+/// Checks that the test images, read from an IDX file, have the shape of the training images.
+pub(super) fn check_shape(train: &Split, test_file: &Path, test: &Split) -> Result<(), Problem> {
     if train.shape == test.shape {
         return Ok(());
     }
     let why = format!("the images have `{}`, those to train on {}", test.shape, train.shape);
     // The sizes stand after the magic number and the count.
-    Err(DataError::Idx { file: test_file.to_path_buf(), offset: 8, why })
+    Err(malformed(test_file, 8, why))
 }
 
-/// Reads a published IDX file from `path` and compares its checksum.
-fn read_verified(
+/// Reads a published IDX file from `path` and checks its digest.
+pub(super) fn read_file(
     entry: &Entry,
-    digest_of: DigestOf,
+    published: &Published,
     file: &PublishedFile,
     path: &Path,
-) -> Result<Idx, DataError> {
-    let found_in_gzip = match digest_of {
+) -> Result<Idx, Problem> {
+    let gzip_digest = match published.digest_of {
         DigestOf::Content => None,
         DigestOf::Gzip => Some(file_sha256(path)?),
     };
-    let idx = read_idx_of(path, most_bytes(entry))?;
-    let (expected, found) = (file.sha256, found_in_gzip.unwrap_or(idx.sha256.clone()));
+    let idx = read_idx(path, most_elements(entry))?;
+    let (expected, found) = (file.sha256, gzip_digest.as_ref().unwrap_or(&idx.sha256));
     if found != expected {
-        return Err(DataError::Digest {
-            file: path.to_path_buf(),
-            expected: expected.to_owned(),
-            found,
-        });
+        return Err(problem!(
+            "`{}` has the SHA-256 `{found}`, expected `{expected}`", path.display();
+            "the file is damaged or of another data set; delete it and download it again"
+        ));
     }
     Ok(idx)
 }
 
-fn file_sha256(path: &Path) -> Result<String, DataError> {
-    let hint = "check that the file exists and may be read";
-    let file = File::open(path).map_err(DataError::io("open", path, hint))?;
-    let mut reader = BufReader::new(file);
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match reader.read(&mut buffer).map_err(DataError::io("read", path, hint))? {
-            0 => return Ok(hex(&hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
+fn file_sha256(path: &Path) -> Result<String, Problem> {
+    let hash = || {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+        let mut hasher = Sha256::new();
+        loop {
+            let bytes = file.fill_buf()?;
+            let count = bytes.len();
+            if count == 0 {
+                return Ok(hex(&hasher.finalize()));
+            }
+            hasher.update(bytes);
+            file.consume(count);
         }
-    }
+    };
+    hash().map_err(problems::io("read", path, UNREADABLE))
 }

@@ -6,21 +6,21 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
+use swfn_shared::problem::Problem;
 
-use super::error::DataError;
 use super::format::split;
-use super::idx::{Idx, parse_idx};
+use super::idx::{Idx, MAX_ELEMENTS, parse_idx};
 
-fn parse(bytes: &[u8]) -> Result<Idx, DataError> {
-    parse_idx(Path::new("some-file"), bytes.len() as u64, bytes)
+fn parse(bytes: &[u8]) -> Result<Idx, Problem> {
+    parse_idx(Path::new("some-file"), bytes.len() as u64, bytes, MAX_ELEMENTS)
 }
 
 /// The offset and the reason of the error that `bytes` must cause.
 fn refused(bytes: &[u8]) -> (u64, String) {
-    match parse(bytes) {
-        Err(DataError::Idx { offset, why, .. }) => (offset, why),
-        other => panic!("expected a format error, found {other:?}"),
-    }
+    let what = parse(bytes).unwrap_err().what;
+    let place = what.strip_prefix("`some-file`, byte ").and_then(|place| place.split_once(": "));
+    let (offset, why) = place.unwrap_or_else(|| panic!("expected a format error: {what}"));
+    (offset.parse().unwrap(), why.to_owned())
 }
 
 pub(super) fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
@@ -122,7 +122,8 @@ fn bombs_end_at_once() {
     }
     let mut counting = Counting(&bomb, 0);
     let reader = std::io::BufReader::with_capacity(4096, &mut counting);
-    assert!(parse_idx(Path::new("bomb"), bomb.len() as u64, reader).is_err());
+    let parsed = parse_idx(Path::new("bomb"), bomb.len() as u64, reader, MAX_ELEMENTS);
+    assert!(parsed.is_err());
     assert!(counting.1 <= 2 * 4096, "{} of {} bytes were read", counting.1, bomb.len());
     assert!(started.elapsed().as_secs() < 20, "mostly spent on building the bombs");
 }

@@ -1,13 +1,13 @@
-//! Images in memory: published data sets from files or the network, the user's own, built-in synthetic digits,
-//! random subsets, contact sheets. Bytes and indices only: no tensors here, no normalisation.
+//! Images in memory: published data sets from files or the network, the user's own, built-in synthetic
+//! digits, random subsets, contact sheets. Bytes and indices only: no tensors, no normalisation.
 
 mod dataset;
 mod download;
-mod error;
 mod find;
 mod format;
 mod idx;
 mod own;
+mod problems;
 mod published;
 mod sheet;
 mod subset;
@@ -22,9 +22,11 @@ mod own_tests;
 mod published_tests;
 
 pub use dataset::{LoadOptions, Split, Splits, Train, load};
-pub use error::DataError;
-pub use idx::{Idx, parse_idx, read_idx};
-pub use own::{Inspection, inspect};
+pub(crate) use idx::hex;
+#[cfg(any(test, fuzzing))]
+pub(crate) use idx::{Idx, MAX_ELEMENTS, parse_idx};
+pub(crate) use own::{Inspection, inspect};
+pub(crate) use problems::no_folder;
 pub(crate) use published::cache_dir;
-pub use sheet::sheet;
-pub use subset::{balanced_subset, subset};
+pub(crate) use sheet::sheet;
+pub(crate) use subset::{balanced_subset, subset};

@@ -1,82 +1,86 @@
-//! Data sets of the user's own: four IDX files in a folder, known by the digest of their content.
+//! Data sets of the user's own: four IDX files in a folder, identified by the digest of their content.
 
 use std::path::{Path, PathBuf};
 
-use swfn_shared::catalogue::IDX_FILES;
-use swfn_shared::dataset::{CLASSES, IDX, IdxDataset, SIDES, Sizes, Units};
-use swfn_shared::ids::DataDigest;
-use swfn_shared::image::ImageShape;
+use swfn_shared::{
+    catalogue::IDX_FILES,
+    dataset::{CLASSES, IDX, IdxDataset, SIDES, Sizes, Units},
+    ids::DataDigest,
+    image::ImageShape,
+    problem,
+    problem::Problem,
+};
 
-use super::dataset::{LoadOptions, Split, Splits};
-use super::error::DataError;
-use super::find::{find, places, prefix};
-use super::format::{same_shape, split};
-use super::idx::{Idx, read_idx};
+use super::{
+    dataset::{LoadOptions, Split, Splits},
+    find::{find, folders, prefix},
+    format::{check_shape, split},
+    idx::{Idx, MAX_ELEMENTS, read_idx},
+    problems::{list, no_folder, unfit},
+};
 
-/// The most that there can be.
+/// Largest number of classes.
 const MOST_CLASSES: usize = *CLASSES.end() as usize;
 
-/// Folders in which other programs keep them, below a folder of the user's.
+/// Folders in which other programs keep the files, below a folder of the user's.
 const OTHER_FOLDERS: [&str; 2] = ["MNIST/raw", "EMNIST/raw"];
 
-/// What the files of a folder hold.
+/// The data set in a folder, and how it is described.
 #[derive(Debug, Clone)]
-pub struct Inspection {
-    /// What a grid says of them.
-    pub description: IdxDataset,
+pub(crate) struct Inspection {
+    /// The data set's description in grid files.
+    pub(crate) description: IdxDataset,
     /// The images and labels.
-    pub data: Splits,
+    pub(crate) data: Splits,
     /// Training images of each class.
-    pub train_counts: Vec<usize>,
+    pub(crate) train_counts: Vec<usize>,
     /// Test images of each class.
-    pub test_counts: Vec<usize>,
+    pub(crate) test_counts: Vec<usize>,
 }
 
-/// Reads the files of a data set of the user's own, in `dir/idx/` or `dir/`, plain or `.gz`, and checks that networks can
-/// be trained on them.
-///
-/// # Errors
-/// [`DataError::Missing`], [`DataError::Io`], [`DataError::Idx`], [`DataError::Counts`], [`DataError::Unfit`].
-pub fn inspect(dir: &Path) -> Result<Inspection, DataError> {
+/// Reads the user's own data set in `dir/idx/` or `dir/`, plain or `.gz`, and checks that networks can
+/// be trained on it.
+pub(crate) fn inspect(dir: &Path) -> Result<Inspection, Problem> {
     let files = Files::read(dir)?;
     let (digest, paths) = (files.digest(), files.paths.clone());
-    let (train, test) = files.splits(MOST_CLASSES)?;
+    let (train, test) = files.splits()?;
     let ImageShape { height, width, .. } = train.shape;
     if ![height, width].iter().all(|side| SIDES.contains(side)) {
-        let why = format!("the images have `{}`", train.shape);
         let hint =
             format!("pad or scale them to {} to {} pixels a side", SIDES.start(), SIDES.end());
-        return Err(DataError::Unfit { file: paths[0].clone(), why, hint });
+        return Err(unfit(&paths[0], format!("the images have `{}`", train.shape), hint));
     }
     if train.labels.iter().all(|label| *label == train.labels[0]) {
-        let why = format!("all labels are `{}`", train.labels[0]);
-        let hint = "there is nothing to tell apart: at least two classes are needed".to_owned();
-        return Err(DataError::Unfit { file: paths[1].clone(), why, hint });
+        let hint = "add images of at least one other class";
+        return Err(unfit(&paths[1], format!("all labels are `{}`", train.labels[0]), hint));
     }
-    let classes = classes(&train).max(classes(&test));
+    let classes = classes(&train, &test);
     let counts = |split: &Split| {
         let mut counts = vec![0; classes];
         split.labels.iter().for_each(|label| counts[usize::from(*label)] += 1);
         counts
     };
-    let sizes = sizes(&train, &test, classes);
+    let description = IdxDataset { digest, sizes: sizes(&train, &test, classes) };
     let (train_counts, test_counts) = (counts(&train), counts(&test));
-    let description = IdxDataset { digest, sizes };
     Ok(Inspection { description, data: splits(train, test, classes), train_counts, test_counts })
 }
 
-/// Reads the files from [`LoadOptions::data_dir`] and checks that they are what the grid describes.
-pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<Splits, DataError> {
-    let files = Files::read(options.data_dir.as_deref().ok_or(DataError::NoFolder)?)?;
+/// Reads the files from [`LoadOptions::data_dir`] and checks that they are those of the grid.
+pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<Splits, Problem> {
+    let files = Files::read(options.data_dir.as_deref().ok_or_else(no_folder)?)?;
     let (found, paths) = (files.digest(), files.paths.clone());
     if found != expected.digest {
-        let (expected, found) = (expected.digest.to_string(), found.to_string());
-        return Err(DataError::OwnDigest { files: paths.to_vec(), expected, found });
+        return Err(problem!(
+            "{} have together the digest `{found}`, but the grid says `{}`",
+            list(&paths), expected.digest;
+            "these are not the files that the grid was written for; `swfn-worker inspect DIR` \
+             prints the [data] table for them"
+        ));
     }
-    let (train, test) = files.splits(MOST_CLASSES)?;
+    let (train, test) = files.splits()?;
     let expected = expected.sizes;
-    // Classes without any image are the user's to know of.
-    let classes = classes(&train).max(classes(&test)).max(expected.classes as usize);
+    // The grid may have classes without any image.
+    let classes = classes(&train, &test).max(expected.classes as usize);
     let found = sizes(&train, &test, classes);
     let facts = [
         ("height", &paths[0], found.image.height, expected.image.height),
@@ -88,12 +92,11 @@ pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<S
     ];
     match facts.into_iter().find(|(_, _, found, expected)| found != expected) {
         None => Ok(splits(train, test, classes)),
-        Some((key, file, found, expected)) => {
-            let why = format!("{key} is `{found}`, but the grid says `{expected}`");
-            let hint =
-                "take the [data] table of the grid from `swfn-worker inspect DIR`".to_owned();
-            Err(DataError::Unfit { file: file.clone(), why, hint })
-        }
+        Some((key, file, found, expected)) => Err(unfit(
+            file,
+            format!("{key} is `{found}`, but the grid says `{expected}`"),
+            "take the [data] table of the grid from `swfn-worker inspect DIR`",
+        )),
     }
 }
 
@@ -104,22 +107,14 @@ struct Files {
 }
 
 impl Files {
-    fn read(dir: &Path) -> Result<Files, DataError> {
-        let places = places(dir, IDX, &OTHER_FOLDERS);
-        let prefix = prefix(&places)?;
-        let path = |file: &str| {
-            let hint = "name the folder with the four files; each may have `.gz` at its end";
-            find(&places, &prefix, file, true).map_err(|looked_for| DataError::Missing {
-                dataset: IDX,
-                file: file.to_owned(),
-                looked_for,
-                hint,
-            })
-        };
-        // All files first: a missing one should not be told after minutes of reading others.
-        let [a, b, c, d] = IDX_FILES.map(path);
+    fn read(dir: &Path) -> Result<Files, Problem> {
+        let folders = folders(dir, IDX, &OTHER_FOLDERS);
+        let prefix = prefix(&folders)?;
+        let hint = "name the folder with the four files; each may have `.gz` at its end";
+        // All files first: a missing one is reported before others are read for minutes.
+        let [a, b, c, d] = IDX_FILES.map(|file| find(IDX, &folders, &prefix, file, true, hint));
         let paths = [a?, b?, c?, d?];
-        let [a, b, c, d] = paths.each_ref().map(|path| read_idx(path));
+        let [a, b, c, d] = paths.each_ref().map(|path| read_idx(path, MAX_ELEMENTS));
         Ok(Files { contents: [a?, b?, c?, d?], paths })
     }
 
@@ -128,11 +123,13 @@ impl Files {
     }
 
     /// Training and test images.
-    fn splits(self, classes: usize) -> Result<(Split, Split), DataError> {
+    fn splits(self) -> Result<(Split, Split), Problem> {
         let [train_images, train_labels, test_images, test_labels] = self.contents;
-        let train = split((&self.paths[0], train_images), (&self.paths[1], train_labels), classes)?;
-        let test = split((&self.paths[2], test_images), (&self.paths[3], test_labels), classes)?;
-        same_shape(&train, &self.paths[2], &test)?;
+        let train =
+            split((&self.paths[0], train_images), (&self.paths[1], train_labels), MOST_CLASSES)?;
+        let test =
+            split((&self.paths[2], test_images), (&self.paths[3], test_labels), MOST_CLASSES)?;
+        check_shape(&train, &self.paths[2], &test)?;
         Ok((train, test))
     }
 }
@@ -147,8 +144,8 @@ fn sizes(train: &Split, test: &Split, classes: usize) -> Sizes {
 }
 
 /// One more than the largest label.
-fn classes(split: &Split) -> usize {
-    split.labels.iter().max().map_or(0, |label| usize::from(*label) + 1)
+fn classes(train: &Split, test: &Split) -> usize {
+    train.labels.iter().chain(&test.labels).max().map_or(0, |label| usize::from(*label) + 1)
 }
 
 fn narrow(size: usize) -> u32 {

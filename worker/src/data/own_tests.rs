@@ -9,9 +9,9 @@ use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
 use swfn_shared::image::ImageShape;
 
 use super::dataset::{LoadOptions, Splits, load};
-use super::error::DataError;
 use super::idx_tests::{gzip, idx};
 use super::own::inspect;
+use swfn_shared::problem::Problem;
 
 const TRAIN: [u8; 3] = [0, 2, 2];
 const TEST: [u8; 2] = [3, 0];
@@ -36,7 +36,7 @@ fn write(folder: &Path, files: &[Vec<u8>; 4]) {
     }
 }
 
-fn try_load(description: IdxDataset, folder: &Path) -> Result<Splits, DataError> {
+fn try_load(description: IdxDataset, folder: &Path) -> Result<Splits, Problem> {
     let options = LoadOptions { data_dir: Some(folder.to_path_buf()), ..LoadOptions::default() };
     load(&Dataset::Idx(description), &options)
 }
@@ -140,7 +140,8 @@ fn files_that_the_grid_does_not_describe_are_refused() {
     }
     let error = load(&Dataset::Idx(good), &LoadOptions::default()).unwrap_err().to_string();
     assert!(
-        error.contains("no folder with them is named\nhint: ") && error.contains("--data-dir DIR"),
+        error.contains("no folder with its files is named\nhint: ")
+            && error.contains("--data-dir DIR"),
         "{error}"
     );
 

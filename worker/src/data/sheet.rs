@@ -1,26 +1,20 @@
 //! Contact sheets: many small images as the tiles of one PNG, for people to look at.
 
-use swfn_shared::image::ImageShape;
-
-use super::error::DataError;
+use swfn_shared::{image::ImageShape, problem, problem::Problem};
 
 /// Pixels between the tiles and around them.
 const MARGIN: usize = 2;
-/// Most pixels of a sheet: a quarter of a gigabyte as PNG's raw data of a grey one.
+/// Most pixels of a sheet, in a grey one 256 MiB before compression.
 const MAX_PIXELS: usize = 256 << 20;
 /// A grey between paper and ink shows where an empty tile ends.
 const MARGIN_GREY: u8 = 0xd8;
 const PAPER: u8 = 0xff;
 
-/// Draws `tiles`, bytes of shape [n, height, width, channels], as an 8-bit PNG with `columns` tiles in a
-/// row, from left to right and top to bottom. Returns the bytes of the PNG file. Grey tiles are drawn
-/// with 255 as black, as one expects of handwriting on paper; coloured ones as they are.
-///
-/// # Errors
-/// [`DataError::Sheet`] if there is no tile, the bytes are no whole number of tiles, tiles have neither
-/// one nor three channels, or the sheet would be too large.
-pub fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>, DataError> {
-    let fail = |why: String| DataError::Sheet { why };
+/// Draws `tiles`, bytes of shape [n, height, width, channels], as an 8-bit PNG with `columns` tiles in
+/// a row, from left to right and top to bottom. Returns the PNG file. Grey tiles are inverted, so that
+/// handwriting is black on white; coloured ones are not.
+pub(crate) fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>, Problem> {
+    let fail = |why: String| problem!("cannot draw a contact sheet: {why}"; "give at least one tile, all of one size");
     let color = match shape.channels {
         1 => png::ColorType::Grayscale,
         3 => png::ColorType::Rgb,
@@ -45,40 +39,33 @@ pub fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>,
         .ok_or_else(|| fail(format!("`{rows}` rows of `{columns}` tiles are too many pixels")))?;
 
     let mut pixels = vec![MARGIN_GREY; sheet_width * sheet_height * channels];
-    for place in 0..rows * columns {
-        let left = MARGIN + place % columns * (width + MARGIN);
-        let top = MARGIN + place / columns * (height + MARGIN);
+    for tile in 0..rows * columns {
+        let left = MARGIN + tile % columns * (width + MARGIN);
+        let top = MARGIN + tile / columns * (height + MARGIN);
         for row in 0..height {
             let at = ((top + row) * sheet_width + left) * channels;
             let line = &mut pixels[at..at + width * channels];
-            let start = place * values + row * line.len();
+            let start = tile * values + row * line.len();
             match tiles.get(start..start + line.len()) {
                 Some(bytes) => line.copy_from_slice(bytes),
                 None => line.fill(PAPER),
             }
-            if channels == 1 && place < count {
+            if channels == 1 && tile < count {
                 line.iter_mut().for_each(|byte| *byte = 255 - *byte);
             }
         }
     }
-    encode(&pixels, sheet_width as u32, sheet_height as u32, color)
-        .map_err(|error| fail(error.to_string()))
-}
-
-fn encode(
-    pixels: &[u8],
-    width: u32,
-    height: u32,
-    color: png::ColorType,
-) -> Result<Vec<u8>, png::EncodingError> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(color);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(pixels)?;
-    writer.finish()?;
-    Ok(bytes)
+    let encode = || {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, sheet_width as u32, sheet_height as u32);
+        encoder.set_color(color);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&pixels)?;
+        writer.finish()?;
+        Ok::<_, png::EncodingError>(bytes)
+    };
+    encode().map_err(|error| fail(error.to_string()))
 }
 
 #[cfg(test)]
@@ -93,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_stand_in_rows_and_empty_places_are_paper() {
+    fn tiles_stand_in_rows_and_the_rest_is_paper() {
         // Three tiles of 1 x 2 pixels in two columns: a sheet of 10 x 8 pixels.
         let png = sheet(&[255, 0, 10, 20, 30, 40], ImageShape::grey(1, 2), 2).unwrap();
         let (width, height, color, pixels) = decoded(png);

@@ -1,19 +1,17 @@
-//! Small random subsets of a training set. Own arithmetic on the generator's words: which images a
-//! seed selects must never depend on the version of a library.
+//! Small random subsets of a training set. They are drawn by own arithmetic on the generator's words,
+//! so that the images of a seed do not depend on the version of a library.
 
 use rand::Rng;
+use swfn_shared::{problem, problem::Problem};
 
-use super::error::DataError;
-
-/// Draws `n` different indices of 0..`len`, uniformly, in the order in which they are drawn (the
-/// first `n` steps of a Fisher-Yates shuffle, Durstenfeld 1964). Uses 64-bit words of `rng` only,
-/// one for each index and rarely more.
-///
-/// # Errors
-/// [`DataError::Subset`] if `n > len`.
-pub fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, DataError> {
+/// Draws `n` different indices of 0..`len`, uniformly and in random order: the first `n` steps of a
+/// Fisher-Yates shuffle (Durstenfeld 1964). Uses 64-bit words of `rng` only, one for each index and
+/// rarely more.
+pub(crate) fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Problem> {
     if n > len {
-        return Err(DataError::Subset { n, len });
+        return Err(problem!(
+            "a subset of `{n}` images was asked for, but there are `{len}`"; "choose at most {len}"
+        ));
     }
     let mut indices: Vec<usize> = (0..len).collect();
     for i in 0..n {
@@ -24,27 +22,33 @@ pub fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Da
     Ok(indices)
 }
 
-/// Draws `n` different indices with as many of each class as of any other: `n / classes` each, and one more of `n % classes` random
-/// classes. Classes without any image do not count. `labels`: the class of each image. In the order in which they are drawn.
-///
-/// # Errors
-/// [`DataError::Subset`] if `n` is more than there are, [`DataError::Class`] if a class has too few images.
-pub fn balanced_subset(
+/// Draws `n` different indices in random order, equally many of each class: `n / classes`, and one more
+/// of `n % classes` random classes. Classes without any image do not count. `labels`: the class of each
+/// image.
+pub(crate) fn balanced_subset(
     labels: &[u8],
     classes: usize,
     n: usize,
     rng: &mut impl Rng,
-) -> Result<Vec<usize>, DataError> {
-    let mut there = vec![0; classes];
-    labels.iter().for_each(|label| there[usize::from(*label)] += 1);
-    let present: Vec<_> = (0..classes).filter(|class| there[*class] > 0).collect();
+) -> Result<Vec<usize>, Problem> {
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|label| counts[usize::from(*label)] += 1);
+    let present: Vec<_> = (0..classes).filter(|class| counts[*class] > 0).collect();
     let share = n.checked_div(present.len()).unwrap_or(0);
     let mut wanted = vec![0; classes];
     present.iter().for_each(|class| wanted[*class] = share);
     let extra = subset(present.len(), n - share * present.len(), rng)?;
     extra.iter().for_each(|class| wanted[present[*class]] += 1);
-    if let Some(class) = (0..classes).find(|class| there[*class] < wanted[*class]) {
-        return Err(DataError::Class { class, wanted: wanted[class], there: there[class] });
+    if let Some(class) = (0..classes).find(|class| counts[*class] < wanted[*class]) {
+        let hint = match counts[class] {
+            0 => "leave that class out of the files",
+            _ => "choose a smaller subset",
+        };
+        return Err(problem!(
+            "a balanced subset needs `{}` images of class `{class}`, but there are {}",
+            wanted[class], counts[class];
+            "{hint}, or sampling = \"uniform\""
+        ));
     }
     let mut indices = subset(labels.len(), labels.len(), rng)?;
     indices.retain(|index| {
@@ -56,8 +60,8 @@ pub fn balanced_subset(
     Ok(indices)
 }
 
-/// Uniform in 0..`bound` without bias: words beyond the largest multiple of `bound` are drawn
-/// again.
+/// Draws uniformly from 0..`bound`. Words beyond the largest multiple of `bound` are drawn again, so
+/// that there is no bias.
 fn below(bound: u64, rng: &mut impl Rng) -> u64 {
     let excess = (u64::MAX % bound + 1) % bound;
     loop {
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_images_take_no_part_in_balanced_subsets() {
+    fn balanced_subsets_skip_classes_without_images() {
         let from_one: Vec<u8> = (0..50).map(|index| 1 + index % 5).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let drawn = balanced_subset(&from_one, 6, 20, &mut rng).unwrap();

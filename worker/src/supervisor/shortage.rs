@@ -1,7 +1,8 @@
-//! Whether memory suffices for all processes of a supervisor, as their ends show.
+//! Whether memory suffices for all processes of a supervisor.
 //!
-//! Of a control group with a limit the system counts what it kills. Elsewhere, under `ulimit -v` or where the whole machine runs out of
-//! memory, processes are killed or abort without a word. One trial may be the reason; hardly so if others' processes end like that, too.
+//! In a control group with a limit, the system counts what it kills. Elsewhere, under `ulimit -v` or
+//! where the whole machine runs out of memory, processes are killed or abort. One trial may be the
+//! reason, but hardly if processes with other trials end like that, too.
 
 use std::{
     collections::BTreeSet,
@@ -17,16 +18,16 @@ use nix::sys::signal::Signal;
 
 use crate::cgroup::Memory;
 
-/// Ends of two processes within this time may have one reason.
+/// Within this time, the ends of two processes may have one reason.
 const SHORT_WHILE: Duration = Duration::from_secs(30);
 
-/// What the processes of a supervisor have in common.
+/// State that the processes of a supervisor share.
 #[derive(Debug)]
 pub(super) struct Shared {
     memory: Memory,
-    /// Slots that go on beside one that ends for want of memory.
+    /// Slots that remain when one ends for lack of memory.
     others: AtomicUsize,
-    /// Processes that were killed or aborted lately, and the trials that they held.
+    /// When processes were killed or aborted lately, and the trials that they held.
     ends: Mutex<Vec<(Instant, BTreeSet<String>)>>,
 }
 
@@ -35,12 +36,13 @@ impl Shared {
         Self { memory, others: AtomicUsize::new(slots.saturating_sub(1)), ends: Mutex::default() }
     }
 
-    /// How often the system has killed something here for want of memory.
+    /// How often the system has killed a process here for lack of memory.
     pub(super) fn kills(&self) -> u64 {
         self.memory.kills()
     }
 
-    /// Why memory is the reason of an end, or likely to be; `kills`: as many as there were when the process began, `held`: its trials.
+    /// Whether a process ended for lack of memory, and why that is certain or likely. `kills`: their
+    /// number when the process began; `held`: its trials.
     pub(super) fn shortage(
         &self,
         kills: u64,
@@ -66,13 +68,13 @@ impl Shared {
         others
     }
 
-    /// Takes one of the slots out, unless it is the last.
-    pub(super) fn one_less(&self) -> bool {
+    /// Removes a slot, unless it is the last; returns whether it did.
+    pub(super) fn remove_slot(&self) -> bool {
         self.others.fetch_update(Relaxed, Relaxed, |others| others.checked_sub(1)).is_ok()
     }
 }
 
-/// By the system, or by itself when it got no memory.
+/// Killed by the system, or aborted when it got no memory.
 fn was_killed(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt as _;
     [Signal::SIGKILL, Signal::SIGABRT].map(|signal| Some(signal as i32)).contains(&status.signal())
@@ -90,9 +92,9 @@ mod tests {
     }
 
     #[test]
-    fn one_trial_alone_shows_no_want_of_memory() {
+    fn one_trial_alone_shows_no_lack_of_memory() {
         let shared = Shared::new(Memory::default(), 3);
-        // One of the two is guilty, and ends the next processes, too.
+        // One of the two trials ends the next processes, too.
         assert!(!ended(&shared, 6, &["x", "y"]));
         assert!(!ended(&shared, 6, &["x"]) && !ended(&shared, 9, &["x", "z"]));
         // Neither those that have no trial nor those that end otherwise count.
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_that_lie_far_apart_have_reasons_of_their_own() {
+    fn distant_ends_have_separate_reasons() {
         let shared = Shared::new(Memory::default(), 3);
         let (start, held) = (Instant::now(), |trial: &str| BTreeSet::from([trial.to_owned()]));
         assert!(!shared.others_ended(start, held("a")));
@@ -114,6 +116,9 @@ mod tests {
     #[test]
     fn the_last_slot_stays() {
         let shared = Shared::new(Memory::default(), 3);
-        assert_eq!([shared.one_less(), shared.one_less(), shared.one_less()], [true, true, false]);
+        assert_eq!(
+            [shared.remove_slot(), shared.remove_slot(), shared.remove_slot()],
+            [true, true, false]
+        );
     }
 }

@@ -1,10 +1,11 @@
-//! When a device is given up, shown with scripts in the place of its processes.
+//! When a device fails, shown with scripts in place of its processes.
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{machine::machine_of, said::GOOD_LIFE, *};
+use super::{machine::machine_of, notes::GOOD_LIFE, *};
 
-/// A folder with a program in the place of a device process. It notes the setup of each start in `lives`; LIVES is their number.
+/// A folder with a program in place of a device process. It appends the setup of each start to
+/// `lives`; LIVES is their number.
 fn program(script: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let lives = folder.path().join("lives").display().to_string();
@@ -22,7 +23,7 @@ fn slot(
     folder: &tempfile::TempDir,
     index: usize,
     shared: &Arc<Shared>,
-    stop: &watch::Receiver<Stop>,
+    stop: &watch::Receiver<StopRequest>,
 ) -> Slot {
     Slot {
         program: folder.path().join("worker"),
@@ -33,24 +34,24 @@ fn slot(
         stop: stop.clone(),
         shared: Arc::clone(shared),
         leaving: false,
-        met: Arc::default(),
+        any_welcomed: Arc::default(),
     }
 }
 
-/// How a slot ends with that program, and each of its starts.
-async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
+/// Number of starts of a slot with that program, and how the slot ends.
+async fn lives(script: &str) -> (usize, anyhow::Result<u8>) {
     let folder = program(script);
-    let (_stop, stop) = watch::channel(Stop::No);
+    let (_stop, stop) = watch::channel(StopRequest::None);
     let shared = Arc::new(Shared::new(Memory::default(), 1));
     let ended = timeout(Duration::from_secs(60), slot(&folder, 0, &shared, &stop).keep_running());
     let ended = ended.await.expect("it ends");
     (std::fs::read_to_string(folder.path().join("lives")).unwrap().lines().count(), ended)
 }
 
-/// The same of three slots of one supervisor: which of the starts name an innocent predecessor.
+/// Runs three slots of one supervisor. Returns for each start whether it names an innocent predecessor.
 async fn innocents(script: &str) -> Vec<bool> {
     let folder = program(script);
-    let (_stop, stop) = watch::channel(Stop::No);
+    let (_stop, stop) = watch::channel(StopRequest::None);
     let shared = Arc::new(Shared::new(Memory::default(), 3));
     let [one, two, three] =
         [0, 1, 2].map(|index| slot(&folder, index, &shared, &stop).keep_running());
@@ -58,23 +59,23 @@ async fn innocents(script: &str) -> Vec<bool> {
         timeout(Duration::from_secs(60), async { tokio::join!(one, two, three) })
             .await
             .expect("they end");
-    assert_eq!([one, two, three].map(Result::unwrap), [Ended::InOrder; 3]);
+    assert_eq!([one, two, three].map(Result::unwrap), [0; 3]);
     let lives = std::fs::read_to_string(folder.path().join("lives")).unwrap();
     lives.lines().map(|line| line.contains(r#""innocent":true"#)).collect()
 }
 
-/// One whose predecessor is innocent gives back what that had, when it is asked to.
+/// A process with an innocent predecessor returns its leases when it is asked to.
 const GIVES_BACK: &str =
     "echo welcomed\ncase \"$setup\" in *innocent\\\":true*) read line; exit 0;; esac\n";
 
 #[tokio::test]
-async fn where_processes_of_several_trials_are_killed_fewer_are_tried() {
+async fn deaths_with_several_trials_reduce_the_workers() {
     for signal in ["KILL", "ABRT"] {
         let script = format!(
             "{GIVES_BACK}echo leased trial-$$\n[ LIVES -lt 12 ] || exit 0\nkill -{signal} $$\nsleep 9"
         );
         let innocents = innocents(&script).await;
-        // All but the last one leave; what ends that counts.
+        // All but the last worker leave.
         assert_eq!(
             innocents.iter().filter(|innocent| **innocent).count(),
             2,
@@ -85,20 +86,20 @@ async fn where_processes_of_several_trials_are_killed_fewer_are_tried() {
 }
 
 #[tokio::test]
-async fn a_trial_that_kills_whoever_has_it_is_to_blame() {
+async fn a_trial_that_kills_each_worker_is_blamed() {
     let innocents = innocents(&format!(
         "{GIVES_BACK}echo leased x\n[ LIVES -lt 9 ] || exit 0\nkill -ABRT $$\nsleep 9"
     ))
     .await;
     assert!(innocents.len() >= 9 && !innocents.contains(&true), "{innocents:?}");
-    // Those that it had before are none of the others' business.
+    // Trials that ended before do not count.
     let before = "echo leased $$\necho let-go $$\necho leased x";
     let script = format!("{GIVES_BACK}{before}\n[ LIVES -lt 9 ] || exit 0\nkill -ABRT $$\nsleep 9");
     assert!(!self::innocents(&script).await.contains(&true));
 }
 
 #[tokio::test]
-async fn processes_that_die_right_after_their_welcome_are_given_up() {
+async fn processes_that_die_after_their_welcome_fail() {
     let (count, ended) = lives("echo welcomed\nexit 9").await;
     assert_eq!(count, 5);
     assert!(
@@ -113,32 +114,32 @@ async fn processes_that_die_right_after_their_welcome_are_given_up() {
 async fn processes_that_die_of_their_trials_are_replaced() {
     let (count, ended) =
         lives("echo welcomed\necho leased\n[ LIVES -lt 8 ] || exit 0\nexit 9").await;
-    assert_eq!((count, ended.unwrap()), (8, Ended::InOrder));
+    assert_eq!((count, ended.unwrap()), (8, 0));
 }
 
 #[test]
-fn one_signal_means_no_haste_whatever_was_said_beside_it() {
-    let (stop, told) = watch::channel(Stop::No);
-    let mut signals = Signals::default();
-    Stop::InOrder.tell(&stop);
-    signals.came(&stop);
-    Stop::InOrder.tell(&stop);
-    assert_eq!(*told.borrow(), Stop::InOrder);
-    signals.came(&stop);
-    Stop::InOrder.tell(&stop);
-    assert_eq!(*told.borrow(), Stop::AtOnce);
+fn only_a_second_signal_means_at_once() {
+    let (stop, request) = watch::channel(StopRequest::None);
+    let mut signalled = false;
+    StopRequest::InOrder.send(&stop);
+    StopRequest::send_signal(&stop, &mut signalled);
+    StopRequest::InOrder.send(&stop);
+    assert_eq!(*request.borrow(), StopRequest::InOrder);
+    StopRequest::send_signal(&stop, &mut signalled);
+    StopRequest::InOrder.send(&stop);
+    assert_eq!(*request.borrow(), StopRequest::AtOnce);
 }
 
 #[test]
-fn whoever_lived_long_was_of_use() {
-    let said = Said::default();
-    assert!(!said.was_of_use(GOOD_LIFE), "nobody has welcomed it");
-    said.welcomed.store(true, Relaxed);
-    assert!(!said.was_of_use(GOOD_LIFE / 2) && said.was_of_use(GOOD_LIFE));
+fn welcomed_processes_that_live_long_are_useful() {
+    let notes = Notes::default();
+    assert!(!notes.was_useful(GOOD_LIFE), "it was not welcomed");
+    notes.welcomed.store(true, Relaxed);
+    assert!(!notes.was_useful(GOOD_LIFE / 2) && notes.was_useful(GOOD_LIFE));
 }
 
 #[test]
-fn machines_that_are_called_alike_are_told_apart() {
+fn machines_of_one_name_differ() {
     let pod = |end: &str| {
         machine_of(&format!("team-vision-mnist-2026-swfn-worker-gpu-pool-7f9c8d6b5-{end}"), "boot")
     };
@@ -157,12 +158,11 @@ fn machines_that_are_called_alike_are_told_apart() {
             "{machine}"
         );
     }
-    assert_eq!(id_prefix(None), machine());
 }
 
 #[test]
-fn whoever_waits_for_a_coordinator_learns_what_to_start() {
-    let said = what_to_start("http://127.0.0.1:7077/");
+fn a_missing_coordinator_is_explained() {
+    let said = missing_coordinator("http://127.0.0.1:7077/").to_string();
     assert!(
         said.starts_with("no coordinator has answered at http://127.0.0.1:7077/ for 10 s"),
         "{said}"

@@ -1,4 +1,4 @@
-// What the results say so far: claims with their verdicts, what is decided, what is not.
+// The answer so far: claims with their verdicts, decided comparisons, and the others in numbers.
 
 import { pages, table } from "./tables.js";
 import { DASH, byId, count, element, pValue, points } from "./text.js";
@@ -9,7 +9,7 @@ const VERDICTS = {
   undecided: { kind: "undecided", sign: "?" },
 };
 
-/** Decided comparisons that are shown at a time. */
+/** The most decided comparisons that are shown at a time. */
 const ROWS = 10;
 let offset = 0;
 

@@ -1,10 +1,10 @@
-// Asking the coordinator. What has not changed since it was asked last is not sent again.
+// Requests to the coordinator. Unchanged answers are not sent again.
 
 const known = new Map();
-/** Answers that are kept; the oldest goes first. */
+/** The most answers that are kept; the oldest is dropped first. */
 const MOST = 40;
 
-/** What a path answers; throws what went wrong. The same answer is the same object. */
+/** The answer of a path; throws its problem. The same answer is the same object. */
 export async function get(path) {
   const before = known.get(path);
   const headers = { accept: "application/json", ...(before ? { "if-none-match": before.tag } : {}) };
@@ -22,7 +22,7 @@ export async function get(path) {
   return value;
 }
 
-/** Parameters of a request. A `+` stands for itself there, so blanks must not become one. */
+/** Parameters of a request, where a `+` is no blank. */
 export function parameters(values) {
   const pairs = Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");

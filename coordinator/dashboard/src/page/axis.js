@@ -1,4 +1,4 @@
-// The axes of drawings.
+// The axes of charts.
 
 import { shape } from "./text.js";
 
@@ -6,7 +6,7 @@ export const LEFT = 52;
 export const TOP = 10;
 export const BOTTOM = 24;
 
-/** Round numbers that part a range into about so many. */
+/** Round numbers that divide a range into about so many parts. */
 export function ticks(low, high, count) {
   const rough = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -17,7 +17,7 @@ export function ticks(low, high, count) {
 
 const steps = (step) => (step >= 10_000 && step % 1000 === 0 ? `${step / 1000}k` : String(step));
 
-/** Lines and numbers of both axes; `label` writes a value of the vertical one, of rows that lie so far apart. */
+/** Lines and numbers of both axes. `label` takes a value of the vertical axis, and the distance of rows. */
 export function frame({ width, height, right, x, y, low, high, end, rows, label }) {
   const across = ticks(low, high, rows);
   const along = ticks(0, end, width < 400 ? 3 : 5);
@@ -28,7 +28,8 @@ export function frame({ width, height, right, x, y, low, high, end, rows, label 
   ];
 }
 
-/** Draws when a figure has a place, and again when that changes; a moment later, since drawing changes its height. */
+/** Draws when a figure gets a width, and again when it changes; a moment later, since drawing changes
+ * its height. */
 export function whenPlaced(figure, draw) {
   new ResizeObserver(([{ contentRect: { width } }]) => {
     if (width > 0) requestAnimationFrame(() => draw(Math.round(width)));

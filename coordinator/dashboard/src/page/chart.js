@@ -11,7 +11,7 @@ function label(metric, y, step) {
   return metric.endsWith("/accuracy") ? `${decimal(100 * y, Math.max(0, digits - 2))} %` : decimal(y, Math.min(digits, 6));
 }
 
-/** A figure with the points of a metric, in the order of their steps; `end`: the step at which the curve will end. */
+/** A figure with the points of a metric by step. `end`: the last step of the whole curve. */
 export function chart(metric, points, end, size) {
   const caption = element("span", { class: "value" });
   const figure = element("figure", {}, element("figcaption", {}, element("b", {}, metric), caption));

@@ -1,4 +1,4 @@
-// What people command: a button sends it, and says what has come of it.
+// Commands of people: a button sends one, and shows the result.
 
 import { count, element } from "./text.js";
 
@@ -11,25 +11,25 @@ async function send(command) {
   return answer;
 }
 
-function told({ retried, drained }) {
-  if (drained) return "told to leave";
-  const rest = retried.left_out > 0 ? `; ${retried.left_out} that diverged would diverge again` : "";
-  return `${count(retried.trials, "trial")} tried again${rest}`;
+function result({ retried, drained }) {
+  if (drained) return "draining";
+  const rest = retried.left_out > 0 ? `; ${retried.left_out} diverged and would diverge again` : "";
+  return `${count(retried.trials, "trial")} retried${rest}`;
 }
 
-/** A button for a command. `question`: what is asked before something that cannot be taken back. */
+/** A button for a command. `question` is asked before a command that cannot be taken back. */
 export function commandButton(text, command, question = null) {
-  const said = element("span", { class: "quiet", role: "status" });
+  const status = element("span", { class: "quiet", role: "status" });
   const button = element("button", { type: "button" }, text);
   button.addEventListener("click", async () => {
     if (question && !confirm(question)) return;
     button.disabled = true;
     try {
-      said.textContent = told(await send(command));
+      status.textContent = result(await send(command));
     } catch (error) {
       button.disabled = false;
-      said.textContent = error.message;
+      status.textContent = error.message;
     }
   });
-  return element("span", { class: "command" }, button, said);
+  return element("span", { class: "command" }, button, status);
 }

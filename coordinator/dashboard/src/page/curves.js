@@ -6,16 +6,16 @@ import { byId, decimal, element, percent, shape } from "./text.js";
 const HEIGHT = 320;
 const RIGHT = 14;
 const LEAST_SEEDS = 3;
-/** Lines of one colour are told apart by these, too. */
+/** Dashes tell lines of one colour apart. */
 const DASHES = ["none", "7 4", "2 3", "10 3 2 3"];
 
-/** Fills the section. A line: its name, its colour, which of the dashes, its points. */
+/** Fills the section. A line has a name, a colour, a number of its dashes, and points. */
 export function showCurves(lines) {
   const drawn = lines.filter(({ points }) => points.length > 0);
   const missing = lines.filter(({ points }) => points.length === 0).map(({ name }) => name);
   byId("curves-note").textContent = [
     "Test accuracy, mean over the seeds that are done. Bands: 95 % intervals, from three seeds on.",
-    missing.length > 0 ? `No seed is done of: ${missing.join("; ")}.` : "",
+    missing.length > 0 ? `No seed is done yet: ${missing.join("; ")}.` : "",
   ].filter(Boolean).join(" ");
   if (drawn.length === 0) {
     const why = lines.length === 0 ? "Click on cells of the table above to draw their curves." : "No curve yet.";
@@ -56,11 +56,11 @@ function paint(node, colour) {
 
 const clamp = (share) => Math.min(1, Math.max(0, share));
 
-/** What of a point is drawn: the mean, and the band if there are seeds enough. */
+/** The ends of the band at a point; both are the mean if there are too few seeds. */
 const band = ({ n, mean, confidence_95: half }) => (n >= LEAST_SEEDS && half !== null ? [clamp(mean - half), clamp(mean + half)] : [mean, mean]);
 
 function range(lines, end) {
-  // The steep beginning may lie below: the later part is what is compared.
+  // The steep beginning may lie below the chart: people compare the later part.
   const late = lines.flatMap(({ points }) => points.filter(({ step }) => step >= 0.2 * end || points.length < 4).flatMap(band));
   const [low, high] = [Math.min(...late), Math.max(...late)];
   const room = 0.05 * (high - low) || 0.01;

@@ -1,4 +1,4 @@
-// The page: asks every few seconds, and draws what has changed.
+// The page: sends requests every few seconds, and draws the parts that have changed.
 
 import { showAnswer } from "./answer.js";
 import { get, parameters } from "./ask.js";
@@ -12,38 +12,38 @@ import { failure, showTrial } from "./trial.js";
 import { showFilters, showTrials, trialsPath } from "./trials.js";
 
 const PERIOD = 2_000;
-/** When nothing moves any more, or nobody answers. */
+/** Once the sweep is finished, or the coordinator does not answer. */
 const SLOW = 10_000;
-/** Curves that are drawn at a time. */
+/** The most curves that are drawn at a time. */
 const MOST_CURVES = 12;
-/** Of who has not chosen any. */
+/** The most curves before anybody has chosen some. */
 const FIRST_CURVES = 6;
 
 const offsets = { failures: 0, workers: 0 };
 const limits = { failures: 10, workers: 15 };
-/** Which evaluation of a trial counts. */
+/** The evaluation of each trial that counts. */
 const SELECTIONS = { final: "Test accuracy after the last iteration", best: "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES", validation: "Test accuracy at each trial's best evaluation on validation images" };
 
-/** What was drawn last, by what it is. */
+/** The content that was drawn last, by the part of the page. */
 const drawn = new Map();
 let sweep = null;
-/** The sweep as it was when all of it was drawn. */
+/** The sweep when all parts were drawn last. */
 let shown = null;
 let answer = null;
 let trial = location.hash.match(/^#trial=([0-9a-f]{32})$/)?.[1] ?? null;
-/** Ids of the cells whose curves are drawn; nobody has chosen any while it is null. */
+/** Ids of the cells whose curves are drawn; null before anybody has chosen some. */
 let cells = null;
 let heard = null;
 let timer = null;
 
-/** Draws what is not what was drawn last. Answers that have not changed are the same objects. */
-function draw(what, content, how) {
-  const before = drawn.get(what);
-  if (before && before.length === content.length && before.every((part, index) => part === content[index])) return;
-  drawn.set(what, content);
+/** Draws a part unless its content is the same. Unchanged answers are the same objects. */
+function draw(part, content, show) {
+  const before = drawn.get(part);
+  if (before && before.length === content.length && before.every((piece, index) => piece === content[index])) return;
+  drawn.set(part, content);
   performance.mark("draw");
-  how();
-  performance.measure(`draw ${what}`, "draw");
+  show();
+  performance.measure(`draw ${part}`, "draw");
 }
 
 function list(what, more = {}) {
@@ -57,23 +57,23 @@ function turn(what) {
   };
 }
 
-/** Somebody wants to see something else. */
+/** After a choice of the user. */
 const renew = () => refresh(true);
 
-/** That of a regulariser in the report, too. */
+/** The colour of a regulariser, as in the report. */
 const colour = (regulariser) => `var(${sweep.colours[regulariser] ?? "--succeeded"})`;
 
-/** What is drawn for who has not chosen: the first column that has results, of the first network. */
-function usual(rows) {
+/** The curves that are drawn by default: the first column of the first network with results. */
+function defaultCells(rows) {
   const columns = answer.pivot.sizes.map((_, column) => rows.filter(({ network, cells }) => network === rows[0].network && cells[column]?.seeds > 0).map(({ cells }) => cells[column].id));
   return (columns.find((ids) => ids.length > 0) ?? []).slice(0, FIRST_CURVES);
 }
 
-/** The lines of the chosen cells: a colour for each regulariser, dashes for what else differs. */
+/** The lines of the chosen cells: colours by regulariser, dashes by all other differences. */
 function chosenLines() {
   const rows = rowsOf(answer);
   const all = rows.flatMap((row) => row.cells.filter(Boolean).map((cell) => ({ ...cell, row })));
-  const ids = cells ?? usual(rows);
+  const ids = cells ?? defaultCells(rows);
   const chosen = all.filter(({ id }) => ids.includes(id));
   const networks = new Set(chosen.map(({ row }) => row.network)).size > 1;
   const sizes = new Set(chosen.map(({ size }) => size)).size > 1;
@@ -87,7 +87,7 @@ function chosenLines() {
 }
 
 function toggle(ids, alone) {
-  const before = cells ?? usual(rowsOf(answer));
+  const before = cells ?? defaultCells(rowsOf(answer));
   if (alone) cells = ids.every((id) => before.includes(id)) && before.length === ids.length ? [] : ids;
   else cells = before.includes(ids[0]) ? before.filter((id) => id !== ids[0]) : [...before, ids[0]];
   cells = cells.slice(-MOST_CURVES);
@@ -103,7 +103,7 @@ async function answers() {
     showPivot(answer, new Set(lines.map(({ id }) => id)), colour, toggle);
     byId("pivot-note").textContent = `${SELECTIONS[answer.selection] ?? "Test accuracy"}, mean ± half of the 95 % interval over seeds, in percent.${answer.names}`;
   });
-  // Mean curves are of trials that are done: they change when the answer does.
+  // Mean curves have done trials only: they change when the answer does.
   if (!drawn.has("curves") || drawn.get("curves")[0] !== answer || drawn.get("curves")[1] !== key) await curves(lines, key);
 }
 
@@ -120,7 +120,7 @@ async function curves(lines, key) {
 
 async function trials() {
   const page = await get(trialsPath());
-  // Something to see for who has not chosen yet.
+  // By default, the first trial with curves.
   trial ??= page.items.find(({ state }) => ["succeeded", "leased"].includes(state))?.id ?? null;
   draw("trials", [page, trial], () => showTrials(page, trial, renew));
   if (trial) await showTrial(trial, sweep.commands).catch(forget);
@@ -133,7 +133,7 @@ async function failures() {
   draw("failures", [failed], () => {
     const open = new Map([...byId("failures").children].filter((node) => node.open).map((node) => [node.dataset.trial, node]));
     byId("failures").replaceChildren(...failed.items.map((trial) => open.get(trial.id) ?? failure(trial)));
-    byId("failures-commands").replaceChildren(...(sweep.commands ? [commandButton("Try all again", { retry: { failed: true } })] : []));
+    byId("failures-commands").replaceChildren(...(sweep.commands ? [commandButton("Retry all", { retry: { failed: true } })] : []));
     pages(byId("failures-pages"), failed, turn("failures"));
   });
 }
@@ -152,14 +152,14 @@ function connection(kind, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** A trial that is not of this grid, as in an old link. */
+/** Forgets a trial of an old link that this grid does not have. */
 function forget(error) {
   if (error.status !== 404) throw error;
   trial = null;
   byId("trial").hidden = true;
 }
 
-/** `all`: although nothing has changed. */
+/** `all`: even if the sweep is unchanged. */
 async function refresh(all = false) {
   clearTimeout(timer);
   let next = SLOW;
@@ -167,7 +167,7 @@ async function refresh(all = false) {
     sweep = await get("api/v1/sweep");
     draw("progress", [sweep], () => showProgress(sweep));
     draw("filters", [sweep.sweep, JSON.stringify(sweep.axes)], () => showFilters(sweep, renew));
-    // Where nothing has changed, as in the files of a sweep that is over, there is nothing to ask but for the answer, which takes a while.
+    // An unchanged sweep needs the answer alone, which is made with a delay.
     const asked = sweep;
     await Promise.all([answers(), ...(all || shown !== asked ? [failures(), trials(), workers()] : [])]);
     shown = asked;
@@ -176,7 +176,7 @@ async function refresh(all = false) {
     if (!sweep.finished) next = PERIOD;
   } catch (error) {
     const since = heard ? `, as of ${new Date(heard).toLocaleTimeString()}` : "";
-    // Of a coordinator that has ended the browser knows nothing better.
+    // The browser gives no reason when the coordinator has ended.
     connection("lost", error instanceof TypeError ? `the coordinator does not answer${since}` : `${error.message}${since}`);
     if (heard && Date.now() - heard < 6 * PERIOD) next = PERIOD;
   }

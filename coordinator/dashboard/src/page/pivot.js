@@ -1,16 +1,17 @@
-// All cells side by side: a row for each regulariser, a column for each number of images. A click draws a cell's curve.
+// All cells side by side: a row for each regulariser, a column for each number of images. A click
+// draws a cell's curve.
 
 import { pages } from "./tables.js";
 import { DASH, byId, decimal, element, percent, shape } from "./text.js";
 
-/** Rows that are shown at a time. */
+/** The most rows that are shown at a time. */
 const ROWS = 40;
-/** An interval of fewer seeds says more about luck than about the mean. */
+/** The least seeds of an interval: fewer say little about the mean. */
 const LEAST_SEEDS = 3;
 const WIDTH = 104;
 let offset = 0;
 
-/** The rows of a pivot with names and ids: what is chosen from. */
+/** The rows of a pivot with names and ids. */
 export function rowsOf({ pivot, cells: ids }) {
   return pivot.rows.map(({ network, regulariser, variant, cells }) => ({
     network,
@@ -20,7 +21,7 @@ export function rowsOf({ pivot, cells: ids }) {
   }));
 }
 
-/** Fills the section; `chosen` are ids of cells, `colour` is that of a regulariser, and `toggle` is called with ids. */
+/** Fills the section. `chosen` has ids of cells, `colour` maps a regulariser, `toggle` takes ids. */
 export function showPivot(answer, chosen, colour, toggle) {
   const { sizes } = answer.pivot;
   const rows = rowsOf(answer);
@@ -28,8 +29,8 @@ export function showPivot(answer, chosen, colour, toggle) {
   const networks = [...new Set(page.map(({ network }) => network))];
   const focused = document.activeElement?.closest("#pivot .entry");
   byId("pivot").replaceChildren(...networks.map((network) => {
-    const of = (rows) => rows.filter((row) => row.network === network);
-    return panel({ network, named: of(rows).length < rows.length, rows: of(page), all: of(rows), sizes, chosen, colour, toggle });
+    const own = (rows) => rows.filter((row) => row.network === network);
+    return panel({ network, named: own(rows).length < rows.length, rows: own(page), all: own(rows), sizes, chosen, colour, toggle });
   }));
   if (focused) byId("pivot").querySelector(`[data-cell="${focused.dataset.cell}"]`)?.focus({ preventScroll: true });
   pages(byId("pivot-pages"), { total: rows.length, limit: ROWS, offset }, (to) => {
@@ -38,16 +39,16 @@ export function showPivot(answer, chosen, colour, toggle) {
   });
 }
 
-/** Rows that were drawn, with what they were drawn from: of many cells few change at a time. */
+/** Rows that were drawn, with their content: few of many cells change at a time. */
 const drawn = new Map();
 
-function same(name, content, draw) {
+function reuse(name, content, draw) {
   const text = JSON.stringify(content);
   if (drawn.get(name)?.text !== text) drawn.set(name, { text, node: draw() });
   return drawn.get(name).node;
 }
 
-/** The rows of one network that are shown, of all that it has. */
+/** The panel of a network. `rows` are shown, `all` set the scales. */
 function panel({ network, named, rows, all, sizes, chosen, colour, toggle }) {
   const columns = sizes.map((_, column) => all.map(({ cells }) => cells[column]));
   const [stars, scales] = [columns.map(best), columns.map(scale)];
@@ -59,7 +60,7 @@ function panel({ network, named, rows, all, sizes, chosen, colour, toggle }) {
   const head = element("tr", {}, element("th", { scope: "col" }, "regulariser"), ...sizes.map((_, column) => element("th", { scope: "col" }, choose(column), ends(column))));
   const name = (row) => [row.regulariser, row.variant].filter(Boolean).join(", ");
   const chosenOf = (row) => row.cells.map((cell) => cell && chosen.has(cell.id));
-  const body = rows.map((row) => same(`${network} ${name(row)}`, [row.cells, scales, stars, chosenOf(row)], () => {
+  const body = rows.map((row) => reuse(`${network} ${name(row)}`, [row.cells, scales, stars, chosenOf(row)], () => {
     const cells = () => row.cells.map((cell, column) => element("td", {}, cell ? entry(cell, name(row), scales[column], stars[column] === cell.cell, chosen) : ""));
     const line = element("tr", {}, element("th", { scope: "row" }, name(row)), ...cells());
     line.style.setProperty("--of-row", colour(row.regulariser));
@@ -82,8 +83,8 @@ function entry(cell, name, range, starred, chosen) {
   const half = seeds >= LEAST_SEEDS ? cell.confidence_95 : null;
   const [sign, meaning] = SIGNS[decided] ?? ["", ""];
   const text = mean === null ? DASH : percent(mean) + (half === null ? "" : ` ± ${percent(half)}`);
-  const told = `${name}, n = ${size}: ${text}${mean === null ? "" : " %"}, ${seeds} of ${planned} seeds${meaning ? `; ${meaning}` : ""}${starred ? "; the highest mean of its column" : ""}`;
-  return element("button", { type: "button", class: "entry", "data-cell": id, "aria-pressed": chosen.has(id) ? "true" : "false", title: told, "aria-label": told },
+  const label = `${name}, n = ${size}: ${text}${mean === null ? "" : " %"}, ${seeds} of ${planned} seeds${meaning ? `; ${meaning}` : ""}${starred ? "; the highest mean of its column" : ""}`;
+  return element("button", { type: "button", class: "entry", "data-cell": id, "aria-pressed": chosen.has(id) ? "true" : "false", title: label, "aria-label": label },
     element("span", { class: `mean${decided ? " decided" : ""}` }, starred ? element("span", { class: "star" }, "★ ") : null, element("span", { class: "figure" }, mean === null ? DASH : percent(mean)), half === null ? null : element("span", { class: "half" }, ` ± ${percent(half)}`), sign ? element("span", { class: decided === "loss" ? "loss" : "gain" }, ` ${sign}`) : null),
     interval(mean, half, range),
     element("span", { class: "seeds", "data-n": `n = ${size}` }, seeds === planned ? `${seeds} seeds` : `${seeds} of ${planned} seeds`));

@@ -1,9 +1,9 @@
-// Tables, and going through their pages.
+// Tables and their pages.
 
 import { commandButton } from "./command.js";
 import { DASH, count, duration, element, state, time, workerName } from "./text.js";
 
-/** Fills a table. A column: its title, what is in it, whether that is a number, and what it sorts by, if it can. */
+/** Fills a table. A column has a title, a content, whether it is a number, and its name for sorting. */
 export function table(node, columns, rows, empty, rowAttributes = () => ({}), sorting = null) {
   const cell = ({ title, content, number }, row) => element("td", { class: number && "number", "data-title": typeof title === "string" ? title : null }, content(row));
   const head = element("tr", {}, ...columns.map((column) => heading(column, sorting)));
@@ -12,7 +12,7 @@ export function table(node, columns, rows, empty, rowAttributes = () => ({}), so
   node.replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
 }
 
-/** `sorting`: by what, which way, and what to call with a name. */
+/** `sorting`: the column, the direction, and the function to call with a name. */
 function heading({ title, number, sort }, sorting) {
   const kind = number ? "number" : null;
   if (!sort || !sorting) return element("th", { scope: "col", class: kind }, title);
@@ -22,7 +22,7 @@ function heading({ title, number, sort }, sorting) {
   return element("th", { scope: "col", class: kind, "aria-sort": by ? (sorting.descending ? "descending" : "ascending") : null }, button);
 }
 
-/** Buttons that lead through a long list; nothing where all of it is there. */
+/** Buttons for the pages of a long list; none if one page has all of it. */
 export function pages(node, list, go) {
   const { total, limit, offset } = list;
   if (total <= limit && offset === 0) return node.replaceChildren();
@@ -41,14 +41,14 @@ export function pages(node, list, go) {
 
 const clip = (text) => element("span", { class: "clip", title: text }, text);
 
-/** A worker by its short name, and by its id for who wants it. */
+/** A worker's short name; its title is the id. */
 export const worker = (id) => element("span", { class: "worker", title: id }, workerName(id));
 
 const presence = ({ connected }) => element("span", { class: connected ? "succeeded" : "pending" }, element("span", { class: "sign", "aria-hidden": "true" }, connected ? "●" : "○"), connected ? "connected" : "gone");
 
-const leave = ({ id, connected }) => (connected ? commandButton("Drain", { drain: { workers: [id] } }, `${workerName(id)} is to finish its trials and to leave?`) : null);
+const leave = ({ id, connected }) => (connected ? commandButton("Drain", { drain: { workers: [id] } }, `Drain ${workerName(id)}? It finishes its trials and leaves.`) : null);
 
-/** Of files alone nobody knows who is connected. */
+/** Files do not have the connections. */
 export const workerColumns = ({ live, commands }) => [
   { title: "worker", content: ({ id }) => worker(id) },
   ...(live ? [{ title: "state", content: presence }] : []),

@@ -1,11 +1,11 @@
-// Elements and the text in them. Whatever a worker said becomes text here, never markup.
+// Elements and their texts. Texts of workers become text here, never markup.
 
 /** An element with attributes and children; children that are not nodes are text. */
 export function element(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
 
-/** The same for drawings. */
+/** An SVG element. */
 export function shape(name, attributes = {}, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 }
@@ -20,7 +20,7 @@ function fill(node, attributes, children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** The states of trials: how people call them, and their signs. */
+/** The states of trials: their words and signs for people. */
 export const STATES = {
   succeeded: { name: "done", sign: "✓" },
   leased: { name: "running", sign: "▸" },
@@ -36,7 +36,8 @@ export function state(name) {
 
 export const DASH = "–";
 
-/** A number with so many digits behind the point, rounded as in the report (`rounding.rs`): halves go away from zero, which has no sign. */
+/** A number with so many decimals, rounded as in the report (`rounding.rs`): halves go away from zero,
+ * and zero has no sign. */
 export function decimal(value, digits) {
   const scale = 10 ** digits;
   const rounded = Math.round(Math.round(Math.abs(value) * scale * 1e6) / 1e6) / scale;
@@ -51,7 +52,7 @@ export function points(share) {
   return (Number(text) > 0 ? "+" : "") + text;
 }
 
-/** A p-value: three digits where decisions are made, and never rounded to the level of 5 %. */
+/** A p-value: three digits near the level of 5 %, and never rounded to that level. */
 export function pValue(p) {
   if (p === null || p === undefined) return DASH;
   if (p < 0.0001) return "< 0.0001";
@@ -64,7 +65,7 @@ export function pValue(p) {
 /** A number of things. */
 export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
 
-/** A worker by its place: `local cpu 1`, `hostB cuda:0`. Its id has the rest. */
+/** A worker's host and device: `local cpu 1`, `hostB cuda:0`. Its id has the rest. */
 export function workerName(id) {
   const parts = id.split(":");
   const local = parts[0] === "" || id.startsWith(".local:");
@@ -90,14 +91,14 @@ export function duration(seconds) {
   return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`).join(" ");
 }
 
-/** A duration that is only guessed. */
+/** An estimated duration. */
 export function rough(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 60 ? `${minutes} min` : duration(60 * minutes);
 }
 
-/** A point in time, as local time of whoever looks. */
+/** A point in time, in local time. */
 export function time(seconds) {
   const date = new Date(1000 * seconds);
   const today = date.toDateString() === new Date().toDateString();

@@ -1,4 +1,4 @@
-// The chosen trial: its curves, its settings, what happened to it.
+// The chosen trial: its curves, settings and events.
 
 import { get } from "./ask.js";
 import { chart } from "./chart.js";
@@ -7,12 +7,12 @@ import { worker } from "./tables.js";
 import { DASH, byId, count, duration, element, percent, state, time } from "./text.js";
 import { trialLabel } from "./trials.js";
 
-/** In the order in which they are drawn, the first one large. */
+/** The order of the charts; the first one is large. */
 const METRICS = ["test/accuracy", "test/loss", "validation/accuracy", "validation/loss", "train/loss", "train/function_norm", "vae/loss"];
 
 let shown = "";
 
-/** Shows a trial, with a button where people may command; looks up no more than has changed. */
+/** Shows a trial, with a button if people may send commands. Requests only changed parts. */
 export async function showTrial(id, commands) {
   const trial = await get(`api/v1/trials/${id}`);
   const metrics = METRICS.filter((metric) => !metric.startsWith("validation/") || trial.settings.validation);
@@ -29,7 +29,7 @@ export async function showTrial(id, commands) {
   byId("trial-facts").replaceChildren(...facts(trial, commands));
 }
 
-/** What people call the files that a trial leaves. */
+/** The names of files for people. */
 const FILES = { "vae.png": "VAE samples", "confusion.csv": "confusion matrix", "weights.safetensors": "weights" };
 
 function facts(trial, commands) {
@@ -45,30 +45,30 @@ function facts(trial, commands) {
     ["id", trial.id],
   ].filter(([, content]) => content !== null);
   const parts = [element("dl", {}, ...lines.flatMap(([name, content]) => [element("dt", {}, name), element("dd", {}, content)]))];
-  if (commands && trial.state === "quarantined") parts.push(commandButton("Try again", { retry: { trials: [trial.id] } }));
+  if (commands && trial.state === "quarantined") parts.push(commandButton("Retry", { retry: { trials: [trial.id] } }));
   const links = [
     ...trial.logs.map((attempt) => [`logs/${attempt}`, trial.logs.length > 1 ? `log of attempt ${attempt}` : "log"]),
     ...trial.files.map((name) => [`files/${name}`, FILES[name] ?? name]),
   ].map(([path, text]) => element("li", {}, element("a", { href: `api/v1/trials/${trial.id}/${path}`, target: "_blank", rel: "noopener" }, text)));
   if (links.length > 0) parts.push(element("h3", {}, "Files"), element("ul", { class: "links" }, ...links));
-  if (trial.files.includes("vae.png")) parts.push(element("img", { class: "sheet", src: `api/v1/trials/${trial.id}/files/vae.png`, alt: "images of the subset, what the VAE makes of them, and samples of the VAE", loading: "lazy" }));
+  if (trial.files.includes("vae.png")) parts.push(element("img", { class: "sheet", src: `api/v1/trials/${trial.id}/files/vae.png`, alt: "images of the subset, their reconstructions by the VAE, and samples of the VAE", loading: "lazy" }));
   if (trial.error) parts.push(element("h3", {}, "Last error"), element("p", { class: "error" }, trial.error));
   if (trial.log) parts.push(element("h3", {}, "End of the log"), element("pre", {}, trial.log));
-  if (trial.events.length > 0) parts.push(element("h3", {}, "What happened"), element("ol", {}, ...trial.events.map(event)));
+  if (trial.events.length > 0) parts.push(element("h3", {}, "Events"), element("ol", {}, ...trial.events.map(event)));
   const settings = element("pre", {}, JSON.stringify(trial.settings, null, 2));
   parts.push(element("details", {}, element("summary", { class: "quiet" }, "All settings"), settings));
   return parts;
 }
 
-/** What happens to attempts, in the words of people. */
-const KINDS = { leased: "begun", succeeded: "done", lost: "lost with its process", released: "given back", retried: "tried again" };
+/** The words of events for people. */
+const KINDS = { leased: "started", succeeded: "done", lost: "lost with its process", released: "returned", retried: "retried" };
 
 function event({ at, attempt, kind, worker: by, error }) {
   const who = by ? ["by ", worker(by)] : [];
   return element("li", {}, `${time(at)}: attempt ${attempt} ${KINDS[kind] ?? kind} `, ...who, error ? element("span", { class: "error" }, ` ${error}`) : null);
 }
 
-/** A failed trial in a list, with its whole error and log once somebody opens it. */
+/** A failed trial in a list. Opening it shows its log, or the whole error. */
 export function failure(trial) {
   const cell = `${trial.id.slice(0, 8)}: ${trialLabel(trial)}, after ${count(trial.attempts, "attempt")}: `;
   const summary = element("summary", {}, state(trial.state), ` ${cell}`, element("span", { class: "error" }, trial.error ?? DASH));

@@ -1,4 +1,4 @@
-// The list of trials: a column and a filter for each axis along which they differ.
+// The list of trials: a column and a filter for each axis in which they differ.
 
 import { parameters } from "./ask.js";
 import { pages, table, worker } from "./tables.js";
@@ -7,17 +7,17 @@ import { DASH, STATES, byId, decimal, element, percent, state } from "./text.js"
 const LIMIT = 15;
 let axes = [];
 let offset = 0;
-/** By the names of the axes, and the state. */
+/** Values by the names of the axes, and the state. */
 let filters = {};
 let sort = { by: "state", descending: false };
 
-/** What to ask for. */
+/** The request for the list. */
 export function trialsPath() {
   const by = `${sort.descending ? "-" : ""}${sort.by}`;
   return `api/v1/trials?${parameters({ ...filters, sort: by, limit: LIMIT, offset })}`;
 }
 
-/** Makes the filters, once; `change` is called when the list is another one. */
+/** Makes the filters, once. `change` is called when the list has to change. */
 export function showFilters(sweep, change) {
   axes = sweep.axes;
   const choose = (name, value) => {
@@ -36,7 +36,7 @@ export function showFilters(sweep, change) {
   }));
 }
 
-/** The state of a trial, and of a running one how far it is. */
+/** The state of a trial, and the progress of a running one. */
 function progress(trial) {
   if (trial.state !== "leased") return state(trial.state);
   const share = Math.round((100 * trial.step) / Math.max(1, trial.steps));
@@ -45,7 +45,7 @@ function progress(trial) {
   return element("span", {}, state("leased"), element("span", { class: "meter", "aria-hidden": "true" }, done), `${share} %`);
 }
 
-/** What a trial is called: its place on all axes along which trials differ. */
+/** The label of a trial: its values on all axes in which trials differ. */
 export function trialLabel({ axes: values, seed }) {
   const parts = axes.filter(({ name }) => name !== "seed" && name in values).map(({ name, title, numeric }) => (numeric ? `${title} ${values[name]}` : values[name]));
   return [...parts, `seed ${seed}`].join(", ");
@@ -73,13 +73,13 @@ export function showTrials(list, chosen, change) {
   const sorting = {
     ...sort,
     choose: (by) => {
-      // Of what is best people want the highest first.
+      // The highest accuracy comes first.
       sort = { by, descending: sort.by === by ? !sort.descending : by === "accuracy" };
       offset = 0;
       change();
     },
   };
-  table(byId("trials"), columns(), list.items, "no trial is like this", attributes, sorting);
+  table(byId("trials"), columns(), list.items, "no trial matches the filters", attributes, sorting);
   if (focused) byId("trials").querySelector(`tr[data-trial="${focused}"] button`)?.focus();
   pages(byId("trials-pages"), list, (to) => {
     offset = to;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use swfn_shared::{
     grid::Grid, metrics::OUTCOMES, problem, problem::OrProblem as _, state::TrialState, text,
 };
-use swfn_store::ReadOnly;
+use swfn_store::Store;
 
 use super::{super::trial::Trial, client::Client};
 
@@ -63,7 +63,7 @@ struct Known {
 
 /// Sends all trials that have begun to the experiment of that name; tells what was sent.
 pub(in super::super) fn upload(
-    reader: &ReadOnly,
+    reader: &Store,
     url: &str,
     experiment: &str,
 ) -> anyhow::Result<String> {
@@ -83,7 +83,7 @@ pub(in super::super) fn upload(
 
 /// Brings one trial up to date.
 fn one(
-    reader: &ReadOnly,
+    reader: &Store,
     client: &Client,
     experiment: &str,
     trial: &Trial,
@@ -203,7 +203,7 @@ fn milliseconds(seconds: f64) -> i64 {
 }
 
 fn create(
-    reader: &ReadOnly,
+    reader: &Store,
     client: &Client,
     experiment: &str,
     trial: &Trial,
@@ -288,7 +288,7 @@ fn flatten(place: &str, value: &Value, all: &mut Map<String, Value>) {
 }
 
 /// Sends what the server does not have of a run, and then how it stands.
-fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> anyhow::Result<()> {
+fn send(reader: &Store, client: &Client, trial: &Trial, known: &Known) -> anyhow::Result<()> {
     let (began, ended) = times(reader, trial)?;
     let run = known.run.as_str();
     // Nobody wrote down when a point came. A time that does not change makes a point that is sent twice the same point.
@@ -349,7 +349,7 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
 }
 
 /// When the newest attempt began, and when it ended, if it has.
-fn times(reader: &ReadOnly, trial: &Trial) -> anyhow::Result<(f64, Option<f64>)> {
+fn times(reader: &Store, trial: &Trial) -> anyhow::Result<(f64, Option<f64>)> {
     let sql = "SELECT min(at), max(CASE WHEN kind <> 'leased' THEN at END) FROM event WHERE trial = ?1 AND attempt = ?2";
     let row =
         |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<f64>>(0)?.unwrap_or(0.0), row.get(1)?));
@@ -358,7 +358,7 @@ fn times(reader: &ReadOnly, trial: &Trial) -> anyhow::Result<(f64, Option<f64>)>
 
 /// Sends the points that the server does not have. A tag that goes with them says how far that is.
 fn send_points(
-    reader: &ReadOnly,
+    reader: &Store,
     client: &Client,
     trial: &Trial,
     known: &Known,

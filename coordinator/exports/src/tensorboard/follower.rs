@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use swfn_shared::{problem, problem::OrProblem as _};
-use swfn_store::{ReadOnly, run_dir};
+use swfn_store::{Store, run_dir};
 use tracing::warn;
 
 use super::{
@@ -52,7 +52,7 @@ struct End {
 /// What follows.
 #[derive(Debug)]
 struct Follower {
-    reader: ReadOnly,
+    reader: Store,
     root: PathBuf,
     metrics: Vec<(i64, String)>,
     /// The settings that are shown.
@@ -63,7 +63,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(reader: ReadOnly, root: PathBuf) -> anyhow::Result<Self> {
+    fn new(reader: Store, root: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&root).or_problem(
             || problem!("cannot make the folder `{}`", root.display(); "check permissions"),
         )?;
@@ -191,7 +191,7 @@ fn now() -> f64 {
 }
 
 /// Writes the event files of all that a database has, into a folder of their own, or brings that up to date.
-pub(in super::super) fn write_once(reader: ReadOnly, root: &Path) -> anyhow::Result<()> {
+pub(in super::super) fn write_once(reader: Store, root: &Path) -> anyhow::Result<()> {
     let mut follower = Follower::new(reader, root.to_owned())?;
     while follower.advance(now())? {}
     Ok(())
@@ -230,7 +230,7 @@ fn follow(database: &Path, root: &Path, over: &mpsc::Receiver<()>) {
         let mut advance = || -> anyhow::Result<Follower> {
             let mut current = match follower.take() {
                 Some(follower) => follower,
-                None => Follower::new(ReadOnly::open(database)?, root.to_owned())?,
+                None => Follower::new(Store::open_live(database)?, root.to_owned())?,
             };
             while current.advance(now())? {}
             Ok(current)

@@ -72,7 +72,7 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
         )],
         ..Batch::default()
     };
-    let start = || Follower::new(ReadOnly::open(&database).unwrap(), root.clone()).unwrap();
+    let start = || Follower::new(Store::open_live(&database).unwrap(), root.clone()).unwrap();
     let mut follower = start();
     assert!(!follower.advance(5.0).unwrap() && files(&root).is_empty());
 
@@ -124,7 +124,7 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     ]
     .concat();
     for _ in 0..2 {
-        write_once(ReadOnly::open(&database).unwrap(), &root).unwrap();
+        write_once(Store::open_live(&database).unwrap(), &root).unwrap();
         assert_eq!(
             (files(&root).len(), said(file)),
             (1, all.iter().map(ToString::to_string).collect())
@@ -136,7 +136,7 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     );
     // From nothing, the same.
     let other = dir.path().join("other");
-    write_once(ReadOnly::open(&database).unwrap(), &other).unwrap();
+    write_once(Store::open_live(&database).unwrap(), &other).unwrap();
     assert_eq!(said(&files(&other)[0]), all);
 }
 
@@ -166,6 +166,6 @@ fn more_points_than_one_portion_and_a_disk_that_does_not_take_them() {
     fs::create_dir(&blocked).unwrap();
     fs::write(blocked.join(file.parent().unwrap().file_name().unwrap()), "in the way").unwrap();
     let error =
-        format!("{:#}", write_once(ReadOnly::open(&database).unwrap(), &blocked).unwrap_err());
+        format!("{:#}", write_once(Store::open_live(&database).unwrap(), &blocked).unwrap_err());
     assert!(error.contains("cannot write the event file of trial"), "{error}");
 }

@@ -1,4 +1,5 @@
-//! One process of the coordinator: the turn that the actor of `engine/` goes by, on the clock and the disk of the simulation.
+//! One process of the coordinator: the turn of `engine/`, on the clock and the disk of the
+//! simulation.
 
 use std::time::Duration;
 
@@ -16,11 +17,13 @@ use super::{
     oracle::{Answer, Broken, Oracle},
     plan::{Plan, Retry},
     tally::Trace,
-    wire, words,
+    trace_text, wire,
 };
-use crate::turn::{self, At, Commit, Holder, Holders, Next, Reply, Rules, Turn, Write, Written};
+use crate::turn::{
+    self, Commit, Holder, Holders, NextStep, Reply, Rules, Turn, TurnContext, Write, WriteOutcome,
+};
 
-/// What the actor is told.
+/// A request for the actor.
 #[derive(Debug)]
 pub(super) enum Request {
     Join { session: StreamId, hello: Hello },
@@ -31,9 +34,9 @@ pub(super) enum Request {
     Tick,
 }
 
-/// Who looks on while a coordinator decides.
+/// Observes the decisions of a coordinator.
 #[derive(Debug)]
-pub(super) struct Surroundings<'s> {
+pub(super) struct Observer<'s> {
     pub(super) now: Millis,
     pub(super) oracle: &'s mut Oracle,
     pub(super) trace: &'s mut Trace,
@@ -41,7 +44,7 @@ pub(super) struct Surroundings<'s> {
     pub(super) broken: Result<(), Broken>,
 }
 
-impl<'s> Surroundings<'s> {
+impl<'s> Observer<'s> {
     pub(super) fn new(now: Millis, oracle: &'s mut Oracle, trace: &'s mut Trace) -> Self {
         Self { now, oracle, trace, broken: Ok(()) }
     }
@@ -54,19 +57,19 @@ impl<'s> Surroundings<'s> {
     }
 }
 
-impl Rules for Surroundings<'_> {
+impl Rules for Observer<'_> {
     fn decide(&mut self, scheduler: &Scheduler, now: Duration, command: &Command) -> Answer {
         let answer = scheduler.decide(now, command);
         self.check(|oracle| oracle.decided(now, command, &answer));
         match &answer {
             Ok(events) => {
                 for event in events.iter().filter(|event| event.durable().is_some()) {
-                    self.trace.say(self.now, || format!("  {}", words::event(event)));
+                    self.trace.say(self.now, || format!("  {}", trace_text::event(event)));
                 }
             }
             Err(rejection) => {
                 self.trace.say(self.now, || {
-                    format!("  {} refused: {rejection}", words::command(command))
+                    format!("  {} refused: {rejection}", trace_text::command(command))
                 });
             }
         }
@@ -111,36 +114,33 @@ impl Coordinator {
         plan: &Plan,
         disk: &Disk,
         dead: impl Fn(&WorkerId) -> bool,
-        mut around: Surroundings<'_>,
+        mut observer: Observer<'_>,
     ) -> Result<Self, Broken> {
         let scheduler = replayed(plan, &disk.journal)?;
-        around.oracle.restarted();
-        let mut at = At { now: Duration::ZERO, rules: &mut around };
+        observer.oracle.restarted();
+        let mut at = TurnContext { now: Duration::ZERO, rules: &mut observer };
         let turn = Turn::resume(&mut at, scheduler, Artifacts::default(), Holders::default(), dead);
         let mut coordinator =
-            Self { turn, started: around.now, leapt: 0, batch: Batch::default(), commit: None };
+            Self { turn, started: observer.now, leapt: 0, batch: Batch::default(), commit: None };
         coordinator.end_turn();
-        around.broken.map(|()| coordinator)
+        observer.broken.map(|()| coordinator)
     }
 
     /// Puts quarantined trials back, those that a person wants, before anybody can connect.
-    pub(super) fn retry(
-        &mut self,
-        mut around: Surroundings<'_>,
-        which: Retry,
-    ) -> Result<(), Broken> {
-        let now = self.clock(around.now);
-        self.try_again(now, &mut around, which);
+    pub(super) fn retry(&mut self, mut observer: Observer<'_>, which: Retry) -> Result<(), Broken> {
+        let now = self.clock(observer.now);
+        self.retry_trials(now, &mut observer, which);
         self.end_turn();
-        around.broken
+        observer.broken
     }
 
-    fn try_again(&mut self, now: Duration, around: &mut Surroundings<'_>, which: Retry) -> usize {
-        let Some(retry) = around.oracle.wants_again(which) else { return 0 };
+    fn retry_trials(&mut self, now: Duration, observer: &mut Observer<'_>, which: Retry) -> usize {
+        let Some(retry) = observer.oracle.retry_command(which) else { return 0 };
         let command = PersonCommand::Retry(retry);
-        let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+        let done =
+            self.turn.command(&mut TurnContext { now, rules: observer }, &command, Holder::Anyone);
         let count = if let Ok(CommandOutcome::Retried { trials, .. }) = done { trials } else { 0 };
-        around.check(|oracle| oracle.tried_again(&done));
+        observer.check(|oracle| oracle.retried(&done));
         count
     }
 
@@ -151,32 +151,36 @@ impl Coordinator {
     /// One turn of the loop, up to the commit.
     pub(super) fn work(
         &mut self,
-        mut around: Surroundings<'_>,
+        mut observer: Observer<'_>,
         requests: Vec<Request>,
     ) -> Result<(), Broken> {
-        let now = self.clock(around.now);
+        let now = self.clock(observer.now);
         let mut tick = false;
         for request in requests {
             match request {
                 Request::Tick => tick = true,
-                other => self.take(now, &mut around, other),
+                other => self.take(now, &mut observer, other),
             }
         }
-        let mut at = At { now, rules: &mut around };
+        let mut at = TurnContext { now, rules: &mut observer };
         self.turn.end(&mut at, tick, true);
         self.end_turn();
-        around.broken
+        observer.broken
     }
 
-    fn take(&mut self, now: Duration, around: &mut Surroundings<'_>, request: Request) {
+    fn take(&mut self, now: Duration, observer: &mut Observer<'_>, request: Request) {
         match request {
             Request::Tick => {}
             Request::Join { session, hello: Hello { worker, predecessor, held } } => {
-                around.check(|oracle| oracle.named(&worker, &held));
+                observer.check(|oracle| oracle.named(&worker, &held));
                 let predecessor = predecessor.map(dead);
                 let hello = turn::Hello { worker, holder: Holder::Anyone, predecessor, held };
-                let joined = self.turn.join(&mut At { now, rules: around }, session as u64, hello);
-                around.check(|_| joined.map_err(Broken));
+                let joined = self.turn.join(
+                    &mut TurnContext { now, rules: observer },
+                    session as u64,
+                    hello,
+                );
+                observer.check(|_| joined.map_err(Broken));
                 self.batch.joined = true;
             }
             Request::Message { session, worker, message } => {
@@ -186,12 +190,12 @@ impl Coordinator {
                         self.batch.heard.push((worker.clone(), sequence));
                     }
                     if let Some(Kind::Ask(_)) = message.kind {
-                        around.oracle.asked(&worker);
+                        observer.oracle.asked(&worker);
                     }
                 }
                 let stream = (&worker, session as u64);
                 self.turn.hear(
-                    &mut At { now, rules: around },
+                    &mut TurnContext { now, rules: observer },
                     stream,
                     sequence,
                     wire::from_worker(*message),
@@ -202,22 +206,25 @@ impl Coordinator {
             }
             Request::Drain(which) => {
                 let command = PersonCommand::Drain(which.clone());
-                let done =
-                    self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+                let done = self.turn.command(
+                    &mut TurnContext { now, rules: observer },
+                    &command,
+                    Holder::Anyone,
+                );
                 let there = self.turn.connected();
-                around.check(|oracle| oracle.drained(&which, &there, &done));
+                observer.check(|oracle| oracle.drained(&which, &there, &done));
             }
             // When all is over, so is the coordinator.
             Request::Retry(_) if self.turn.scheduler.counts().finished() => {}
             Request::Retry(which) => {
-                if self.try_again(now, around, which) > 0 {
-                    around.oracle.tally.fault("trial put back while the coordinator runs");
+                if self.retry_trials(now, observer, which) > 0 {
+                    observer.oracle.tally.fault("trial put back while the coordinator runs");
                 }
             }
         }
     }
 
-    /// What was decided waits for the disk, and the answers for that.
+    /// Keeps the answers until the writes are on the disk.
     fn end_turn(&mut self) {
         self.batch.add(self.turn.writes());
         self.commit = Some(self.turn.commit());
@@ -228,25 +235,25 @@ impl Coordinator {
         self.turn.closed().into_iter().map(|(_, session)| session as StreamId).collect()
     }
 
-    /// What is to be done after an attempt to write.
-    pub(super) fn after(&mut self, written: Written, give_up: bool) -> Next {
+    /// The next step after an attempt to write.
+    pub(super) fn after(&mut self, written: WriteOutcome, give_up: bool) -> NextStep {
         self.commit
             .as_mut()
-            .map_or(Next::Answer(Vec::new()), |commit| commit.after(written, give_up))
+            .map_or(NextStep::Answer(Vec::new()), |commit| commit.after(written, give_up))
     }
 
     /// Answers with the streams that they go to.
     pub(super) fn addressed(
         &self,
-        around: &mut Surroundings<'_>,
+        observer: &mut Observer<'_>,
         answers: Vec<(WorkerId, Reply)>,
     ) -> Vec<(StreamId, Downward)> {
         for (worker, reply) in &answers {
             if let Reply::Confirm { leases } = reply {
-                around.check(|oracle| oracle.confirmed(worker, leases));
+                observer.check(|oracle| oracle.confirmed(worker, leases));
             }
         }
-        around.check(|oracle| oracle.all_confirmed());
+        observer.check(|oracle| oracle.all_confirmed());
         let to = |worker: &WorkerId| self.turn.session(worker).map(|session| session as StreamId);
         answers
             .into_iter()
@@ -272,7 +279,7 @@ pub(super) fn replayed(plan: &Plan, journal: &[Event]) -> Result<Scheduler, Brok
 }
 
 impl Batch {
-    /// What a turn wants written.
+    /// Adds the writes of a turn to the batch.
     fn add(&mut self, writes: Vec<Write>) {
         for write in writes {
             match write {

@@ -1,4 +1,4 @@
-//! What the coordinator writes, and what of it survives it.
+//! The writes of the coordinator, and the part that survives it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use swfn_shared::ids::{LeaseId, WorkerId};
 
 use super::super::Event;
 
-/// What is written together.
+/// The writes of one commit.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) events: Vec<Event>,
@@ -14,19 +14,20 @@ pub(super) struct Batch {
     pub(super) results: Vec<(LeaseId, WorkerId)>,
     /// Somebody joined, which leaves a row.
     pub(super) joined: bool,
-    /// Reports that were heard, whatever came of them: they may be acknowledged once this is written.
+    /// Reports that were heard, whatever came of them: they may be acknowledged once this is
+    /// written.
     pub(super) heard: Vec<(WorkerId, u64)>,
 }
 
 impl Batch {
-    /// Whether there is anything to write. What was heard is the simulation's own record, and takes no place.
+    /// Whether there is anything to write. The record of heard messages is the simulation's own.
     pub(super) fn is_empty(&self) -> bool {
         let Self { events, points, results, joined, heard: _ } = self;
         events.is_empty() && points.is_empty() && results.is_empty() && !joined
     }
 }
 
-/// What survives the coordinator.
+/// The content of the disk, which survives the coordinator.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     pub(super) journal: Vec<Event>,

@@ -47,10 +47,11 @@ impl Plan {
         }
         faults.sort_by_key(|(at, _)| *at);
         let weather = weather(calm, &mut rng);
-        let room = if rng.random_bool(0.3) { rng.random_range(1..=3) } else { usize::MAX };
+        let stream_capacity =
+            if rng.random_bool(0.3) { rng.random_range(1..=3) } else { usize::MAX };
         let tick = rng.random_range(250..500);
         let commit = if slow { millis(limits.lease) * 3 / 2 } else { rng.random_range(1..200) };
-        let again = if rng.random_bool(0.5) { rng.random_range(1..=2) } else { 0 };
+        let retries = if rng.random_bool(0.5) { rng.random_range(1..=2) } else { 0 };
         (
             Self {
                 promise,
@@ -60,11 +61,11 @@ impl Plan {
                 slots,
                 faults,
                 weather,
-                room,
+                stream_capacity,
                 tick,
                 commit,
                 quiet,
-                again,
+                retries,
             },
             rng,
         )

@@ -11,7 +11,7 @@ use swfn_shared::{
 
 use super::{
     coordinator::Request,
-    host::place_name,
+    coordinator_host::place_name,
     message::{Millis, Upward},
     network::Way,
     oracle::Broken,
@@ -59,7 +59,7 @@ impl World {
                 let process =
                     self.slots[slot].process.as_mut().filter(|process| !process.is_leaving());
                 let there = process.map(|process| process.break_down(now));
-                self.speak(slot)?;
+                self.send_messages(slot)?;
                 there.map(|()| "trainer broken")
             }
             Fault::Meddle { slot } => {
@@ -105,7 +105,7 @@ impl World {
                 self.ask_coordinator_to_drain(first, places, now, back);
                 None
             }
-            // What comes of it is counted when it is heard.
+            // It is counted when it takes effect.
             Fault::Retry { which, down: Some(down) } => {
                 (self.retry, self.doom) = (Some(which), Some((CrashPoint::AfterAnswers, down)));
                 None
@@ -226,7 +226,7 @@ impl World {
         let ends = self.slots.iter().flat_map(|slot| [slot.stalled, slot.frozen, slot.cut_off]);
         let last =
             ends.chain([self.now, self.deaf, self.slow.0, self.full]).max().unwrap_or_default();
-        // Whoever is down comes back, and whoever is dead is noticed.
+        // Processes that are down come back, and dead ones are noticed.
         self.calm_from = last + 4 * self.plan.lease() + 3 * KEEP_ALIVE;
         for stream in self.network.calm_down() {
             for way in [Way::Up, Way::Down] {

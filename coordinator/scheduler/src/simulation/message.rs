@@ -1,4 +1,4 @@
-//! What goes over the network between workers and coordinator.
+//! Messages between workers and coordinator.
 
 use swfn_proto::v1;
 use swfn_shared::ids::{LeaseId, WorkerId};
@@ -9,7 +9,7 @@ pub(super) type Millis = u64;
 /// One stream; they are numbered in the order in which they are opened.
 pub(super) type StreamId = usize;
 
-/// What a worker is told.
+/// A message to a worker.
 pub(super) type Downward = v1::coordinator_message::Kind;
 
 /// The first message of a stream, as far as decisions depend on it.

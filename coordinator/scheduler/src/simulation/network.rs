@@ -1,6 +1,8 @@
-//! Streams: ordered and complete until they break, each end notices that in its own time, and what is on its way then may be lost. In wild
-//! weather messages are lost, doubled and overtaken besides, which TCP would not do; the scheduler has to stay right then, but work that
-//! such a stream has promised may only be taken up again when there is a new one.
+//! Streams are ordered and complete until they break. Each end notices that in its own time, and
+//! messages on the way may be lost.
+//!
+//! In wild weather, messages are lost, doubled and overtaken, too, unlike in TCP. The scheduler
+//! must stay right then, but work that such a stream has promised may wait for a new stream.
 
 use rand::{Rng, RngExt as _};
 use swfn_shared::ids::WorkerId;
@@ -25,7 +27,8 @@ pub(super) struct Stream {
     pub(super) slot: usize,
     pub(super) worker: WorkerId,
     wild: bool,
-    /// By direction: whether the end that it comes to is open, when the last message arrives, and after when nothing does.
+    /// By direction: whether the receiving end is open, when the last message arrives, and the time
+    /// after which nothing arrives.
     open: [bool; 2],
     last: [Millis; 2],
     cut: [Option<Millis>; 2],
@@ -42,7 +45,7 @@ impl Network {
         Self { weather, streams: Vec::new() }
     }
 
-    /// From now on nothing but time passes on the way. Returns the streams that must be renewed for that.
+    /// Ends the wild weather. Returns the streams that must be renewed.
     pub(super) fn calm_down(&mut self) -> Vec<StreamId> {
         let was_wild = self.weather.wild();
         self.weather = Weather {
@@ -70,7 +73,8 @@ impl Network {
         self.streams.len() - 1
     }
 
-    /// When a message that is sent now arrives: once, or in wild weather not at all or twice. `first`: of its stream.
+    /// The arrivals of a message that is sent now: one, or in wild weather none or two. `first`:
+    /// the first message of its stream.
     pub(super) fn send(
         &mut self,
         (id, way): (StreamId, Way),

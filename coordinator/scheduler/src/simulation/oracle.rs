@@ -1,5 +1,5 @@
-//! What must hold after each step. It hears every command with the scheduler's answer, and knows from its own records what the answer
-//! has to be.
+//! The rules that hold after each step. The oracle sees every command with the scheduler's answer,
+//! and derives the right answer from its own records.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,12 +13,12 @@ use swfn_shared::{
 
 use super::{
     super::{Act, Admission, Blame, Command, Event, FailureKind, Limits, Rejection},
-    book::{Book, Ending, Holding},
     plan::Plan,
     tally::Tally,
+    trial_records::{FinalState, HeldLease, TrialRecords},
 };
 
-/// A rule that does not hold, with what it does not hold of.
+/// A broken rule, with the facts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Broken(pub(super) String);
@@ -41,27 +41,27 @@ pub(super) struct Oracle {
     pub(super) stall: Duration,
     pub(super) limits: Limits,
     pub(super) shapes: BTreeMap<TrialId, ShapeId>,
-    /// What was decided, and what of it is on the disk.
-    pub(super) live: Book,
-    pub(super) durable: Book,
+    /// The records of decided events, and of those on the disk.
+    pub(super) live: TrialRecords,
+    pub(super) durable: TrialRecords,
     /// Workers that this incarnation of the coordinator knows, and when it heard them last.
     pub(super) heard: BTreeMap<WorkerId, Duration>,
-    /// Workers of which another has said that they are dead.
+    /// Workers that others have reported dead.
     pub(super) dead: BTreeSet<WorkerId>,
     /// Workers that lost a lease to time and have not asked since.
     pub(super) asleep: BTreeSet<WorkerId>,
     /// When each worker last lost a lease.
     pub(super) lost: BTreeMap<WorkerId, Duration>,
-    /// Workers that want trials, and those of which one has got on.
+    /// Workers that want trials, and those of which one has advanced.
     pub(super) takers: BTreeSet<WorkerId>,
     pub(super) reporters: BTreeSet<WorkerId>,
-    /// By place: what has failed there since anything succeeded, and nowhere else.
+    /// By place: the trials that failed there alone, since the last success there.
     pub(super) only_failed: BTreeMap<String, BTreeSet<TrialId>>,
-    /// Workers that a person told this incarnation to send away.
-    pub(super) told_to_leave: BTreeSet<WorkerId>,
-    /// Workers that have come back in this turn, with the leases that are still theirs of those that they named.
+    /// Workers that a person drained in this incarnation.
+    pub(super) drained_workers: BTreeSet<WorkerId>,
+    /// Workers that came back in this turn, with those of their named leases that are still theirs.
     pub(super) named: Vec<(WorkerId, Vec<LeaseId>)>,
-    /// What a person wants to be tried again, and how often somebody has wanted that.
+    /// Trials that a person wants to retry, and the number of such commands.
     pub(super) wanted: BTreeSet<TrialId>,
     pub(super) tries: u32,
     pub(super) tally: Tally,
@@ -69,14 +69,14 @@ pub(super) struct Oracle {
 
 impl Oracle {
     pub(super) fn new(plan: &Plan) -> Self {
-        let book = Book::new(plan.limits, plan.subjects.keys().copied());
+        let records = TrialRecords::new(plan.limits, plan.subjects.keys().copied());
         Self {
             lease: plan.limits.lease,
             stall: plan.limits.stall,
             limits: plan.limits,
             shapes: plan.subjects.iter().map(|(trial, subject)| (*trial, subject.shape)).collect(),
-            live: book.clone(),
-            durable: book,
+            live: records.clone(),
+            durable: records,
             heard: BTreeMap::new(),
             dead: BTreeSet::new(),
             asleep: BTreeSet::new(),
@@ -84,7 +84,7 @@ impl Oracle {
             takers: BTreeSet::new(),
             reporters: BTreeSet::new(),
             only_failed: BTreeMap::new(),
-            told_to_leave: BTreeSet::new(),
+            drained_workers: BTreeSet::new(),
             named: Vec::new(),
             wanted: BTreeSet::new(),
             tries: 0,
@@ -92,14 +92,14 @@ impl Oracle {
         }
     }
 
-    /// These events are on the disk.
+    /// Records that these events are on the disk.
     pub(super) fn committed(&mut self, events: &[Event]) -> Result<(), Broken> {
         events.iter().try_for_each(|event| self.durable.write(Duration::ZERO, event))?;
         self.tally.journal += events.len() as u64;
         Ok(())
     }
 
-    /// A coordinator begins with what is on the disk; each lease has a whole term from its time zero.
+    /// Records that a coordinator starts from the disk: each lease has a whole term from time zero.
     pub(super) fn restarted(&mut self) {
         self.live = self.durable.clone();
         self.asleep.clear();
@@ -107,7 +107,7 @@ impl Oracle {
         self.takers.clear();
         self.reporters.clear();
         self.only_failed.clear();
-        self.told_to_leave.clear();
+        self.drained_workers.clear();
         self.named.clear();
         self.wanted.clear();
         self.heard = self
@@ -117,7 +117,7 @@ impl Oracle {
             .collect();
     }
 
-    /// The coordinator has been away: all are taken to be awake.
+    /// Records that all leases got a whole term.
     pub(super) fn granted_full_terms(&mut self, now: Duration) {
         self.heard.values_mut().for_each(|heard| *heard = now);
         for holding in self.live.entries.values_mut().filter_map(|entry| entry.lease.as_mut()) {
@@ -125,12 +125,12 @@ impl Oracle {
         }
     }
 
-    /// A worker's wish has come.
+    /// Records an ask of a worker.
     pub(super) fn asked(&mut self, worker: &WorkerId) {
         self.asleep.remove(worker);
     }
 
-    /// Whether a message about a lease is heard.
+    /// Checks the admission of a message about a lease.
     pub(super) fn admitted(
         &mut self,
         worker: &WorkerId,
@@ -146,7 +146,7 @@ impl Oracle {
             Ok(Admission::Live) => {}
             Ok(Admission::Repeated) => self.tally.refuse("repeated"),
             Err(Rejection::Fenced { .. }) => self.tally.refuse("fenced"),
-            // A lease that a worker names was granted to it, and a grant leaves after its commit.
+            // A worker names only granted leases, and a grant leaves after its commit.
             Err(
                 Rejection::UnknownTrial(_)
                 | Rejection::UnknownWorker(_)
@@ -171,11 +171,11 @@ impl Oracle {
         if self.live.holder(lease) == Some(worker) {
             return Ok(Some(Admission::Live));
         }
-        let repeated = matches!(&entry.end, Some(Ending::Succeeded(attempt, of)) if *attempt == lease.attempt && of == worker);
+        let repeated = matches!(&entry.end, Some(FinalState::Succeeded(attempt, of)) if *attempt == lease.attempt && of == worker);
         Ok(repeated.then_some(Admission::Repeated))
     }
 
-    /// The scheduler has answered a command; what follows from it is written down.
+    /// Checks an answer of the scheduler, and records its events.
     pub(super) fn decided(
         &mut self,
         now: Duration,
@@ -190,7 +190,7 @@ impl Oracle {
         })?;
         for event in answer.iter().flatten() {
             if let (Command::Tick, Event::Lost { lease, .. }) = (command, event) {
-                // One that is only slow is awake.
+                // A slow worker is awake.
                 if let Some(holder) =
                     self.live.holder(*lease).filter(|holder| self.sleeps(now, holder)).cloned()
                 {
@@ -254,14 +254,14 @@ impl Oracle {
                 let event = Event::WorkerHeard { worker: worker.clone() };
                 exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[event])
             }
-            Command::Progressed { worker, lease, step, waits } => self.of_lease(
+            Command::Progressed { worker, lease, step, waits } => self.judge_report(
                 worker,
                 *lease,
                 Event::Progressed { lease: *lease, step: *step, waits: *waits },
                 answer,
             ),
             Command::Succeeded { worker, lease } => {
-                self.of_lease(worker, *lease, Event::Succeeded { lease: *lease }, answer)
+                self.judge_report(worker, *lease, Event::Succeeded { lease: *lease }, answer)
             }
             Command::Failed { worker, lease, kind, error, log } => {
                 let failures = self.live.entry(lease.trial)?.failures + 1;
@@ -269,7 +269,7 @@ impl Oracle {
                     if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
                 let quarantine = self.ends(now, lease.trial, worker, failures, limit)?;
                 let (error, log) = (error.clone(), log.clone());
-                self.of_lease(
+                self.judge_report(
                     worker,
                     *lease,
                     Event::Failed { lease: *lease, error, log, quarantine },
@@ -277,7 +277,7 @@ impl Oracle {
                 )
             }
             Command::Released { worker, lease } => {
-                self.of_lease(worker, *lease, Event::Released { lease: *lease }, answer)
+                self.judge_report(worker, *lease, Event::Released { lease: *lease }, answer)
             }
             Command::Left { worker } if self.heard.contains_key(worker) => {
                 let held = self.live.held_by(worker).collect();
@@ -299,9 +299,9 @@ impl Oracle {
                         over.extend(blamed(self.live.held_by(worker).collect(), Blame::Among));
                         continue;
                     }
-                    // Those that hang together did not report in the same moment.
+                    // Hanging trials did not all report in the same moment.
                     let still =
-                        |holding: &Holding, least| now.saturating_sub(holding.moved) >= least;
+                        |holding: &HeldLease, least| now.saturating_sub(holding.moved) >= least;
                     let held: Vec<_> = self
                         .live
                         .leases()
@@ -314,7 +314,7 @@ impl Oracle {
                         let company =
                             if began { self.stall / 2 } else { self.lease.min(self.stall / 2) };
                         let with_it =
-                            |holding: &Holding| still(holding, company) || holding.step == 0;
+                            |holding: &HeldLease| still(holding, company) || holding.step == 0;
                         let together = held
                             .iter()
                             .filter(|(_, holding)| with_it(holding))
@@ -335,16 +335,17 @@ impl Oracle {
         }
     }
 
-    /// Whether a worker is silent, or any trial of its stands still.
+    /// Whether a worker is silent, or one of its trials stands still.
     fn sleeps(&self, now: Duration, worker: &WorkerId) -> bool {
         let heard = self.heard.get(worker).copied().unwrap_or_default();
-        let still = |holding: &Holding| now.saturating_sub(holding.moved) >= self.stall;
+        let still = |holding: &HeldLease| now.saturating_sub(holding.moved) >= self.stall;
         now.saturating_sub(heard) >= self.lease
             || self.live.leases().any(|(_, holding)| holding.worker == *worker && still(holding))
     }
 
-    /// What a worker says of a lease counts if it holds it, changes nothing if it is a repetition, and is refused otherwise.
-    fn of_lease(
+    /// A report counts if its worker holds the lease. A repetition changes nothing, and all others
+    /// are refused.
+    fn judge_report(
         &mut self,
         worker: &WorkerId,
         lease: LeaseId,
@@ -371,7 +372,7 @@ impl Oracle {
     }
 }
 
-/// The answer consists of these losses, these leases given back, these workers gone, and the other events, and of nothing else.
+/// Checks that the answer has exactly these losses, returned leases, gone workers and other events.
 pub(super) fn exactly(
     answer: &Answer,
     lost: &BTreeMap<LeaseId, Blame>,
@@ -401,13 +402,13 @@ pub(super) fn exactly(
     Ok(())
 }
 
-/// These are lost together; one alone is to blame for itself.
+/// The blame of leases that are lost together; a single one is to blame for itself.
 fn blamed(leases: BTreeSet<LeaseId>, together: Blame) -> BTreeMap<LeaseId, Blame> {
     let blame = if leases.len() == 1 { Blame::Alone } else { together };
     leases.into_iter().map(|lease| (lease, blame)).collect()
 }
 
-/// Each once, in whatever order.
+/// Whether both have the same values, each once, in any order.
 fn same<T: Ord>(seen: &[T], expected: &BTreeSet<T>) -> bool {
     seen.len() == expected.len() && seen.iter().all(|one| expected.contains(one))
 }

@@ -1,4 +1,5 @@
-//! Everything that is determined before the first event: the sweep, the workers, and what will go wrong when. `draw` makes it of a seed.
+//! Everything that is fixed before the first event: the sweep, the workers, and the faults with
+//! their times. `draw` makes it from a seed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +11,7 @@ use swfn_shared::{
 
 use super::{super::Limits, message::Millis};
 
-/// What the end of a simulation must look like, beyond what always holds.
+/// A promise about the end of a simulation, beyond the rules that always hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Promise {
     /// Limits are out of reach: whatever goes wrong, all trials succeed that can.
@@ -26,7 +27,7 @@ pub(super) enum Promise {
 pub(super) enum Nature {
     Sound,
     Diverges,
-    /// The first so many times that it gets that far; for ever with `u32::MAX`.
+    /// It fails the first so many times that it gets that far; for ever with `u32::MAX`.
     Fails(u32),
     /// Kills its worker.
     Kills(u32),
@@ -72,14 +73,14 @@ pub(super) enum CrashPoint {
     AfterAnswers,
 }
 
-/// Which of the trials that were given up a person wants to be tried again.
+/// The quarantined trials that a person retries.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Retry {
     /// All that did not diverge.
     Failed,
     /// All.
     Diverged,
-    /// One of them, counted around.
+    /// One of them: its number modulo their count.
     One(usize),
 }
 
@@ -143,14 +144,15 @@ pub(super) enum Fault {
     FillDisk {
         lasts: Millis,
     },
-    /// A person tells the workers of some places to leave when they are done, or at once; others come after a while, or never.
+    /// A person drains the workers of some places, or takes their trials back at once. Others come
+    /// after a while, or never.
     DrainWorkers {
         first: usize,
         places: usize,
         now: bool,
         back: Option<Millis>,
     },
-    /// A person has tried again what was given up: ends the coordinator in order and starts it again so, or says it while it runs.
+    /// A person retries quarantined trials, while the coordinator runs or with a restart.
     Retry {
         which: Retry,
         down: Option<Millis>,
@@ -166,7 +168,7 @@ pub(super) struct Weather {
     pub(super) lost: f64,
     pub(super) doubled: f64,
     pub(super) overtaken: f64,
-    /// What is on its way when a stream breaks may still arrive.
+    /// Whether messages on the way may still arrive when a stream breaks.
     pub(super) flushes: bool,
 }
 
@@ -187,14 +189,14 @@ pub(super) struct Plan {
     pub(super) faults: Vec<(Millis, Fault)>,
     pub(super) weather: Weather,
     /// Messages that a worker may send in one go.
-    pub(super) room: usize,
+    pub(super) stream_capacity: usize,
     pub(super) tick: Millis,
     /// Longest time of an ordinary commit.
     pub(super) commit: Millis,
     /// After that nothing goes wrong any more but what trials do.
     pub(super) quiet: Millis,
-    /// How often a person has what was given up tried again when all is over.
-    pub(super) again: u32,
+    /// How often a person retries quarantined trials at the end.
+    pub(super) retries: u32,
 }
 
 impl Plan {
@@ -206,7 +208,7 @@ impl Plan {
         millis(self.limits.stall)
     }
 
-    /// What workers are told when they join.
+    /// The coordinator's welcome.
     pub(super) fn welcome(&self) -> v1::Welcome {
         let seconds = |duration: Millis| {
             u32::try_from(duration / 1_000).expect("durations of plans are short")

@@ -1,4 +1,4 @@
-//! A worker process: the protocol of `swfn-session` around a trainer, and what it must look like from outside.
+//! A worker process: the protocol of `swfn-session` around a trainer, and the rules for it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,23 +23,23 @@ pub(super) struct Process {
     predecessor: Option<WorkerId>,
     pub(super) protocol: Protocol,
     trainer: Trainer,
-    /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
+    /// Leases that the hello of this stream names and that are neither confirmed nor revoked yet.
     unconfirmed: Vec<LeaseId>,
-    /// What it held when it learnt that it is to leave: it may finish that, and begin nothing.
+    /// The leases that it held when it began to leave: it may finish them, but begin none.
     last: Option<BTreeSet<LeaseId>>,
-    /// The reports that it has ever sent, with the lease whose end each tells of and whether it is a success; and those
-    /// sent on this stream.
+    /// All reports that it has sent, with the lease that each ends, and whether by a success; and
+    /// those sent on this stream.
     reports: BTreeMap<u64, Option<(LeaseId, bool)>>,
     sent: BTreeSet<u64>,
     /// The lanes that it has asked for on this stream.
     asked: u32,
     /// The stream is open, and the coordinator has welcomed it.
     pub(super) connected: bool,
-    /// The trainer has said its last word.
+    /// Whether the trainer is broken.
     pub(super) broken: bool,
-    /// A stream was open at some time: the next process names this one as its predecessor.
+    /// Whether a stream was ever open: the next process names this one as its predecessor.
     pub(super) welcomed: bool,
-    /// It has nothing more to do, and ends in order.
+    /// Whether it ends in order.
     pub(super) done: bool,
 }
 
@@ -77,24 +77,24 @@ impl Process {
         Ok(Hello { worker: self.id.clone(), predecessor: self.predecessor.clone(), held })
     }
 
-    /// There is no stream, or none any more. The exit, if it ends with it.
+    /// Records that there is no stream. Returns the exit, if it ends with it.
     pub(super) fn lost(&mut self) -> Option<Exit> {
         self.connected = false;
-        self.protocol.lost()
+        self.protocol.end_stream()
     }
 
-    /// Whether it was told to leave, by whomever.
+    /// Whether it is leaving.
     pub(super) fn is_leaving(&self) -> bool {
         self.last.is_some()
     }
 
-    /// Whether it could do with any trial and has none.
+    /// Whether it could train any trial and has none.
     pub(super) fn is_idle(&self) -> bool {
         let waits = self.connected && !self.is_leaving() && !self.broken;
         waits && self.trainer.wants_any() && self.protocol.held().is_empty()
     }
 
-    /// Reports that an acknowledgement up to this number would let go of, with what each tells of the end of a lease.
+    /// The reports up to this number, with the lease that each ends.
     pub(super) fn waiting(
         &self,
         through: u64,
@@ -104,7 +104,7 @@ impl Process {
         waiting.map(|sequence| (sequence, self.reports.get(&sequence).copied().flatten()))
     }
 
-    /// Does as the coordinator says. Returns the leases that it was told are over.
+    /// Takes a message of the coordinator. Returns the leases that it learned are over.
     pub(super) fn obey(&mut self, now: Instant, answer: Downward) -> Result<Vec<LeaseId>, Broken> {
         let mut over = Vec::new();
         let mut left = None;
@@ -112,7 +112,7 @@ impl Process {
             Downward::Welcome(welcome) => {
                 (self.connected, self.welcomed, self.asked) = (true, true, 0);
                 self.sent.clear();
-                self.protocol.welcomed(now, welcome);
+                self.protocol.begin_stream(now, welcome);
                 return Ok(over);
             }
             Downward::Grant(_) => {}
@@ -134,10 +134,10 @@ impl Process {
                         .filter(|named| !confirmed.contains(named)),
                 );
             }
-            Downward::Drain(_) => self.is_to_leave(),
+            Downward::Drain(_) => self.begin_to_leave(),
         }
         self.unconfirmed.retain(|lease| !over.contains(lease));
-        let heard = self.protocol.obey(now, answer);
+        let heard = self.protocol.handle_message(now, answer);
         if let Some(left) = left {
             hold!(
                 self.protocol.unacknowledged().eq(left.iter().copied()),
@@ -158,21 +158,22 @@ impl Process {
         Ok(over)
     }
 
-    fn is_to_leave(&mut self) {
+    fn begin_to_leave(&mut self) {
         let held = || self.protocol.held().into_iter().collect();
         self.last.get_or_insert_with(held);
     }
 
-    /// Whether it waits to hear what is still its own.
+    /// Whether it waits for the confirmation of its leases.
     pub(super) fn is_unconfirmed(&self) -> bool {
         !self.unconfirmed.is_empty()
     }
 
-    /// After a turn the trainer works on what the process holds, each lease once, and on nothing new if it is to leave.
+    /// Checks that the trainer works on leases that the process holds, each once, and on no new one
+    /// if it is leaving.
     pub(super) fn check_work(&self) -> Result<(), Broken> {
         let held: BTreeSet<_> = self.protocol.held().into_iter().collect();
         let mut seen = BTreeSet::new();
-        // A trainer that is broken works on nothing, whatever it had.
+        // A broken trainer works on nothing.
         for lease in self.trainer.leases().filter(|_| !self.broken) {
             hold!(
                 held.contains(&lease),
@@ -186,7 +187,7 @@ impl Process {
         Ok(())
     }
 
-    /// A turn of its trainer. `flush`: points that have come together become a report.
+    /// Runs a turn of its trainer. `flush`: collected points become a report.
     pub(super) fn turn(
         &mut self,
         now: Instant,
@@ -197,17 +198,17 @@ impl Process {
             return Fate::Goes;
         }
         let (reports, fate) = self.trainer.turn(subjects);
-        reports.into_iter().for_each(|report| self.protocol.absorb(now, report));
+        reports.into_iter().for_each(|report| self.protocol.handle_report(now, report));
         if flush {
             self.protocol.flush(now);
         }
         fate
     }
 
-    /// What it says now, as far as there is room for it.
-    pub(super) fn says(&mut self, room: usize) -> Result<Vec<v1::WorkerMessage>, Broken> {
+    /// Its next messages, as far as the stream takes them.
+    pub(super) fn next_messages(&mut self, room: usize) -> Result<Vec<v1::WorkerMessage>, Broken> {
         let mut messages = Vec::new();
-        while messages.len() < room && self.protocol.has_news() {
+        while messages.len() < room && self.protocol.has_outgoing() {
             messages.extend(self.protocol.next_message().map_err(Broken)?);
         }
         for message in &messages {
@@ -220,7 +221,7 @@ impl Process {
                 _ => {}
             }
         }
-        if !self.protocol.has_news() {
+        if !self.protocol.has_outgoing() {
             let unsent: Vec<_> = self
                 .protocol
                 .unacknowledged()
@@ -241,22 +242,24 @@ impl Process {
         Ok(messages)
     }
 
-    /// Asked to stop, or its time is up: what is held is given back when the trainer notices.
+    /// Stops: held leases are returned when the trainer notices.
     pub(super) fn leave(&mut self, now: Instant, exit: Exit) {
-        self.is_to_leave();
+        self.begin_to_leave();
         self.protocol.stop(now, exit);
     }
 
-    /// The trainer cannot go on in this process.
+    /// Breaks the trainer of this process.
     pub(super) fn break_down(&mut self, now: Instant) {
-        self.is_to_leave();
+        self.begin_to_leave();
         self.broken = true;
-        self.protocol
-            .absorb(now, Report::Broken { error: "a test breaks it".to_owned(), retry: true });
+        self.protocol.handle_report(
+            now,
+            Report::Broken { error: "a test breaks it".to_owned(), retry: true },
+        );
     }
 }
 
-/// The last word.
+/// The last message.
 pub(super) fn goodbye() -> v1::WorkerMessage {
     v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }
 }

@@ -1,4 +1,5 @@
-//! What will happen, in the order of virtual time. What happens at the same time happens in the order in which it was planned.
+//! Planned events in the order of virtual time. Events at the same time keep the order in which
+//! they were planned.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -8,33 +9,33 @@ use std::{
 use super::message::Millis;
 
 #[derive(Debug)]
-struct Entry<T> {
+struct TrialRecord<T> {
     at: Millis,
     number: u64,
     what: T,
 }
 
-impl<T> Entry<T> {
+impl<T> TrialRecord<T> {
     fn key(&self) -> (Millis, u64) {
         (self.at, self.number)
     }
 }
 
-impl<T> PartialEq for Entry<T> {
+impl<T> PartialEq for TrialRecord<T> {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl<T> Eq for Entry<T> {}
+impl<T> Eq for TrialRecord<T> {}
 
-impl<T> PartialOrd for Entry<T> {
+impl<T> PartialOrd for TrialRecord<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> Ord for Entry<T> {
+impl<T> Ord for TrialRecord<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.key().cmp(&other.key())
     }
@@ -42,7 +43,7 @@ impl<T> Ord for Entry<T> {
 
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    heap: BinaryHeap<Reverse<Entry<T>>>,
+    heap: BinaryHeap<Reverse<TrialRecord<T>>>,
     planned: u64,
 }
 
@@ -56,9 +57,9 @@ impl<T> Queue<T> {
         self.put_off(at, self.planned, what);
     }
 
-    /// Plans what was taken out under that number for a later time. What is put off keeps its order.
+    /// Postpones an event, which keeps its number and thus its order.
     pub(super) fn put_off(&mut self, at: Millis, number: u64, what: T) {
-        self.heap.push(Reverse(Entry { at, number, what }));
+        self.heap.push(Reverse(TrialRecord { at, number, what }));
     }
 
     pub(super) fn next(&mut self) -> Option<(Millis, u64, T)> {

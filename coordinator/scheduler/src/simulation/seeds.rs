@@ -23,7 +23,8 @@ pub(super) fn number(name: &str) -> Option<u64> {
     )
 }
 
-/// Simulates so many seeds; panics with the smallest that breaks a rule, what led to it, and how to see it again. One alone is traced.
+/// Simulates so many seeds. Panics with the smallest that breaks a rule, its trace, and how to
+/// repeat it. A single seed is traced.
 pub(super) fn simulate(first: u64, count: u64) -> Tally {
     if count == 1 {
         let run = run(first, Trace::Printed);

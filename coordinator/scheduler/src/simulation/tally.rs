@@ -1,4 +1,4 @@
-//! What was seen: counts of one simulation or of many, and the trace of one.
+//! Counts of one simulation or of many, and the trace of one.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -48,13 +48,13 @@ pub(super) const FAULTS: [&str; 33] = [
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
     pub(super) seeds: u64,
-    /// What happened in virtual time.
+    /// The trace, by virtual time.
     pub(super) happenings: u64,
     /// Durable events that were committed.
     pub(super) journal: u64,
     pub(super) results: u64,
     pub(super) quarantined: u64,
-    /// Reports that came again or too late, by what was done about them.
+    /// Reports that came again or too late, by the reaction to them.
     pub(super) refused: BTreeMap<&'static str, u64>,
     /// Leases that workers named when they came back, by what they were told.
     pub(super) named: BTreeMap<&'static str, u64>,
@@ -130,7 +130,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What happened when, for people.
+/// A trace for people.
 #[derive(Debug)]
 pub(super) enum Trace {
     Off,

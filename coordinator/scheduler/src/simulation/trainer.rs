@@ -1,4 +1,5 @@
-//! The trainer of a worker process: trials of one shape side by side, each a step further at each turn, and each after its nature.
+//! The trainer of a worker process. Trials of one shape run side by side. Each takes a step at each
+//! turn, according to its nature.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,7 +13,7 @@ use swfn_shared::{
 
 use super::plan::{Nature, Subject};
 
-/// What became of the process in a turn.
+/// The fate of the process in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Goes,
@@ -62,7 +63,7 @@ impl Trainer {
         self.told.as_ref().is_some_and(|told| told.lanes > 0 && told.shape.is_none())
     }
 
-    /// What it works on, and what waits for that.
+    /// The running trials, and the waiting ones.
     pub(super) fn leases(&self) -> impl Iterator<Item = LeaseId> {
         self.running.iter().map(|lane| &lane.order).chain(&self.waiting).map(|order| order.lease)
     }
@@ -152,7 +153,7 @@ fn subject(subjects: &mut BTreeMap<TrialId, Subject>, lease: LeaseId) -> &mut Su
 }
 
 impl Lane {
-    /// What becomes of all lanes when this one takes its next step.
+    /// The fate of all lanes when this one takes its next step.
     fn fate(&self, subject: &mut Subject) -> Fate {
         let fate = match subject.nature {
             Nature::Kills(times) if subject.struck < times => Fate::Dies,

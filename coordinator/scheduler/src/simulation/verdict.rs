@@ -1,19 +1,19 @@
-//! What must hold in the end, and that there is one.
+//! The rules for the end of a simulation, and that there is one.
 
 use swfn_shared::ids::TrialId;
 
 use super::{
-    book::{Ending, Entry, must_end},
     coordinator::replayed,
     message::Millis,
     oracle::{Broken, hold},
     plan::{Nature, Promise, Subject},
     process::Process,
-    same::same_durable_state,
+    state_check::check_durable_state,
+    trial_records::{FinalState, TrialRecord, must_end},
     world::World,
 };
 
-/// A healthy worker that could do with any trial has one after that time and a few commits, if one waits.
+/// The time, besides a few commits, after which a healthy worker has a trial if one waits.
 const IDLE: Millis = 30_000;
 
 impl World {
@@ -22,7 +22,8 @@ impl World {
         if !self.quiet || self.now < self.calm_from {
             return Ok(());
         }
-        // Trials may hang, fail and kill up to their limits, one after the other on one slow worker.
+        // Trials may hang, fail and kill up to their limits, one after the other on one slow
+        // worker.
         let attempt = self.plan.lease() + self.plan.stall() + 60_000;
         let bound = self.calm_from + 12 * attempt * self.subjects.len() as Millis;
         if self.now > bound {
@@ -39,7 +40,7 @@ impl World {
             let idle = matches!((process, clock), (Some(process), Some(now))
                 if process.is_idle() && self.oracle.waits_for(now, &process.id));
             let unheard = |process: &Process| {
-                !process.is_leaving() && self.oracle.told_to_leave.contains(&process.id)
+                !process.is_leaving() && self.oracle.drained_workers.contains(&process.id)
             };
             let unanswered =
                 process.is_some_and(|process| process.is_unconfirmed() || unheard(process));
@@ -64,10 +65,10 @@ impl World {
 
     pub(super) fn verdict(&mut self) -> Result<(), Broken> {
         let again = replayed(&self.plan, &self.disk.journal)?;
-        same_durable_state(&again, &self.oracle.durable, None)?;
-        same_durable_state(&self.replica, &self.oracle.durable, None)?;
+        check_durable_state(&again, &self.oracle.durable, None)?;
+        check_durable_state(&self.replica, &self.oracle.durable, None)?;
         if let Some(coordinator) = &self.coordinator {
-            same_durable_state(&coordinator.turn.scheduler, &self.oracle.durable, None)?;
+            check_durable_state(&coordinator.turn.scheduler, &self.oracle.durable, None)?;
         }
         for (trial, subject) in &self.subjects {
             let entry = self.oracle.durable.entry(*trial)?;
@@ -79,7 +80,7 @@ impl World {
             self.check_result(*trial, subject, entry)?;
         }
         let ends = self.oracle.durable.entries.values().map(|entry| &entry.end);
-        let results = ends.filter(|end| matches!(end, Some(Ending::Succeeded(..)))).count();
+        let results = ends.filter(|end| matches!(end, Some(FinalState::Succeeded(..)))).count();
         hold!(
             self.disk.results.len() == results,
             "{} results on the disk of {results} trials that succeeded",
@@ -90,7 +91,7 @@ impl World {
         Ok(())
     }
 
-    fn check_trial(&self, subject: &Subject, entry: &Entry) -> Result<(), Broken> {
+    fn check_trial(&self, subject: &Subject, entry: &TrialRecord) -> Result<(), Broken> {
         let limits = self.plan.limits;
         hold!(entry.lease.is_none(), "a lease is left");
         let bounded = |count: u32, limit: u32| count == 0 || !must_end(count - 1, limit);
@@ -99,7 +100,7 @@ impl World {
         hold!(bounded, "retried without bound");
         // Two losses in company, of whatever kind, and it is tried alone.
         hold!(entry.in_company <= 2, "lost in company again and again");
-        let succeeded = u32::from(matches!(entry.end, Some(Ending::Succeeded(..))));
+        let succeeded = u32::from(matches!(entry.end, Some(FinalState::Succeeded(..))));
         let ways_out = entry.failures
             + entry.losses
             + entry.forgiven
@@ -121,8 +122,8 @@ impl World {
         };
         match &entry.end {
             None => hold!(false, "it has not ended"),
-            Some(Ending::Succeeded(..)) => hold!(can, "it succeeded, which it cannot"),
-            Some(Ending::Quarantined(error)) => {
+            Some(FinalState::Succeeded(..)) => hold!(can, "it succeeded, which it cannot"),
+            Some(FinalState::Quarantined(error)) => {
                 let entitled = match self.plan.promise {
                     Promise::NothingIsQuarantinedInVain => can,
                     Promise::TheInnocentSucceed => harmless,
@@ -139,10 +140,15 @@ impl World {
     }
 
     /// One result of the attempt that won, with all its points.
-    fn check_result(&self, trial: TrialId, subject: &Subject, entry: &Entry) -> Result<(), Broken> {
+    fn check_result(
+        &self,
+        trial: TrialId,
+        subject: &Subject,
+        entry: &TrialRecord,
+    ) -> Result<(), Broken> {
         let results: Vec<_> =
             self.disk.results.iter().filter(|(lease, _)| lease.trial == trial).collect();
-        let Some(Ending::Succeeded(attempt, worker)) = &entry.end else {
+        let Some(FinalState::Succeeded(attempt, worker)) = &entry.end else {
             hold!(results.is_empty(), "results {results:?} of a trial without success");
             return Ok(());
         };

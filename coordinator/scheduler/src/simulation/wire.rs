@@ -1,4 +1,4 @@
-//! Between the wire and the turn, as `grpc/convert.rs` of the coordinator does it, for workers that mean well.
+//! Translates between the wire and the turn, as `grpc/convert.rs` does, for honest workers.
 
 use swfn_proto::v1::{self, FailureKind::Diverged, worker_message::Kind};
 use swfn_shared::{ids::LeaseId, trial::TrialSpec, wire};
@@ -22,7 +22,7 @@ pub(super) fn ended(kind: &Kind) -> Option<(LeaseId, bool)> {
     Some((lease(id.clone()), matches!(kind, Kind::Succeeded(_))))
 }
 
-/// What a worker says, as the turn hears it.
+/// A message of a worker, for the turn.
 pub(super) fn from_worker(message: v1::WorkerMessage) -> FromWorker {
     match message.kind.expect("the message is of a known kind") {
         Kind::Ask(ask) => FromWorker::Ask(ask.try_into().expect("ids are ids")),

@@ -21,10 +21,10 @@ use super::{
     process::Process,
     queue::Queue,
     tally::{Tally, Trace},
-    words,
+    trace_text,
 };
 
-/// What can happen. `number`: the process that it was planned for; it may be gone by then.
+/// An event of the world. `number`: the process that it was planned for, which may be gone by then.
 #[derive(Debug)]
 pub(super) enum Happening {
     Fault(usize),
@@ -66,7 +66,7 @@ pub(super) enum Happening {
         slot: usize,
         stream: StreamId,
     },
-    Room {
+    StreamReady {
         slot: usize,
         stream: StreamId,
     },
@@ -83,7 +83,7 @@ pub(super) struct Slot {
     pub(super) process: Option<Process>,
     pub(super) number: u32,
     pub(super) stream: Option<StreamId>,
-    /// What the next process will name.
+    /// The process that the next one names as its predecessor.
     pub(super) predecessor: Option<WorkerId>,
     /// Until then the process stands still, its trainer does, or no stream can be opened.
     pub(super) stalled: Millis,
@@ -124,11 +124,11 @@ pub(super) struct World {
     pub(super) slow: (Millis, Millis),
     /// Until when nothing can be written, and whether the coordinator has found that out.
     pub(super) full: Millis,
-    pub(super) waits_for_room: bool,
-    /// What a person wants to be tried again at the next start.
+    pub(super) disk_full: bool,
+    /// The retry that a person wants at the next start.
     pub(super) retry: Option<Retry>,
     pub(super) disk: Disk,
-    /// What a restart at this moment would make of the journal.
+    /// The scheduler that a restart would make from the journal now.
     pub(super) replica: Scheduler,
     pub(super) oracle: Oracle,
     pub(super) trace: Trace,
@@ -140,7 +140,7 @@ pub(super) struct World {
     pub(super) finished: bool,
 }
 
-/// What came of a seed.
+/// The result of a seed.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) result: Result<(), Broken>,
@@ -165,7 +165,7 @@ pub(super) fn run(seed: u64, trace: Trace) -> Run {
 impl World {
     fn new(seed: u64, mut trace: Trace) -> Self {
         let (plan, rng) = Plan::of(seed);
-        trace.say(0, || words::plan(&plan));
+        trace.say(0, || trace_text::plan(&plan));
         let mut queue = Queue::new();
         queue.plan(0, Happening::CoordinatorStarts);
         for (index, (at, _)) in plan.faults.iter().enumerate() {
@@ -210,7 +210,7 @@ impl World {
             deaf: 0,
             slow: (0, 0),
             full: 0,
-            waits_for_room: false,
+            disk_full: false,
             retry: None,
             disk: Disk::default(),
             trace,
@@ -233,7 +233,7 @@ impl World {
                 continue;
             }
             self.happen(happening)?;
-            if self.is_over() && !self.begin_again() {
+            if self.is_over() && !self.retry_quarantined() {
                 return self.verdict();
             }
             self.check_liveness()?;
@@ -279,7 +279,7 @@ impl World {
             }
             Happening::Turn { slot, number } => self.turn(slot, number)?,
             Happening::Beat { slot, stream } => self.beat(slot, stream)?,
-            Happening::Room { slot, stream } => self.room(slot, stream)?,
+            Happening::StreamReady { slot, stream } => self.stream_ready(slot, stream)?,
             Happening::TimeIsUp { slot, number } => self.time_is_up(slot, number)?,
         }
         Ok(())
@@ -304,7 +304,7 @@ impl World {
             | Happening::ConnectTimeout { slot, .. }
             | Happening::Turn { slot, .. }
             | Happening::Beat { slot, .. }
-            | Happening::Room { slot, .. }
+            | Happening::StreamReady { slot, .. }
             | Happening::TimeIsUp { slot, .. } => self.slots[*slot].stalled,
         };
         (until > self.now).then_some(until)

@@ -1,4 +1,5 @@
-//! What only a damaged journal holds: events that do not follow from the state. Each is refused, and changes nothing.
+//! Events of damaged journals, which do not follow from the state. Each is refused and changes
+//! nothing.
 
 use super::{
     super::{Act, Blame, Event, FailureKind, TrialState},
@@ -6,7 +7,7 @@ use super::{
 };
 
 #[test]
-fn an_event_of_another_attempt_is_refused_and_changes_nothing() {
+fn an_event_of_another_attempt_changes_nothing() {
     let mut sweep = Sweep::of_one_shape(1);
     sweep.join("ann");
     let now = sweep.now;

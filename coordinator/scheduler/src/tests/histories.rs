@@ -86,7 +86,8 @@ proptest! {
             let leases: Vec<_> = events.iter().filter(|e| matches!(e, Event::Leased { .. })).filter_map(Event::durable).collect();
             granted.extend(&leases);
 
-            // A grant fills lanes and no more, with one shape; an idle worker that takes any shape gets something.
+            // A grant fills lanes and no more, with one shape. An idle worker that takes any shape
+            // gets some.
             if let (Command::Asked { worker, capacity: Capacity { lanes, shape, .. } }, Ok(_)) = (&command, &answer) {
                 prop_assert!(leases.is_empty() || sweep.scheduler.held_by(worker) <= *lanes as usize);
                 let wanted = shape.or_else(|| leases.first().map(|lease| sweep.shape(*lease)));
@@ -94,7 +95,8 @@ proptest! {
                 prop_assert!(!leases.is_empty() || !idle || pending == 0 || *lanes == 0 || shape.is_some());
             }
 
-            // What ended stays as it is; the counts are the states; nobody's lease outlives its deadline by a tick.
+            // Ended trials stay ended; the counts are the states; no lease outlives its deadline by
+            // a tick.
             let counts = sweep.scheduler.counts();
             let mut seen = [0; 4];
             for (id, _, state) in sweep.scheduler.trials() {

@@ -12,8 +12,8 @@ use super::*;
 const AXES: &str = "seed = { count = 4 }\nsubset_size = [100, 300]\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n\
                     [[include]]\nlambda = 0\narchitecture = \"net+dropout\"\n";
 
-/// Has one trial at a time for each of so many workers done, which keep the VAEs that they trained. Gives the trials in the order in
-/// which they were begun, and how often a VAE was trained.
+/// Has one trial at a time for each of so many workers done, which keep the VAEs that they trained.
+/// Gives the trials in the order in which they were begun, and how often a VAE was trained.
 fn sweep(workers: usize) -> (Vec<TrialSpec>, usize) {
     let mut sweep = Sweep::of(specs_of(AXES));
     let names: Vec<_> = (0..workers).map(|number| format!("w{number}")).collect();
@@ -59,13 +59,14 @@ fn a_sweep_fills_up_seed_by_seed() {
             cells.len() == 10 && cells.values().all(|count| *count == 2),
             "{workers}: {cells:?}"
         );
-        // Two subsets of each seed: as long as there are not more workers than that, each VAE is one worker's.
+        // Two subsets of each seed: as long as there are not more workers than that, each VAE is
+        // one worker's.
         assert!(trained == 8 || workers > 2, "{workers}: {trained}");
     }
 }
 
 #[test]
-fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_of_the_seed_to_others() {
+fn a_worker_gets_trials_whose_vae_it_has() {
     let mut sweep = Sweep::of(specs_of(AXES));
     sweep.join("ann");
     sweep.join("bob");

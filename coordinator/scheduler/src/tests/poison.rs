@@ -1,4 +1,4 @@
-//! What ends a worker is found, and who was beside it loses nothing.
+//! A trial that ends workers is found, and its neighbours lose nothing.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -30,12 +30,12 @@ impl Sweep {
 }
 
 #[test]
-fn the_guilty_one_is_found_alone_and_the_others_lose_nothing() {
+fn the_trial_to_blame_is_found_alone() {
     let mut sweep = Sweep::of_one_shape(6);
     sweep.join("w0");
     let guilty = sweep.ask("w0", 4)[2].trial;
     sweep.replace("w0", "w1");
-    // Whoever has nothing against it goes on in company, and first.
+    // Trials without suspicion go on in company, and first.
     let fresh = sweep.ask("w1", 4);
     assert_eq!(fresh.iter().map(|lease| sweep.number(*lease)).collect::<Vec<_>>(), [4, 5]);
     for lease in fresh {
@@ -67,7 +67,7 @@ fn the_guilty_one_is_found_alone_and_the_others_lose_nothing() {
 }
 
 #[test]
-fn a_machine_that_goes_silent_is_nobodys_fault_the_first_time() {
+fn a_silent_machine_blames_no_trial_at_first() {
     let mut sweep = Sweep::of_one_shape(3);
     sweep.join("ann");
     assert_eq!(sweep.ask("ann", 3).len(), 3);
@@ -86,7 +86,7 @@ fn a_machine_that_goes_silent_is_nobodys_fault_the_first_time() {
 }
 
 #[test]
-fn what_hangs_takes_its_lane_mates_with_it() {
+fn a_hanging_trial_stops_its_lane_mates() {
     let mut sweep = Sweep::of_one_shape(3);
     sweep.join("ann");
     let leases = sweep.ask("ann", 3);
@@ -121,7 +121,7 @@ fn what_hangs_takes_its_lane_mates_with_it() {
 }
 
 #[test]
-fn one_that_stands_still_among_others_that_move_is_to_blame() {
+fn a_trial_that_stalls_alone_is_to_blame() {
     let mut sweep = Sweep::of_one_shape(2);
     sweep.join("ann");
     let [moving, still] = sweep.ask("ann", 2)[..] else { panic!("two") };
@@ -137,7 +137,7 @@ fn one_that_stands_still_among_others_that_move_is_to_blame() {
 }
 
 #[test]
-fn one_that_waited_behind_another_that_hangs_is_not_to_blame_alone() {
+fn a_trial_behind_a_hanging_one_is_spared() {
     let mut sweep = Sweep::of_one_shape(2);
     sweep.join("ann");
     let [hangs, waits] = sweep.ask("ann", 2)[..] else { panic!("two") };
@@ -161,7 +161,7 @@ fn one_that_waited_behind_another_that_hangs_is_not_to_blame_alone() {
 }
 
 #[test]
-fn a_quarantined_trial_begins_anew_when_a_person_says_so() {
+fn a_person_retries_a_quarantined_trial() {
     let mut sweep = Sweep::of_one_shape(1);
     sweep.join("ann");
     let trial = sweep.ask("ann", 1)[0].trial;
@@ -187,12 +187,12 @@ fn a_quarantined_trial_begins_anew_when_a_person_says_so() {
     );
     fail(&mut sweep, 3);
     assert_eq!(sweep.state(trial), &TrialState::Pending, "its failures were forgotten");
-    // What was said before is still fenced.
+    // Earlier reports are still fenced off.
     assert!(sweep.succeed("ann", LeaseId { trial, attempt: 2 }).is_err());
 }
 
 #[test]
-fn steps_beyond_a_trials_own_are_no_progress_and_vaes_of_other_sweeps_are_not_kept() {
+fn impossible_steps_and_foreign_vaes_do_not_count() {
     let mut sweep = Sweep::of_one_shape(1);
     sweep.join("ann");
     let lease = sweep.ask("ann", 1)[0];
@@ -209,6 +209,6 @@ fn steps_beyond_a_trials_own_are_no_progress_and_vaes_of_other_sweeps_are_not_ke
     let foreign = (0..8_192).map(|number| format!("{number:032x}").parse().unwrap());
     let kept = sweep
         .scheduler
-        .of_sweep(foreign.chain(own.iter().copied()).chain(own.iter().copied()).collect());
+        .needed_vaes(foreign.chain(own.iter().copied()).chain(own.iter().copied()).collect());
     assert_eq!(kept.into_iter().collect::<HashSet<_>>(), own.into_iter().collect());
 }

@@ -1,4 +1,4 @@
-//! Failures are held against trials and against places, and who holds a trial does not hold it for ever.
+//! Failures count against trials and places, and no worker holds a trial for ever.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn a_worker_that_fails_everything_costs_no_trial() {
         }
     }
     let aside: Vec<_> =
-        sweep.scheduler.set_aside(sweep.now).into_iter().map(ToString::to_string).collect();
+        sweep.scheduler.excluded_workers(sweep.now).into_iter().map(ToString::to_string).collect();
     assert_eq!(aside, ["bad:cpu-0:1"]);
     let failed = sweep.journal.iter().filter(|event| matches!(event, Event::Failed { .. })).count();
     assert_eq!(failed, 3, "then it gets none");
@@ -61,7 +61,7 @@ fn divergence_is_believed_at_two_places() {
     assert_eq!(again.trial, lease.trial);
     sweep.fail("b:cpu-0:1", again, FailureKind::Diverged);
     assert!(matches!(sweep.state(lease.trial), TrialState::Quarantined { .. }));
-    assert_eq!(sweep.scheduler.set_aside(sweep.now).len(), 0);
+    assert_eq!(sweep.scheduler.excluded_workers(sweep.now).len(), 0);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn another_machine_counts_more_than_another_device() {
 }
 
 #[test]
-fn a_trial_waits_for_no_place_that_is_gone() {
+fn a_trial_waits_for_no_lost_place() {
     let mut sweep = Sweep::with_places(1, &["a:cpu-0:1", "b:cpu-0:1"]);
     let [lease] = sweep.ask("a:cpu-0:1", 1)[..] else { panic!() };
     assert_eq!(sweep.ask("b:cpu-0:1", 1), []);
@@ -90,7 +90,7 @@ fn a_trial_waits_for_no_place_that_is_gone() {
 }
 
 #[test]
-fn a_place_is_trusted_again_after_a_success_a_second_opinion_or_a_new_start() {
+fn a_place_can_regain_trust() {
     for way in ["elsewhere", "anew"] {
         let mut sweep = Sweep::with_places(30, &["a:cpu-0:1", "b:cpu-0:1"]);
         sweep.introduce("b:cpu-0:1");
@@ -128,7 +128,7 @@ fn the_only_place_is_never_set_aside() {
 }
 
 #[test]
-fn what_comes_and_goes_gives_no_chances_without_end() {
+fn changing_places_give_no_endless_chances() {
     let mut sweep = Sweep::with_places(1, &["a:cpu-0:1"]);
     let mut failures = 0;
     while sweep.quarantined() == 0 {
@@ -143,7 +143,7 @@ fn what_comes_and_goes_gives_no_chances_without_end() {
 }
 
 #[test]
-fn a_newcomer_gets_a_portion_until_one_of_its_trials_gets_on() {
+fn a_newcomer_gets_a_portion_at_first() {
     let mut sweep = Sweep::of_one_shape(500);
     sweep.join("w");
     let first = sweep.ask("w", 4_096);
@@ -158,7 +158,7 @@ fn a_newcomer_gets_a_portion_until_one_of_its_trials_gets_on() {
 }
 
 #[test]
-fn a_trial_lasts_no_longer_than_the_grid_file_says() {
+fn the_grid_file_limits_the_time_of_trials() {
     let mut sweep = Sweep::of_one_shape(1);
     sweep.scheduler.limits = Limits { longest: Some(90 * MINUTE), ..LIMITS };
     sweep.join("w");
@@ -183,7 +183,7 @@ fn a_trial_lasts_no_longer_than_the_grid_file_says() {
 }
 
 #[test]
-fn without_a_word_of_the_grid_file_the_median_tells() {
+fn by_default_the_median_limits_trials() {
     let mut sweep = Sweep::with_places(20, &["fast:cuda0-0:1", "slow:cpu-0:1"]);
     let hour = 60 * MINUTE;
     let [slow] = sweep.ask("slow:cpu-0:1", 1)[..] else { panic!() };

@@ -1,4 +1,4 @@
-//! The end of a turn: what was decided is written, and only then do the answers leave.
+//! The end of a turn: answers leave only when everything is written.
 
 use std::time::Duration;
 
@@ -10,60 +10,57 @@ use super::{Reply, Revoked, Turn};
 /// Time between two attempts to write on a full disk.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
 
-/// What became of an attempt to write.
+/// The result of an attempt to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteOutcome {
     /// All of it is on the disk.
     All,
-    /// It may be possible later: a disk was full, or gave no answer.
+    /// It may work later: a disk is full, or does not answer.
     NotNow,
     Never,
 }
 
-/// What is to be done then.
+/// The next step after an attempt to write.
 #[derive(Debug, PartialEq)]
-pub enum Next {
-    /// These may leave, in this order.
+pub enum NextStep {
+    /// Send these, in this order.
     Answer(Vec<(WorkerId, Reply)>),
-    /// The same is to be written again after that time. Meanwhile nothing is acknowledged: workers keep what they have, and are held up by
-    /// flow control.
+    /// Write the same again after that time. Until then nothing is acknowledged: workers keep their
+    /// reports, and flow control holds them up.
     Wait(Duration),
-    /// The coordinator ends, and nobody is answered.
+    /// End the coordinator without an answer.
     Stop,
 }
 
-/// Answers that wait until all that they are about is written.
+/// Answers that wait for a write.
 #[derive(Debug)]
 pub struct Commit {
     answers: Vec<(WorkerId, Reply)>,
 }
 
 impl Commit {
-    /// After an attempt to write. `give_up`: what cannot be written now is not to be waited for any longer.
-    pub fn after(&mut self, written: Written, give_up: bool) -> Next {
+    /// The next step. `give_up`: a write that may work later is not tried again.
+    pub fn after(&mut self, written: WriteOutcome, give_up: bool) -> NextStep {
         match written {
-            Written::All => Next::Answer(std::mem::take(&mut self.answers)),
-            Written::NotNow if !give_up => Next::Wait(RETRY_PERIOD),
-            Written::NotNow | Written::Never => Next::Stop,
+            WriteOutcome::All => NextStep::Answer(std::mem::take(&mut self.answers)),
+            WriteOutcome::NotNow if !give_up => NextStep::Wait(RETRY_PERIOD),
+            WriteOutcome::NotNow | WriteOutcome::Never => NextStep::Stop,
         }
     }
 }
 
 impl Turn {
-    /// Ends the turn: its answers wait for what it wants written.
+    /// Ends the turn. Its answers wait for its writes.
     pub fn commit(&mut self) -> Commit {
         for (worker, Revoked { leases, first }) in std::mem::take(&mut self.revoked) {
             let reason = first.unwrap_or_default();
+            let (reason, count) = (one_line(&reason), leases.len());
             match leases.iter().next() {
-                Some(lease) if leases.len() == 1 => {
-                    info!(%worker, %lease, "revoked: {}", one_line(&reason))
-                }
-                _ => {
-                    info!(%worker, leases = leases.len(), "revoked many; the first: {}", one_line(&reason))
-                }
+                Some(lease) if count == 1 => info!(%worker, %lease, "lease revoked: {reason}"),
+                _ => info!(%worker, leases = count, "leases revoked, the first one: {reason}"),
             }
         }
-        // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
+        // Revocations come first: a worker must know of them when its reports are acknowledged.
         let mut answers = std::mem::take(&mut self.replies);
         let acknowledged = std::mem::take(&mut self.acknowledge).into_iter();
         answers

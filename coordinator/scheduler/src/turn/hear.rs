@@ -1,4 +1,4 @@
-//! What workers say: who comes and goes, and what becomes of what they report. Nothing is answered here: answers wait for the commit.
+//! Messages of workers: joins, asks, reports, goodbyes. Answers wait for the commit.
 
 use swfn_shared::{
     ids::{LeaseId, WorkerId},
@@ -7,16 +7,19 @@ use swfn_shared::{
 use tracing::{debug, info, warn};
 
 use super::{
-    At, FromWorker, Hello, Progress, Reply, SessionId, Turn, Write,
+    FromWorker, Hello, Progress, Reply, SessionId, Turn, TurnContext, Write,
     message::{FINISHED, LEAVE, drain},
 };
-use crate::{Admission, Command, FailureKind, Rejection};
+use crate::{Admission, Command, FailureKind};
 
 impl Turn {
-    /// A worker opens a stream. The reason why it is not welcome, if so.
+    /// Lets a worker join on a new stream.
+    ///
+    /// # Errors
+    /// The reason why it is refused.
     pub fn join(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         session: SessionId,
         hello: Hello,
     ) -> Result<(), String> {
@@ -27,30 +30,26 @@ impl Turn {
                  hint: each worker process draws an id of its own; start the worker anew"
             ));
         }
-        // No reason to turn the worker itself away: its certificate may have been renewed in between. Leases of the other expire as usual.
-        if let Some(dead) =
-            predecessor.take_if(|dead| !self.holders.may_speak_for(&dead.worker, holder))
-        {
-            warn!(%worker, predecessor = %dead.worker, "the predecessor is another certificate's, and left alone");
+        // The worker itself may join: its certificate may have been renewed in between.
+        let foreign = predecessor.take_if(|dead| !self.holders.may_speak_for(&dead.worker, holder));
+        if let Some(dead) = foreign {
+            let predecessor = dead.worker;
+            warn!(%worker, %predecessor, "ignored a predecessor, which has another certificate");
         }
         held.sort_unstable();
         held.dedup();
-        let mut confirmed = Vec::new();
-        for lease in &held {
-            match at.rules.admit(&self.scheduler, &worker, *lease) {
-                Ok(Admission::Live | Admission::Repeated) => confirmed.push(*lease),
-                Err(rejection) => self.revoke(&worker, *lease, &rejection),
-            }
-        }
         if !held.is_empty() {
-            self.replies.push((worker.clone(), Reply::Confirm { leases: confirmed }));
+            let admitted = |lease: &&LeaseId| self.admit(at, &worker, **lease).is_some();
+            let leases = held.iter().filter(admitted).copied().collect();
+            self.replies.push((worker.clone(), Reply::Confirm { leases }));
         }
         self.end_session(&worker);
         if let Some(dead) = &predecessor {
-            // What it said last may still be on its way, and its ask would stand.
+            // Its last messages may still come, and its ask would stand.
             self.end_session(&dead.worker);
             if dead.innocent {
-                warn!(worker = %dead.worker, "given back, and nobody is to blame: {}", one_line(&dead.end));
+                let end = one_line(&dead.end);
+                warn!(worker = %dead.worker, "its leases were returned, without blame: {end}");
             }
             self.leaving.remove(&dead.worker);
         }
@@ -59,16 +58,16 @@ impl Turn {
         if self.drained {
             self.replies.push((worker, drain(FINISHED)));
         } else if self.leaving.contains(&worker) {
-            // The stream on which it was told may have broken first.
+            // The stream of the first drain may have broken.
             self.replies.push((worker, drain(LEAVE)));
         }
         Ok(())
     }
 
-    /// A worker says something on its stream. `sequence` is 0 for what needs no acknowledgement.
+    /// Takes a message of a worker. `sequence` is 0 if it needs no acknowledgement.
     pub fn hear(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         (worker, session): (&WorkerId, SessionId),
         sequence: u64,
         message: FromWorker,
@@ -78,75 +77,55 @@ impl Turn {
         }
         self.apply(at, &Command::Heard { worker: worker.clone() }).ok();
         if sequence > 0 {
-            // Repetitions of earlier reports take nothing back.
+            // Earlier reports may come again.
             let through = self.acknowledge.entry(worker.clone()).or_default();
             *through = sequence.max(*through);
         }
         let worker = worker.clone();
         match message {
-            // On its way when the worker was told to leave.
+            // It was sent before the drain arrived.
             FromWorker::Ask(_) if self.leaving.contains(&worker) => {}
             FromWorker::Ask(mut capacity) => {
-                // In place of what it asked for before.
-                capacity.vaes = self.scheduler.of_sweep(capacity.vaes);
+                capacity.vaes = self.scheduler.needed_vaes(capacity.vaes);
                 self.waiting.insert(worker, capacity);
             }
             FromWorker::Heartbeat { progress } => {
                 for Progress { lease, step, waits } in progress {
                     let progressed =
                         Command::Progressed { worker: worker.clone(), lease, step, waits };
-                    self.of_lease(at, &worker, lease, &progressed);
+                    self.report(at, &worker, lease, progressed);
                 }
             }
             FromWorker::Points { lease, points, log } => {
-                match at.rules.admit(&self.scheduler, &worker, lease) {
-                    Ok(Admission::Live) => {
-                        self.writes.extend(log.map(|part| Write::Log(lease, part)));
-                        if !points.is_empty() {
-                            self.writes.push(Write::Points { lease, worker, points });
-                        }
+                // A trial that has succeeded has its points.
+                if self.admit(at, &worker, lease) == Some(Admission::Live) {
+                    self.writes.extend(log.map(|part| Write::Log(lease, part)));
+                    if !points.is_empty() {
+                        self.writes.push(Write::Points { lease, worker, points });
                     }
-                    // A trial that has succeeded has its points.
-                    Ok(Admission::Repeated) => {}
-                    Err(rejection) => self.revoke(&worker, lease, &rejection),
                 }
             }
             FromWorker::Artifact { lease, part } => {
-                match at.rules.admit(&self.scheduler, &worker, lease) {
-                    // What an earlier grid asked for is not wanted any more, and a trial that has succeeded has its files.
-                    Ok(Admission::Live) if self.artifacts.want(part.name) => {
-                        self.writes.push(Write::File(lease, part))
-                    }
-                    Ok(Admission::Live | Admission::Repeated) => {}
-                    Err(rejection) => self.revoke(&worker, lease, &rejection),
+                let admission = self.admit(at, &worker, lease);
+                // An earlier grid may have asked for it. A trial that has succeeded has its files.
+                if admission == Some(Admission::Live) && self.artifacts.want(part.name) {
+                    self.writes.push(Write::File(lease, part));
                 }
             }
             FromWorker::Succeeded { lease, outcome, dataset_digest } => {
-                if self.of_lease(
-                    at,
-                    &worker,
-                    lease,
-                    &Command::Succeeded { worker: worker.clone(), lease },
-                ) {
+                let succeeded = Command::Succeeded { worker: worker.clone(), lease };
+                if self.report(at, &worker, lease, succeeded) {
                     self.writes.push(Write::Result { lease, worker, outcome, dataset_digest });
                 }
             }
             FromWorker::Failed { lease, kind, error, log } => {
-                self.of_lease(
-                    at,
-                    &worker,
-                    lease,
-                    &Command::Failed { worker: worker.clone(), lease, kind, error, log },
-                );
+                let failed = Command::Failed { worker: worker.clone(), lease, kind, error, log };
+                self.report(at, &worker, lease, failed);
             }
             FromWorker::Refused { lease, problem } => self.refuse(at, &worker, lease, &problem),
             FromWorker::Released { lease } => {
-                self.of_lease(
-                    at,
-                    &worker,
-                    lease,
-                    &Command::Released { worker: worker.clone(), lease },
-                );
+                let released = Command::Released { worker: worker.clone(), lease };
+                self.report(at, &worker, lease, released);
             }
             FromWorker::Goodbye => {
                 info!(%worker, "worker left");
@@ -155,49 +134,53 @@ impl Turn {
                 self.end_session(&worker);
             }
             // Acknowledged like all others.
-            FromWorker::Unknown => debug!(%worker, "it said what only a newer coordinator knows"),
+            FromWorker::Unknown => debug!(%worker, "ignored a message of a newer version"),
         }
     }
 
-    /// Applies what a worker says of a lease; tells it when the lease is over. True when something came of it.
-    fn of_lease(
+    /// The standing of a lease; `None`, and the lease is revoked, if it is over.
+    fn admit(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         worker: &WorkerId,
         lease: LeaseId,
-        command: &Command,
+    ) -> Option<Admission> {
+        let admission = at.rules.admit(&self.scheduler, worker, lease);
+        admission.map_err(|rejection| self.revoke(worker, lease, rejection.to_string())).ok()
+    }
+
+    /// Applies a report of a lease, or revokes it. True if anything changed.
+    fn report(
+        &mut self,
+        at: &mut TurnContext<'_>,
+        worker: &WorkerId,
+        lease: LeaseId,
+        command: Command,
     ) -> bool {
-        match self.apply(at, command) {
-            Ok(events) => !events.is_empty(),
-            Err(rejection) => {
-                self.revoke(worker, lease, &rejection);
-                false
-            }
-        }
+        let events = self.apply(at, &command);
+        let events = events.map_err(|rejection| self.revoke(worker, lease, rejection.to_string()));
+        events.is_ok_and(|events| !events.is_empty())
     }
 
-    /// A report that cannot be true: its attempt has failed, and the worker goes on.
-    fn refuse(&mut self, at: &mut At<'_>, worker: &WorkerId, lease: LeaseId, problem: &str) {
+    /// Fails the attempt of a report that cannot be true. The worker goes on.
+    fn refuse(
+        &mut self,
+        at: &mut TurnContext<'_>,
+        worker: &WorkerId,
+        lease: LeaseId,
+        problem: &str,
+    ) {
         let error = format!("a report of worker `{worker}` was refused: {problem}");
-        let (kind, log) = (FailureKind::Error, String::new());
-        let told = error.clone();
-        if self.of_lease(
-            at,
-            worker,
-            lease,
-            &Command::Failed { worker: worker.clone(), lease, kind, error, log },
-        ) {
-            self.tell_revoked(worker, lease, told);
+        let (kind, log, reason) = (FailureKind::Error, String::new(), error.clone());
+        let failed = Command::Failed { worker: worker.clone(), lease, kind, error, log };
+        if self.report(at, worker, lease, failed) {
+            self.revoke(worker, lease, reason);
         }
     }
 
-    fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, rejection: &Rejection) {
-        self.tell_revoked(worker, lease, rejection.to_string());
-    }
-
-    pub(super) fn tell_revoked(&mut self, worker: &WorkerId, lease: LeaseId, reason: String) {
+    pub(super) fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, reason: String) {
         let revoked = self.revoked.entry(worker.clone()).or_default();
-        // Whatever a worker sends of a dead lease in one go, it is told once.
+        // Several messages of a turn may be about it, but it is revoked once.
         if revoked.leases.insert(lease) {
             revoked.first.get_or_insert_with(|| reason.clone());
             self.replies.push((worker.clone(), Reply::Revoke { lease, reason }));

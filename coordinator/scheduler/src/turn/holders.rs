@@ -1,7 +1,7 @@
-//! Whose a worker's id is. With certificates, an id belongs to the one that first used it: a worker can neither take another's place nor
-//! speak of its leases, though it is admitted itself.
+//! The holders of workers' ids. With certificates, an id belongs to the holder that used it first:
+//! an admitted worker can neither replace another nor report on its leases.
 //!
-//! What belongs to a certificate is in the store, and still does after a restart of the coordinator.
+//! The store keeps the certificates, so ids keep their holders after a restart of the coordinator.
 
 use std::collections::HashMap;
 
@@ -9,31 +9,31 @@ use swfn_shared::ids::{WorkerId, from_hex};
 
 use super::Holder;
 
-/// The holders of all worker ids that were used.
+/// The holders of all ids that were used.
 #[derive(Debug, Default)]
 pub struct Holders(HashMap<WorkerId, Holder>);
 
 impl Holders {
-    /// Those that the store knows: ids with the SHA-256 of their certificates, 64 hexadecimal digits.
-    pub fn of(certificates: Vec<(WorkerId, String)>) -> Self {
+    /// The holders of ids with the SHA-256 of their certificates, 64 hexadecimal digits.
+    pub fn with_certificates(certificates: Vec<(WorkerId, String)>) -> Self {
         let holder = |(worker, digest): (WorkerId, String)| {
             Some((worker, Holder::Certificate(from_hex(&digest)?)))
         };
         Self(certificates.into_iter().filter_map(holder).collect())
     }
 
-    /// Binds the id to the holder. False when it is another's.
+    /// Binds an id to the holder. False if it has another one.
     pub fn claim(&mut self, worker: &WorkerId, holder: Holder) -> bool {
         *self.0.entry(worker.clone()).or_insert(holder) == holder
     }
 
-    /// Whether the holder may speak for the id, used or not.
+    /// Whether the holder may use the id.
     pub fn may_speak_for(&self, worker: &WorkerId, holder: Holder) -> bool {
         self.0.get(worker).is_none_or(|bound| *bound == holder)
     }
 
-    /// Whether the holder may tell that worker to leave. Where nobody has a certificate, all who know the token may.
-    pub fn may_send_away(&self, worker: &WorkerId, holder: Holder) -> bool {
+    /// Whether the holder may drain that worker. Without certificates, the token is enough.
+    pub fn may_drain(&self, worker: &WorkerId, holder: Holder) -> bool {
         holder == Holder::Anyone || self.may_speak_for(worker, holder)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
         }
         assert!(holders.claim(&ann, one) && holders.may_speak_for(&ann, one));
         assert!(holders.claim(&bob, other) && !holders.claim(&bob, one));
-        assert!(holders.may_send_away(&bob, other) && holders.may_send_away(&bob, Holder::Anyone));
-        assert!(!holders.may_send_away(&bob, one) && !holders.may_send_away(&bob, Holder::Local));
+        assert!(holders.may_drain(&bob, other) && holders.may_drain(&bob, Holder::Anyone));
+        assert!(!holders.may_drain(&bob, one) && !holders.may_drain(&bob, Holder::Local));
     }
 }

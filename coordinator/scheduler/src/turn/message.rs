@@ -1,4 +1,4 @@
-//! What workers say and are told.
+//! Messages from workers, and replies.
 
 use std::fmt;
 
@@ -16,12 +16,12 @@ use crate::{FailureKind, Predecessor};
 /// One stream of one worker; a worker that reconnects has a new one.
 pub type SessionId = u64;
 
-/// Who is behind a connection, as far as it can be told. A worker's id belongs to the holder that used it first.
+/// The identity behind a connection. A worker's id belongs to the holder that used it first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// Whoever may connect: there are no certificates, so those who do are all alike.
+    /// Anyone who may connect: without certificates, all are alike.
     Anyone,
-    /// A worker of this machine, which the coordinator started itself.
+    /// A worker that the coordinator started itself.
     Local,
     /// The holder of the certificate with this SHA-256.
     Certificate([u8; 32]),
@@ -46,26 +46,26 @@ impl fmt::Display for Holder {
     }
 }
 
-/// A worker's introduction, as far as decisions depend on it.
+/// The part of a worker's introduction that matters for decisions.
 #[derive(Debug)]
 pub struct Hello {
     pub worker: WorkerId,
     pub holder: Holder,
     pub predecessor: Option<Predecessor>,
-    /// The leases that it still works on or has unacknowledged reports of.
+    /// The leases that it works on, or whose reports are not acknowledged.
     pub held: Vec<LeaseId>,
 }
 
-/// How far a trial is.
+/// The progress of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub lease: LeaseId,
     pub step: u64,
-    /// Its step may stand still: what was reported has to be heard first.
+    /// Its step may stand still, since reports wait for acknowledgement.
     pub waits: bool,
 }
 
-/// Everything else that a worker says.
+/// All other messages of a worker.
 #[derive(Debug)]
 pub enum FromWorker {
     Ask(Capacity),
@@ -101,22 +101,22 @@ pub enum FromWorker {
         problem: String,
     },
     Goodbye,
-    /// What only a newer worker knows.
+    /// A message of a newer worker.
     Unknown,
 }
 
-/// What a worker is told.
+/// A message to a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Grant {
         leases: Vec<(LeaseId, TrialSpec)>,
-        /// What each of the trials leaves behind.
+        /// The files that each trial leaves behind.
         artifacts: Artifacts,
     },
     Acknowledge {
         through: u64,
     },
-    /// The leases of a worker that has come back which are still its own.
+    /// The leases that a returning worker still has.
     Confirm {
         leases: Vec<LeaseId>,
     },
@@ -126,14 +126,14 @@ pub enum Reply {
     },
     Drain {
         reason: String,
-        /// The sweep has ended.
+        /// Whether the sweep has ended.
         finished: bool,
     },
-    /// Ends the stream: the worker said something that means nothing.
+    /// Ends the stream, since a message makes no sense.
     Refuse {
         reason: String,
     },
-    /// Ends the stream: the worker is not who it says it is.
+    /// Ends the stream, since the worker's id is another's.
     Deny {
         reason: String,
     },
@@ -141,7 +141,7 @@ pub enum Reply {
 
 pub(super) const FINISHED: &str = "the sweep is finished";
 
-pub(super) const LEAVE: &str = "somebody told this worker to leave when it is done";
+pub(super) const LEAVE: &str = "somebody drained this worker, which leaves when it is done";
 
 pub(super) fn drain(reason: &str) -> Reply {
     Reply::Drain { reason: reason.to_owned(), finished: reason == FINISHED }

@@ -149,7 +149,7 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
         ),
         (&by_name, format!("{ca} {certificate} {token}"), "not valid for name"),
         (&plain, token.to_owned(), "the coordinator speaks TLS"),
-        (&address, token.to_owned(), "nothing says whom to trust"),
+        (&address, token.to_owned(), "no authority is named"),
         (&address, format!("{ca} {certificate} --token-file @short"), "has `5` characters"),
         (
             &address,

@@ -1,4 +1,4 @@
-//! What the oracle knows of what workers are told, and of what persons want.
+//! The oracle's rules for replies to workers, and for commands of people.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,14 @@ use swfn_shared::{
 
 use super::{
     super::{Act, Event, Rejection},
-    book::Ending,
     oracle::{Answer, Broken, Oracle, exactly, hold},
     plan::Retry,
+    trial_records::FinalState,
 };
 
 impl Oracle {
-    /// A worker that comes back names these leases: it is to be told which of them are still its own.
+    /// Records the leases that a returning worker names. The reply must confirm those that are
+    /// still its own.
     pub(super) fn named(&mut self, worker: &WorkerId, held: &[LeaseId]) -> Result<(), Broken> {
         let mut own = Vec::new();
         for lease in held {
@@ -30,7 +31,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// It is told that those are still its own: no other, and none is left out.
+    /// Checks that exactly its own leases are confirmed.
     pub(super) fn confirmed(
         &mut self,
         worker: &WorkerId,
@@ -45,25 +46,25 @@ impl Oracle {
         Ok(())
     }
 
-    /// The answers of a turn have been looked at.
+    /// Checks that no returning worker is left without a reply.
     pub(super) fn all_confirmed(&mut self) -> Result<(), Broken> {
         hold!(self.named.is_empty(), "nothing is confirmed of {:?}", self.named);
         Ok(())
     }
 
-    /// A worker has learnt that a lease is over, by a word about it or by the acknowledgement of its own. What it learns is on the disk: or
-    /// after a crash the lease would be live again, and nobody would work on it.
-    pub(super) fn told_over(&self, worker: &WorkerId, lease: LeaseId) -> Result<(), Broken> {
+    /// Checks that a lease that a worker learns is over is over on the disk. Otherwise it would be
+    /// live again after a crash, and nobody would work on it.
+    pub(super) fn check_lease_over(&self, worker: &WorkerId, lease: LeaseId) -> Result<(), Broken> {
         let live = self.durable.holder(lease) == Some(worker);
         hold!(!live, "{worker} was told that {lease:?} is over, and on the disk it is not");
         Ok(())
     }
 
-    /// A person wants what was given up to be tried again: the command for that, if it means anything.
-    pub(super) fn wants_again(&mut self, which: Retry) -> Option<person::Retry> {
+    /// The command of a person who retries quarantined trials, if it means anything.
+    pub(super) fn retry_command(&mut self, which: Retry) -> Option<person::Retry> {
         let given_up = self.live.entries.iter().filter_map(|(trial, entry)| match &entry.end {
-            Some(Ending::Quarantined(error)) => Some((*trial, error.starts_with("diverged"))),
-            Some(Ending::Succeeded(..)) | None => None,
+            Some(FinalState::Quarantined(error)) => Some((*trial, error.starts_with("diverged"))),
+            Some(FinalState::Succeeded(..)) | None => None,
         });
         let given_up: Vec<_> = given_up.collect();
         let (wanted, command) = match which {
@@ -90,11 +91,8 @@ impl Oracle {
         Some(command)
     }
 
-    /// All that a person wanted is put back.
-    pub(super) fn tried_again(
-        &mut self,
-        done: &Result<CommandOutcome, Refusal>,
-    ) -> Result<(), Broken> {
+    /// Checks that all wanted trials are put back.
+    pub(super) fn retried(&mut self, done: &Result<CommandOutcome, Refusal>) -> Result<(), Broken> {
         let Ok(CommandOutcome::Retried { trials, left_out: _ }) = done else {
             return Err(Broken(format!("nothing is tried again: {done:?}")));
         };
@@ -103,7 +101,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A person told workers to leave; `there`: those that have a stream.
+    /// Checks the drain of workers. `there`: those that have a stream.
     pub(super) fn drained(
         &mut self,
         which: &Drain,
@@ -128,7 +126,7 @@ impl Oracle {
         }
         for worker in named {
             self.tally.fault("worker told to leave by a person");
-            self.told_to_leave.insert(worker.clone());
+            self.drained_workers.insert(worker.clone());
             let left = self.live.held_by(worker).next();
             hold!(
                 !which.now || left.is_none(),
@@ -141,7 +139,7 @@ impl Oracle {
     pub(super) fn judge_retry(&mut self, trial: TrialId, answer: &Answer) -> Result<(), Broken> {
         hold!(self.wanted.remove(&trial), "nobody asked for that");
         let entry = self.live.entry(trial)?;
-        if matches!(entry.end, Some(Ending::Quarantined(_))) {
+        if matches!(entry.end, Some(FinalState::Quarantined(_))) {
             let lease = LeaseId { trial, attempt: entry.attempts };
             return exactly(
                 answer,

@@ -1,28 +1,29 @@
-//! Two states of a sweep that must be one: what the scheduler holds and what the journal says.
+//! Compares two states of a sweep: the scheduler's, and the one that the journal implies.
 
 use swfn_shared::ids::TrialId;
 
 use super::{
     super::{Scheduler, TrialState, state::Trial},
-    book::{Book, Ending, Entry},
     oracle::{Broken, hold},
+    trial_records::{FinalState, TrialRecord, TrialRecords},
 };
 
-/// Compares all that is durable of a scheduler with a book: of these trials, or else of all, and then the sums and indices as well.
-pub(super) fn same_durable_state(
+/// Compares the durable state of these trials with the records; by default of all, with the sums
+/// and indices.
+pub(super) fn check_durable_state(
     scheduler: &Scheduler,
-    book: &Book,
+    records: &TrialRecords,
     of: Option<&[TrialId]>,
 ) -> Result<(), Broken> {
     if let Some(trials) = of {
         return trials.iter().try_for_each(|trial| {
             let found = &scheduler.trials[scheduler.by_id[trial]];
-            same_trial(found, &book.entries[trial])
+            same_trial(found, &records.entries[trial])
         });
     }
     let mut seen = [0; 4];
     for trial in &scheduler.trials {
-        same_trial(trial, &book.entries[&trial.id])?;
+        same_trial(trial, &records.entries[&trial.id])?;
         let state = match &trial.state {
             TrialState::Pending => 0,
             TrialState::Leased(_) => 1,
@@ -39,8 +40,8 @@ pub(super) fn same_durable_state(
     for (id, worker) in &scheduler.workers {
         let held: Vec<_> = worker.leases.iter().map(|index| scheduler.trials[*index].id).collect();
         hold!(
-            held.len() == book.held_by(id).count()
-                && book.held_by(id).all(|lease| held.contains(&lease.trial)),
+            held.len() == records.held_by(id).count()
+                && records.held_by(id).all(|lease| held.contains(&lease.trial)),
             "{id} is listed with {held:?}"
         );
     }
@@ -49,8 +50,8 @@ pub(super) fn same_durable_state(
     Ok(())
 }
 
-fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
-    // All fields by name: a new one has to be compared here, or said to be none of the journal's.
+fn same_trial(trial: &Trial, entry: &TrialRecord) -> Result<(), Broken> {
+    // A new field has to be compared here, or listed as not durable.
     let Trial {
         spec: _,
         id: _,
@@ -69,10 +70,12 @@ fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
         (TrialState::Leased(lease), Some(holding), None) => {
             lease.worker == holding.worker && lease.attempt == entry.attempts
         }
-        (TrialState::Succeeded { attempt, worker }, None, Some(Ending::Succeeded(theirs, of))) => {
-            attempt == theirs && worker == of
-        }
-        (TrialState::Quarantined { error }, None, Some(Ending::Quarantined(reason))) => {
+        (
+            TrialState::Succeeded { attempt, worker },
+            None,
+            Some(FinalState::Succeeded(theirs, of)),
+        ) => attempt == theirs && worker == of,
+        (TrialState::Quarantined { error }, None, Some(FinalState::Quarantined(reason))) => {
             error == reason
         }
         _ => false,

@@ -1,23 +1,23 @@
-//! When all is over, a person may have what was given up tried again: the program starts once more, and so do the workers.
+//! At the end, a person may retry quarantined trials: coordinator and workers start once more.
 
 use super::{
-    book::Ending,
     draw::retry,
     message::Millis,
+    trial_records::FinalState,
     world::{Happening, World},
 };
 
 impl World {
-    /// False if nobody wants that, or there is nothing to try again.
-    pub(super) fn begin_again(&mut self) -> bool {
-        let given_up = |end: &Option<Ending>| matches!(end, Some(Ending::Quarantined(_)));
-        if self.plan.again == 0
+    /// Returns false if nobody wants that, or nothing is quarantined.
+    pub(super) fn retry_quarantined(&mut self) -> bool {
+        let given_up = |end: &Option<FinalState>| matches!(end, Some(FinalState::Quarantined(_)));
+        if self.plan.retries == 0
             || !self.oracle.durable.entries.values().any(|entry| given_up(&entry.end))
         {
             return false;
         }
         self.say(|| "a person has what was given up tried again".to_owned());
-        self.plan.again -= 1;
+        self.plan.retries -= 1;
         self.retry = Some(retry(&mut self.rng));
         self.finished = false;
         const PAUSE: Millis = 1_000;

@@ -1,4 +1,4 @@
-//! Made-up trials and batches, for the tests of this crate and of those that read what it has written.
+//! Made-up trials and batches, for the tests of this crate and of those that read its files.
 
 use swfn_shared::{
     axes::{Axis, Kind, Value},
@@ -25,7 +25,7 @@ pub fn specs(seeds: u32) -> Vec<TrialSpec> {
     Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).expect("the sample is sound").trials().collect()
 }
 
-/// A grid file that varies one axis of a grid, and the two values that it has there: what must be seen of any axis that there is.
+/// A grid file that varies one axis, and the two values of that axis.
 pub fn varied(axis: Axis) -> (String, [Value; 2]) {
     let values = match axis.kind {
         Kind::Whole { min, .. } => [min.max(100), min.max(100) + 1].map(Value::Whole),

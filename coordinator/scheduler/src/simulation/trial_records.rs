@@ -1,4 +1,4 @@
-//! A naive record of what became of each trial, made from durable events alone. It shares no code with the scheduler.
+//! Naive records of the trials, from durable events alone. They share no code with the scheduler.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use super::{
 
 /// A live lease.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Holding {
+pub(super) struct HeldLease {
     pub(super) worker: WorkerId,
     /// When it was granted, when its step last grew, and that step; not durable.
     pub(super) granted: Duration,
@@ -23,65 +23,66 @@ pub(super) struct Holding {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Ending {
+pub(super) enum FinalState {
     Succeeded(Attempt, WorkerId),
     Quarantined(String),
 }
 
 /// A trial.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Entry {
+pub(super) struct TrialRecord {
     pub(super) attempts: Attempt,
     pub(super) failures: u32,
-    /// Lost while it was its worker's only lease, and lost together with others.
+    /// Losses as its worker's only lease, and losses together with others.
     pub(super) losses: u32,
     pub(super) in_company: u32,
-    /// What was lost in company weighs two when its worker's machine was there, else one. From two on it is to be tried alone.
+    /// A loss in company weighs two if its worker's machine was there, else one. At two, the trial
+    /// is tried alone.
     pub(super) suspicion: u32,
     pub(super) released: u32,
-    /// How often a person had it tried again, and the failures and losses before that, which count no more.
+    /// How often a person retried it, and the earlier failures and losses, which no longer count.
     pub(super) retried: u32,
     pub(super) forgiven: u32,
-    /// Places where it failed or was lost alone, since a person last had it tried again.
+    /// Places where it failed or was lost alone, since a person last retried it.
     pub(super) bad_places: BTreeSet<String>,
-    pub(super) lease: Option<Holding>,
-    pub(super) end: Option<Ending>,
+    pub(super) lease: Option<HeldLease>,
+    pub(super) end: Option<FinalState>,
 }
 
-impl Entry {
+impl TrialRecord {
     /// Whether the result of this attempt by this worker is the trial's.
     pub(super) fn is_of(&self, lease: LeaseId, worker: &WorkerId) -> bool {
-        matches!(&self.end, Some(Ending::Succeeded(attempt, by)) if *attempt == lease.attempt && by == worker)
+        matches!(&self.end, Some(FinalState::Succeeded(attempt, by)) if *attempt == lease.attempt && by == worker)
     }
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Book {
+pub(super) struct TrialRecords {
     limits: Limits,
-    pub(super) entries: BTreeMap<TrialId, Entry>,
+    pub(super) entries: BTreeMap<TrialId, TrialRecord>,
 }
 
-/// Whether so many failures must be, or may be, the last: another place may be left, but not without end.
+/// Whether so many failures must be the last, even if another place is left.
 pub(super) fn must_end(count: u32, limit: u32) -> bool {
     count >= 2 * limit + 2
 }
 
-/// The device of a worker, whatever process drives it; here each machine has one.
+/// The device of a worker. Here each machine has one.
 pub(super) fn place_of(worker: &WorkerId) -> String {
     let id = worker.to_string();
     id.rsplit_once(':').map_or_else(|| id.clone(), |(place, _)| place.to_owned())
 }
 
-impl Book {
+impl TrialRecords {
     pub(super) fn new(limits: Limits, trials: impl Iterator<Item = TrialId>) -> Self {
-        Self { limits, entries: trials.map(|trial| (trial, Entry::default())).collect() }
+        Self { limits, entries: trials.map(|trial| (trial, TrialRecord::default())).collect() }
     }
 
-    pub(super) fn entry(&self, trial: TrialId) -> Result<&Entry, Broken> {
+    pub(super) fn entry(&self, trial: TrialId) -> Result<&TrialRecord, Broken> {
         self.entries.get(&trial).ok_or_else(|| Broken(format!("{trial:?} is not of this sweep")))
     }
 
-    /// Who holds this very attempt.
+    /// The worker that holds this attempt.
     pub(super) fn holder(&self, lease: LeaseId) -> Option<&WorkerId> {
         let entry = self.entries.get(&lease.trial)?;
         entry
@@ -92,7 +93,7 @@ impl Book {
     }
 
     /// Live leases.
-    pub(super) fn leases(&self) -> impl Iterator<Item = (LeaseId, &Holding)> {
+    pub(super) fn leases(&self) -> impl Iterator<Item = (LeaseId, &HeldLease)> {
         self.entries.iter().filter_map(|(trial, entry)| {
             Some((LeaseId { trial: *trial, attempt: entry.attempts }, entry.lease.as_ref()?))
         })
@@ -105,7 +106,11 @@ impl Book {
         self.leases().filter(move |(_, holding)| holding.worker == *worker).map(|(lease, _)| lease)
     }
 
-    /// Writes an event down; an error if it must not follow on what is written.
+    /// Records an event.
+    ///
+    /// # Errors
+    ///
+    /// It must not follow from the records.
     pub(super) fn write(&mut self, now: Duration, event: &Event) -> Result<(), Broken> {
         let Some(lease) = event.durable() else { return Ok(()) };
         let limits = self.limits;
@@ -113,10 +118,12 @@ impl Book {
             .entries
             .get_mut(&lease.trial)
             .ok_or_else(|| Broken(format!("{event:?}: unknown trial")))?;
-        let wrong =
-            |what: &str, entry: &Entry| Err(Broken(format!("{event:?}: {what}, with {entry:?}")));
+        let wrong = |what: &str, entry: &TrialRecord| {
+            Err(Broken(format!("{event:?}: {what}, with {entry:?}")))
+        };
         if let Event::ByPerson { act: Act::Retried, .. } = event {
-            if lease.attempt != entry.attempts || !matches!(entry.end, Some(Ending::Quarantined(_)))
+            if lease.attempt != entry.attempts
+                || !matches!(entry.end, Some(FinalState::Quarantined(_)))
             {
                 return wrong("there is nothing to try again", entry);
             }
@@ -138,7 +145,7 @@ impl Book {
             }
             entry.attempts = lease.attempt;
             entry.lease =
-                Some(Holding { worker: worker.clone(), granted: now, moved: now, step: 0 });
+                Some(HeldLease { worker: worker.clone(), granted: now, moved: now, step: 0 });
             return Ok(());
         }
         if lease.attempt != entry.attempts {
@@ -147,7 +154,7 @@ impl Book {
         let Some(holding) = entry.lease.take() else { return wrong("no live lease", entry) };
         match event {
             Event::Succeeded { .. } => {
-                entry.end = Some(Ending::Succeeded(lease.attempt, holding.worker))
+                entry.end = Some(FinalState::Succeeded(lease.attempt, holding.worker))
             }
             Event::Failed { error, quarantine, .. } => {
                 entry.failures += 1;
@@ -155,7 +162,7 @@ impl Book {
                     return wrong("one failure too many", entry);
                 }
                 entry.bad_places.insert(place_of(&holding.worker));
-                entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));
+                entry.end = quarantine.then(|| FinalState::Quarantined(error.clone()));
             }
             Event::Lost { error, quarantine, blame, .. } => {
                 let losses = entry.losses + u32::from(*blame == Blame::Alone);
@@ -178,12 +185,12 @@ impl Book {
                             (entry.in_company + 1, entry.suspicion + 2)
                     }
                 }
-                entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));
+                entry.end = quarantine.then(|| FinalState::Quarantined(error.clone()));
             }
             Event::Released { .. } => entry.released += 1,
             other => return wrong(&format!("{other:?} says nothing of a lease"), entry),
         }
-        if let Some(Ending::Quarantined(error)) = &entry.end
+        if let Some(FinalState::Quarantined(error)) = &entry.end
             && error.is_empty()
         {
             return wrong("quarantined without a reason", entry);

@@ -1,4 +1,4 @@
-//! What the oracle knows of asks: who may be given what.
+//! The oracle's rules for asks: which trials a worker may get.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -6,8 +6,8 @@ use swfn_shared::ids::{LeaseId, ShapeId, WorkerId};
 
 use super::{
     super::Event,
-    book::Entry,
     oracle::{Answer, Broken, Oracle, hold},
+    trial_records::TrialRecord,
 };
 
 impl Oracle {
@@ -46,7 +46,7 @@ impl Oracle {
             granted.is_empty() || !self.asleep.contains(worker),
             "a grant to a worker that has not woken up"
         );
-        let told = self.told_to_leave.contains(worker);
+        let told = self.drained_workers.contains(worker);
         hold!(granted.is_empty() || !told, "a grant to a worker that was told to leave");
         hold!(
             granted.is_empty() || held + granted.len() <= lanes,
@@ -59,7 +59,7 @@ impl Oracle {
             "more than a portion for a newcomer"
         );
         hold!(
-            granted.is_empty() || !self.is_set_aside(now, worker),
+            granted.is_empty() || !self.is_excluded(now, worker),
             "a grant to a worker that only fails"
         );
         let avoided = granted.iter().find(|lease| self.avoids(now, lease.trial, worker));
@@ -98,11 +98,11 @@ impl Oracle {
     /// Whether a trial waits that the worker may have when it holds nothing.
     pub(super) fn waits_for(&self, now: Duration, worker: &WorkerId) -> bool {
         let any = self.has_let_go(now, worker);
-        let may = |entry: &Entry| {
+        let may = |entry: &TrialRecord| {
             entry.end.is_none() && entry.lease.is_none() && (any || entry.suspicion < 2)
         };
         let mut waiting = self.live.entries.iter().filter(|(_, entry)| may(entry));
-        !self.is_set_aside(now, worker)
+        !self.is_excluded(now, worker)
             && waiting.any(|(trial, _)| !self.avoids(now, *trial, worker))
     }
 }

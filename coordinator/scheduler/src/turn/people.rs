@@ -1,24 +1,24 @@
-//! What persons command.
+//! Commands of people.
 
 use swfn_shared::{
     capacity::Capacity,
-    ids::{TrialId, WorkerId},
+    ids::WorkerId,
     person::{CommandOutcome, Drain, PersonCommand, Refusal, Retry, has_diverged},
     problem,
     quote::printable,
 };
 
 use super::{
-    At, Holder, Turn,
+    Holder, Turn, TurnContext,
     message::{LEAVE, drain},
 };
 use crate::{Act, Command, TrialState};
 
 impl Turn {
-    /// Does as a person says, or says why not.
+    /// Carries out a command, or refuses it.
     pub fn command(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         command: &PersonCommand,
         holder: Holder,
     ) -> Result<CommandOutcome, Refusal> {
@@ -30,22 +30,22 @@ impl Turn {
 
     fn drain(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         which: &Drain,
         holder: Holder,
     ) -> Result<CommandOutcome, Refusal> {
         let (named, others): (Vec<_>, Vec<_>) =
             self.connected().into_iter().partition(|id| which.takes(id));
         let (own, foreign): (Vec<_>, Vec<_>) =
-            named.into_iter().partition(|id| self.holders.may_send_away(id, holder));
+            named.into_iter().partition(|id| self.holders.may_drain(id, holder));
         if own.is_empty() {
-            return Err(nobody(which, &foreign, &others));
+            return Err(none_to_drain(which, &foreign, &others));
         }
-        own.iter().for_each(|worker| self.send_away(at, worker, which.now));
+        own.iter().for_each(|worker| self.drain_worker(at, worker, which.now));
         Ok(CommandOutcome::Drained { workers: own.iter().map(ToString::to_string).collect() })
     }
 
-    fn send_away(&mut self, at: &mut At<'_>, worker: &WorkerId, now: bool) {
+    fn drain_worker(&mut self, at: &mut TurnContext<'_>, worker: &WorkerId, now: bool) {
         self.waiting.remove(worker);
         self.leaving.insert(worker.clone());
         let nothing = Command::Asked { worker: worker.clone(), capacity: Capacity::default() };
@@ -53,19 +53,22 @@ impl Turn {
         if now {
             for lease in self.scheduler.leases_of(worker) {
                 self.apply(at, &Command::Released { worker: worker.clone(), lease }).ok();
-                self.tell_revoked(
+                self.revoke(
                     worker,
                     lease,
-                    "somebody took back what this worker holds".to_owned(),
+                    "somebody took back the trials of this worker".to_owned(),
                 );
             }
         }
         self.replies.push((worker.clone(), drain(LEAVE)));
     }
 
-    fn retry(&mut self, at: &mut At<'_>, which: &Retry) -> Result<CommandOutcome, Refusal> {
-        let mut failed = Vec::new();
-        let (mut wanted, mut diverged): (Vec<TrialId>, usize) = (Vec::new(), 0);
+    fn retry(
+        &mut self,
+        at: &mut TurnContext<'_>,
+        which: &Retry,
+    ) -> Result<CommandOutcome, Refusal> {
+        let (mut failed, mut wanted, mut diverged) = (Vec::new(), Vec::new(), 0);
         for (id, _, state) in self.scheduler.trials() {
             let TrialState::Quarantined { error } = state else { continue };
             failed.push(id);
@@ -79,22 +82,21 @@ impl Turn {
         for trial in &wanted {
             self.apply(at, &Command::ByPerson { trial: *trial, act: Act::Retried }).ok();
         }
-        Ok(CommandOutcome::Retried {
-            trials: wanted.len(),
-            left_out: if which.failed { diverged } else { 0 },
-        })
+        let left_out = if which.failed { diverged } else { 0 };
+        Ok(CommandOutcome::Retried { trials: wanted.len(), left_out })
     }
 }
 
-fn nobody(which: &Drain, foreign: &[WorkerId], others: &[WorkerId]) -> Refusal {
+/// Workers that a refusal lists: an answer is of limited size.
+const LISTED: usize = 10;
+
+fn none_to_drain(which: &Drain, foreign: &[WorkerId], others: &[WorkerId]) -> Refusal {
     if let Some(worker) = foreign.first() {
         return Refusal::Foreign(problem!(
             "worker `{worker}` belongs to the holder of another certificate";
             "name the worker's own with --tls-cert and --tls-key"
         ));
     }
-    /// Workers that are listed; an answer is of limited size.
-    const LISTED: usize = 10;
     let names: Vec<_> = others.iter().take(LISTED).map(ToString::to_string).collect();
     let names = match others.len() {
         0 => "none".to_owned(),

@@ -1,4 +1,4 @@
-//! Between the session's orders and the trainer's jobs.
+//! The session's orders as jobs of the trainer.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,50 +27,49 @@ use crate::{
     trial::report::{Observer, TrainError},
 };
 
-/// The orders of a session as jobs of a trainer, and its results as reports.
-pub(crate) struct Orders {
+/// The orders of a session as jobs of a trainer, and the trainer's results as reports.
+pub(crate) struct SessionJobs {
     orders: std_mpsc::Receiver<Order>,
     reports: mpsc::Sender<Report>,
-    /// Orders that wait for lanes, or for a computation of another shape to end.
+    /// Orders that wait for lanes, or until a computation of another shape ends.
     waiting: VecDeque<Order>,
-    /// What the trainer works on, by ticket.
-    taken: HashMap<u64, Taken>,
+    /// Trials that the trainer works on, by ticket.
+    running: HashMap<u64, RunningTrial>,
+    /// The latest ticket.
     tickets: u64,
-    /// What the session was told last.
-    told: Option<Capacity>,
-    /// Nothing more can be trained, or nobody listens.
+    /// The capacity that was reported last, unless it has changed since.
+    reported: Option<Capacity>,
+    /// Nothing more can be trained, or the session is gone.
     over: bool,
 }
 
-/// What the trainer works on.
-struct Taken {
+struct RunningTrial {
     lease: LeaseId,
     dataset: Dataset,
     log: TrialLog,
 }
 
-impl Orders {
+impl SessionJobs {
     pub(crate) fn new(orders: std_mpsc::Receiver<Order>, reports: mpsc::Sender<Report>) -> Self {
-        let (waiting, taken) = (VecDeque::new(), HashMap::new());
-        Self { orders, reports, waiting, taken, tickets: 0, told: None, over: false }
+        let (waiting, running) = (VecDeque::new(), HashMap::new());
+        Self { orders, reports, waiting, running, tickets: 0, reported: None, over: false }
     }
 
     fn send(&mut self, report: Report) {
         self.over |= self.reports.blocking_send(report).is_err();
     }
 
-    /// Takes what has come; gives back what is not wanted any more, and says whether there was any.
+    /// Takes orders that have come, and returns cancelled ones; returns whether there were any of those.
     fn collect(&mut self) -> bool {
         self.waiting.extend(self.orders.try_iter());
-        let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|order| order.cancel.asked().is_some());
-        self.waiting = waiting;
-        let any = !cancelled.is_empty();
-        for order in cancelled {
-            self.send(Report::Ended { lease: order.lease, end: End::Released });
+        let before = self.waiting.len();
+        for order in std::mem::take(&mut self.waiting) {
+            match order.cancel.asked() {
+                None => self.waiting.push_back(order),
+                Some(_) => self.send(Report::Ended { lease: order.lease, end: End::Released }),
+            }
         }
-        any
+        self.waiting.len() < before
     }
 
     fn job(&mut self, order: Order) -> Job<'static> {
@@ -79,22 +78,23 @@ impl Orders {
         let span = info_span!("trial", %lease, cell = spec.label(), seed = spec.seed);
         span.in_scope(|| debug!(target: trial_log::TARGET, settings = %spec.to_json(), "begins"));
         let log = TrialLog::of(&span).unwrap_or_default();
-        self.taken.insert(self.tickets, Taken { lease, dataset: spec.dataset, log: log.clone() });
+        let trial = RunningTrial { lease, dataset: spec.dataset, log: log.clone() };
+        self.running.insert(self.tickets, trial);
         let watch = Watch { lease, cancel, reports: self.reports.clone(), log };
-        let observer = faults::poisoned(spec.seed, Box::new(watch));
+        let observer = faults::with_faults(spec.seed, Box::new(watch));
         Job { ticket: self.tickets, spec, wanted: artifacts, observer, span }
     }
 }
 
-impl Jobs<'static> for Orders {
+impl Jobs<'static> for SessionJobs {
     fn room(&mut self, mut room: Capacity) {
         self.collect();
-        room.lanes =
-            room.lanes.saturating_sub(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
-        if self.told.as_ref().is_some_and(|told| told.is_equivalent_to(&room)) {
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        room.lanes = room.lanes.saturating_sub(waiting);
+        if self.reported.as_ref().is_some_and(|reported| reported.is_equivalent_to(&room)) {
             return;
         }
-        self.told = Some(room.clone());
+        self.reported = Some(room.clone());
         self.send(Report::Wants(room));
     }
 
@@ -109,14 +109,14 @@ impl Jobs<'static> for Orders {
                 self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index));
             match (found, shape) {
                 (Some(order), _) => {
-                    // With it the room has changed, whatever it was.
-                    self.told = None;
+                    // The job takes some of the capacity.
+                    self.reported = None;
                     return Some(self.job(order));
                 }
                 (None, Some(_)) => return None,
                 (None, None) => {
-                    // What was granted is gone again, and the wish with it.
-                    if cancelled && let Some(room) = self.told.take() {
+                    // The cancelled orders have used up the request.
+                    if cancelled && let Some(room) = self.reported.take() {
                         self.room(room);
                     }
                     self.waiting.push_back(self.orders.recv().ok()?);
@@ -126,15 +126,15 @@ impl Jobs<'static> for Orders {
     }
 
     fn wait(&mut self, limit: Duration) -> bool {
-        let come = self.orders.recv_timeout(limit);
-        let one = come.is_ok();
-        self.waiting.extend(come);
-        one
+        let waiting = self.waiting.len();
+        self.waiting.extend(self.orders.recv_timeout(limit));
+        self.waiting.len() > waiting
     }
 
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
-        let Some(Taken { lease, dataset, log }) = self.taken.remove(&ticket) else { return };
-        self.told = None;
+        let Some(trial) = self.running.remove(&ticket) else { return };
+        let RunningTrial { lease, dataset, log } = trial;
+        self.reported = None;
         let failed = |kind, error: &TrainError| {
             error!("{error}");
             End::Failed { kind, message: error.to_string(), log: telemetry::log_tail() }
@@ -153,7 +153,7 @@ impl Jobs<'static> for Orders {
             Err(error @ TrainError::Diverged { .. }) => {
                 (failed(FailureKind::Diverged, &error), None)
             }
-            // No fault of the trial, and the next one would fare no better.
+            // Not the trial's fault: the next one would fail, too.
             Err(TrainError::Unloadable(error)) => (End::Released, Some(error)),
             Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => {
                 (failed(FailureKind::Error, &error), None)
@@ -180,7 +180,7 @@ impl Jobs<'static> for Orders {
     }
 }
 
-/// Passes a trial's points on and asks it to stop when it is cancelled.
+/// Reports a trial's points, and stops the trial when it is cancelled.
 struct Watch {
     lease: LeaseId,
     cancel: Arc<Cancel>,
@@ -191,7 +191,7 @@ struct Watch {
 impl Observer for Watch {
     fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
         if let Some(first) = points.first() {
-            // `make bench` reads from these lines what the time went into.
+            // `make bench` computes from these lines where the time went.
             debug!(step, metric = first.metric, "reported");
         }
         for MetricPoint { metric, step, value } in
@@ -205,10 +205,10 @@ impl Observer for Watch {
             points: points.to_vec(),
             log: self.log.take(),
         };
-        // First of all: a trial that is given back may yet end, and then has all its points.
+        // Before the stop: a trial that is to be returned may end instead, with all its points.
         let sent = self.reports.blocking_send(report);
-        let nobody_listens = sent.is_err().then_some(Stop::GiveBack);
-        self.cancel.asked().or(nobody_listens).map_or(ControlFlow::Continue(()), ControlFlow::Break)
+        let session_gone = sent.is_err().then_some(Stop::GiveBack);
+        self.cancel.asked().or(session_gone).map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// Orders for the points of a grid with these architectures, and how to cancel them.
+    /// Orders for the trials of a grid with these architectures.
     fn orders(architectures: &str) -> Vec<Order> {
         let text = format!(
             "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 40\nseed = {{ count = 2 }}\n\
@@ -238,8 +238,8 @@ mod tests {
         Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap().trials().map(order).collect()
     }
 
-    /// What was reported: the lanes that are wanted, and leases that ended, by how.
-    fn said(queue: &mut mpsc::Receiver<Report>) -> Vec<String> {
+    /// The reports so far: requested lanes, and how leases ended.
+    fn reported(queue: &mut mpsc::Receiver<Report>) -> Vec<String> {
         let text = |report| match report {
             Report::Wants(Capacity { lanes, shape, .. }) => {
                 format!("wants {lanes} {}", shape.is_some())
@@ -252,10 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn orders_of_another_shape_wait_and_cancelled_ones_go_back() {
+    fn other_shapes_wait_and_cancelled_orders_are_returned() {
         let (sender, receiver) = std_mpsc::channel();
         let (reports, mut queue) = mpsc::channel(16);
-        let mut jobs = Orders::new(receiver, reports);
+        let mut jobs = SessionJobs::new(receiver, reports);
         let (net, lenet) = (orders("\"net\""), orders("\"lenet\""));
         let (shape, other, cancel) =
             (net[0].spec.shape(), lenet[0].spec.shape(), Arc::clone(&net[1].cancel));
@@ -265,52 +265,52 @@ mod tests {
         assert_eq!(first.spec.shape(), shape);
         cancel.ask(Stop::GiveBack);
         assert!(jobs.next(Some(shape)).is_none());
-        assert_eq!(said(&mut queue), ["wants 3 false", "Released"]);
-        // Two of the other shape wait for room that is wanted for this one.
+        assert_eq!(reported(&mut queue), ["wants 3 false", "Released"]);
+        // Two orders of the other shape count against the capacity.
         jobs.room(Capacity { lanes: 5, shape: Some(shape), vaes: Vec::new() });
-        assert_eq!(said(&mut queue), ["wants 3 true"]);
+        assert_eq!(reported(&mut queue), ["wants 3 true"]);
         jobs.ended(first.ticket, Err(TrainError::Cancelled));
         jobs.ended(first.ticket, Err(TrainError::Cancelled));
-        assert_eq!(said(&mut queue), ["Released"], "a trial ends once");
+        assert_eq!(reported(&mut queue), ["Released"], "a trial ends once");
         assert_eq!(jobs.next(None).unwrap().spec.shape(), other);
     }
 
     #[test]
-    fn an_idle_trainer_whose_order_is_cancelled_wants_another_one() {
+    fn an_idle_trainer_replaces_a_cancelled_order() {
         let (sender, receiver) = std_mpsc::channel();
         let (reports, mut queue) = mpsc::channel(16);
-        let mut jobs = Orders::new(receiver, reports);
+        let mut jobs = SessionJobs::new(receiver, reports);
         jobs.room(Capacity { lanes: 1, shape: None, vaes: Vec::new() });
         let order = orders("\"net\"").remove(0);
         order.cancel.ask(Stop::Abandon);
         sender.send(order).unwrap();
         drop(sender);
         assert!(jobs.next(None).is_none(), "the session is over");
-        assert_eq!(said(&mut queue), ["wants 1 false", "Released", "wants 1 false"]);
+        assert_eq!(reported(&mut queue), ["wants 1 false", "Released", "wants 1 false"]);
     }
 
     #[test]
-    fn data_that_cannot_be_had_and_a_lost_device_end_it() {
+    fn missing_data_or_a_lost_device_end_the_jobs() {
         for lost in [true, false] {
             let (sender, receiver) = std_mpsc::channel();
             let (reports, mut queue) = mpsc::channel(16);
-            let mut jobs = Orders::new(receiver, reports);
+            let mut jobs = SessionJobs::new(receiver, reports);
             orders("\"net\"").into_iter().for_each(|order| sender.send(order).unwrap());
             let job = jobs.next(None).unwrap();
             if lost {
                 jobs.lost(&TrainError::Torch("CUDA error".to_owned()));
-                assert_eq!(said(&mut queue), ["broken true"]);
+                assert_eq!(reported(&mut queue), ["broken true"]);
             } else {
                 jobs.ended(job.ticket, Err(TrainError::Unloadable("no file".to_owned())));
-                assert_eq!(said(&mut queue), ["Released", "broken false"]);
+                assert_eq!(reported(&mut queue), ["Released", "broken false"]);
             }
             assert!(jobs.next(None).is_none(), "though another order waits");
         }
     }
 
-    /// A trial that is given back may end before it can be saved: its points are then a part of its result.
+    /// A trial that is to be returned may end first: its points are then a part of its result.
     #[test]
-    fn points_are_passed_on_before_a_trial_is_stopped() {
+    fn points_are_reported_before_a_trial_stops() {
         let (reports, mut queue) = mpsc::channel(2);
         let lease =
             LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };

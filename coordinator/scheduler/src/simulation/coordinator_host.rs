@@ -4,28 +4,28 @@ use rand::RngExt as _;
 use swfn_shared::ids::WorkerId;
 
 use super::{
-    coordinator::{Coordinator, Request, Surroundings},
+    coordinator::{Coordinator, Observer, Request},
     message::{Downward, Millis, StreamId, Upward},
     network::Way,
     oracle::{Broken, hold},
     plan::{CrashPoint, millis},
-    same::same_durable_state,
+    state_check::check_durable_state,
     world::{Happening, World},
 };
-use crate::turn::{Next, Written};
+use crate::turn::{NextStep, WriteOutcome};
 
-/// Requests that the actor takes in one turn. Streams are held up beyond that, in the order in which they came, and fewer than there, so that
-/// it happens.
+/// The most requests of one turn; streams are held up beyond that. It is smaller than in the
+/// coordinator, so that this happens.
 const REQUESTS: usize = 24;
 
-/// How local workers are named.
+/// The prefix of the ids of local workers.
 const LOCAL: &str = ".local:";
 
 pub(super) fn is_local(worker: &WorkerId) -> bool {
     worker.to_string().starts_with(LOCAL)
 }
 
-/// How the ids of all processes of a place begin.
+/// The prefix of the ids of all processes of a place.
 pub(super) fn place_name(slot: usize, local: bool) -> String {
     let prefix = if local { LOCAL } else { "" };
     format!("{prefix}s{slot}:")
@@ -43,13 +43,13 @@ impl World {
             return Ok(());
         }
         self.say(|| "coordinator starts".to_owned());
-        let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
-        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, around)?;
+        let observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, observer)?;
         if let Some(which) = self.retry.take() {
-            let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
-            coordinator.retry(around, which)?;
+            let observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+            coordinator.retry(observer, which)?;
         }
-        same_durable_state(&self.replica, &self.oracle.durable, None)?;
+        check_durable_state(&self.replica, &self.oracle.durable, None)?;
         let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
         hold!(
             lost.is_none(),
@@ -82,7 +82,7 @@ impl World {
         match message {
             Upward::Hello(hello) => {
                 self.arrive(Request::Join { session: stream, hello });
-                // The session's task greets; the actor hears of it in its own time.
+                // The welcome comes from the stream, before the turn.
                 self.send_down(stream, Downward::Welcome(self.plan.welcome()));
             }
             Upward::Message(message) => {
@@ -107,11 +107,12 @@ impl World {
         else {
             return Ok(());
         };
-        // Turns so short, each followed by a commit longer than a lease, would be a lag of minutes, in which leases end unheard.
+        // With so few requests in a turn and commits longer than a lease, the lag would grow to
+        // minutes.
         let most = if self.plan.commit > self.plan.lease() { crate::REQUESTS } else { REQUESTS };
         let requests = self.inbox.drain(..self.inbox.len().min(most)).collect();
-        let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
-        coordinator.work(around, requests)?;
+        let observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+        coordinator.work(observer, requests)?;
         let writes = !coordinator.batch.is_empty();
         for stream in coordinator.closed() {
             self.close(stream, Way::Up, 0);
@@ -136,7 +137,7 @@ impl World {
         if writes && self.now < self.full {
             return self.wait_for_room();
         }
-        self.waits_for_room = false;
+        self.disk_full = false;
         let events = self.disk.write(std::mem::take(&mut coordinator.batch));
         self.oracle.committed(events)?;
         for event in events {
@@ -147,7 +148,7 @@ impl World {
         let touched: Vec<_> =
             events.iter().filter_map(|event| Some(event.durable()?.trial)).collect();
         for scheduler in [&self.replica, &coordinator.turn.scheduler] {
-            same_durable_state(scheduler, &self.oracle.durable, Some(&touched))?;
+            check_durable_state(scheduler, &self.oracle.durable, Some(&touched))?;
         }
         let finished = coordinator.turn.scheduler.counts().finished();
         if finished && !self.finished {
@@ -162,24 +163,25 @@ impl World {
         Ok(())
     }
 
-    /// The disk is full: the batch is kept and tried again, and nobody is answered meanwhile. Who is asked to stop does not wait.
+    /// The disk is full: the batch is kept and tried again, without answers meanwhile. A
+    /// coordinator that is asked to stop does not wait.
     fn wait_for_room(&mut self) -> Result<(), Broken> {
-        if !std::mem::replace(&mut self.waits_for_room, true) {
+        if !std::mem::replace(&mut self.disk_full, true) {
             self.say(|| "nothing can be written: waiting".to_owned());
             self.oracle.tally.fault("coordinator found its disk full");
         }
         let give_up = matches!(self.doom, Some((CrashPoint::AfterAnswers, _)));
         let Some(coordinator) = &mut self.coordinator else { return Ok(()) };
-        match coordinator.after(Written::NotNow, give_up) {
-            Next::Wait(period) => {
+        match coordinator.after(WriteOutcome::NotNow, give_up) {
+            NextStep::Wait(period) => {
                 let at = self.now + millis(period);
                 self.queue.plan(at, Happening::Commit { coordinator: self.incarnation });
             }
-            Next::Stop => {
+            NextStep::Stop => {
                 self.oracle.tally.fault("coordinator asked to stop while its disk was full");
                 hold!(self.is_doomed(CrashPoint::AfterAnswers), "nobody asked it to stop");
             }
-            Next::Answer(answers) => {
+            NextStep::Answer(answers) => {
                 hold!(false, "{answers:?} leave before all that they are about is on the disk")
             }
         }
@@ -190,17 +192,15 @@ impl World {
     pub(super) fn answer(&mut self) -> Result<(), Broken> {
         let Some(coordinator) = self.coordinator.as_mut() else { return Ok(()) };
         hold!(
-            !self.waits_for_room
-                && coordinator.batch.is_empty()
-                && coordinator.batch.heard.is_empty(),
+            !self.disk_full && coordinator.batch.is_empty() && coordinator.batch.heard.is_empty(),
             "answers leave before all that they are about is on the disk"
         );
-        let Next::Answer(answers) = coordinator.after(Written::All, false) else {
+        let NextStep::Answer(answers) = coordinator.after(WriteOutcome::All, false) else {
             return Err(Broken("all is on the disk, and nobody is answered".to_owned()));
         };
-        let mut around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
-        let mut answers = coordinator.addressed(&mut around, answers);
-        around.broken?;
+        let mut observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+        let mut answers = coordinator.addressed(&mut observer, answers);
+        observer.broken?;
         let dies = answers.len() > 1
             && self.doom.is_some_and(|(point, _)| point == CrashPoint::AmidAnswers);
         if dies {
@@ -235,7 +235,7 @@ impl World {
         }
     }
 
-    /// Dies if this is the point where it was to.
+    /// Crashes if this is the planned point.
     fn is_doomed(&mut self, here: CrashPoint) -> bool {
         let doom = self.doom.take_if(|(point, _)| *point == here);
         if let Some((_, down)) = doom {
@@ -249,7 +249,7 @@ impl World {
             return;
         }
         self.oracle.tally.fault(match point {
-            CrashPoint::Now if self.waits_for_room => "coordinator killed while its disk was full",
+            CrashPoint::Now if self.disk_full => "coordinator killed while its disk was full",
             CrashPoint::Now => "coordinator killed",
             CrashPoint::BeforeCommit => "coordinator killed before a commit",
             CrashPoint::AfterCommit => "coordinator killed after a commit, before its answers",
@@ -259,17 +259,17 @@ impl World {
         self.end_coordinator(down);
     }
 
-    /// The process of the coordinator is gone, in order or not, and comes back after that time.
+    /// Ends the process of the coordinator, in order or not. It starts again after `down`.
     pub(super) fn end_coordinator(&mut self, down: Millis) {
         self.say(|| format!("coordinator is gone for {down} ms"));
         self.coordinator = None;
-        self.waits_for_room = false;
+        self.disk_full = false;
         self.incarnation += 1;
         self.inbox.clear();
         (self.busy, self.doom, self.paused, self.deaf) = (false, None, 0, 0);
         for stream in 0..self.network.streams.len() {
             if self.network.is_open(stream, Way::Up) {
-                // A host that is gone says nothing; that shows only when nothing answers.
+                // The end of a host shows only when nothing answers.
                 let notice = if self.rng.random_bool(0.1) { 20_000 } else { 500 };
                 self.close(stream, Way::Up, notice);
                 let cut = self.soon(50);
@@ -284,7 +284,7 @@ impl World {
         self.queue.plan(self.now + down, Happening::CoordinatorStarts);
     }
 
-    /// Closes the end of a stream that this way leads to; the other notices in time, after what was sent before.
+    /// Closes one end of a stream. The other end notices in time, after all earlier messages.
     pub(super) fn close(&mut self, stream: StreamId, way: Way, within: Millis) {
         if self.network.is_open(stream, way) {
             self.network.close(stream, way);
@@ -308,11 +308,11 @@ impl World {
         }
     }
 
-    /// Reports that a worker lets go of were heard, and that is on the disk.
+    /// Checks that acknowledged reports are on the disk.
     pub(super) fn check_acknowledged(&mut self, slot: usize, through: u64) -> Result<(), Broken> {
         let Some(process) = &self.slots[slot].process else { return Ok(()) };
         let heard = self.disk.heard.get(&process.id);
-        // A stream that loses and swaps messages makes a lie of "up to this number"; the number itself is none.
+        // In wild weather, messages before the acknowledged number may be lost.
         let wild = self.plan.weather.wild();
         for (sequence, ended) in
             process.waiting(through).filter(|(sequence, _)| !wild || *sequence == through)
@@ -323,7 +323,7 @@ impl World {
                 process.id
             );
             let Some((lease, succeeded)) = ended else { continue };
-            self.oracle.told_over(&process.id, lease)?;
+            self.oracle.check_lease_over(&process.id, lease)?;
             if succeeded {
                 let kept = self.oracle.durable.entry(lease.trial)?.is_of(lease, &process.id);
                 let told = kept || wild || !process.protocol.held().contains(&lease);

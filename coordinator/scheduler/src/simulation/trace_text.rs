@@ -1,4 +1,4 @@
-//! The words of a trace.
+//! Texts of a trace.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ fn quarantined(quarantine: bool) -> &'static str {
     if quarantine { ", quarantined" } else { "" }
 }
 
-/// What a hello names.
+/// The leases that a hello names.
 pub(super) fn held(held: &[LeaseId]) -> String {
     if held.is_empty() { "nothing".to_owned() } else { leases(held) }
 }
@@ -102,7 +102,7 @@ pub(super) fn answer(answer: &Downward) -> String {
     }
 }
 
-/// The plan without what has a line of its own in the trace.
+/// The plan, without the parts that have their own lines in the trace.
 pub(super) fn plan(plan: &Plan) -> String {
     let Plan {
         promise,
@@ -111,15 +111,15 @@ pub(super) fn plan(plan: &Plan) -> String {
         slots,
         faults,
         weather,
-        room,
+        stream_capacity,
         tick,
         commit,
         quiet,
-        again,
+        retries,
         specs: _,
     } = plan;
     let mut text = format!(
-        "plan: {promise:?}, {limits:?}\n{weather:?}, room for {room}, tick {tick} ms, commits up to {commit} ms\n"
+        "plan: {promise:?}, {limits:?}\n{weather:?}, streams of {stream_capacity}, tick {tick} ms, commits up to {commit} ms\n"
     );
     for (number, slot) in slots.iter().enumerate() {
         writeln!(text, "slot {number}: {slot:?}").expect("a string takes all");
@@ -134,7 +134,7 @@ pub(super) fn plan(plan: &Plan) -> String {
         )
         .expect("a string takes all");
     }
-    write!(text, "{} faults, the last before {quiet} ms, tried again {again} times", faults.len())
+    write!(text, "{} faults, the last before {quiet} ms, {retries} retries", faults.len())
         .expect("a string takes all");
     text
 }

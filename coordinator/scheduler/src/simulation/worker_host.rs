@@ -1,4 +1,4 @@
-//! The workers' machines: processes, their supervisors, and the ends of the streams there.
+//! The workers' machines: processes, their supervisors, and their ends of the streams.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use swfn_session::{Exit, StayLimits};
 use swfn_shared::ids::WorkerId;
 
 use super::{
-    host::worker_id,
+    coordinator_host::worker_id,
     message::{Downward, Millis, StreamId, Upward},
     network::Way,
     oracle::Broken,
     plan::millis,
     process::{Process, goodbye},
+    trace_text,
     trainer::Fate,
-    words,
     world::{Happening, World},
 };
 
 /// The longest pause between two attempts to connect.
 const PAUSE: Millis = 5_000;
 
-/// A coordinator answers at once or is as good as gone.
+/// The longest time until a coordinator answers.
 const ANSWER_TIMEOUT: Millis = 10_000;
 
 impl World {
@@ -42,7 +42,7 @@ impl World {
         let (plan, predecessor) = (place.plan, place.predecessor.clone());
         let (stay, now) = (self.stay(slot), self.clock());
         let process = Process::new(id.clone(), predecessor.clone(), plan, stay, now);
-        if let Some(end) = process.protocol.end() {
+        if let Some(end) = process.protocol.deadline() {
             let at = self.now + millis(end.saturating_duration_since(now));
             self.queue.plan(at, Happening::TimeIsUp { slot, number });
         }
@@ -56,7 +56,8 @@ impl World {
         self.queue.plan(at, Happening::Turn { slot, number });
     }
 
-    /// How long a process stays that begins now. Some are told when they begin; when they leave, another comes.
+    /// How long a new process stays. Some have a limit from their start; when they leave, others
+    /// come.
     fn stay(&mut self, slot: usize) -> StayLimits {
         if self.quiet || self.slots[slot].plan.local || self.rng.random_bool(0.8) {
             return StayLimits::default();
@@ -84,7 +85,7 @@ impl World {
         }
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
         let hello = process.hello()?;
-        self.say(|| format!("{} connects, holds {}", hello.worker, words::held(&hello.held)));
+        self.say(|| format!("{} connects, holds {}", hello.worker, trace_text::held(&hello.held)));
         let stream = self.network.open(slot, hello.worker.clone());
         self.slots[slot].stream = Some(stream);
         self.send_up(stream, Upward::Hello(hello));
@@ -93,7 +94,7 @@ impl World {
         Ok(())
     }
 
-    /// There is no stream: it tries again, or has nothing left to do.
+    /// Plans the next attempt to connect, or ends a process without work.
     fn connect_later(&mut self, slot: usize) {
         let Some(process) = &mut self.slots[slot].process else { return };
         if let Some(exit) = process.lost() {
@@ -113,7 +114,7 @@ impl World {
         }
     }
 
-    /// The worker's end of a stream is over.
+    /// Ends the worker's end of a stream.
     pub(super) fn lost_stream(&mut self, stream: StreamId) {
         let slot = self.network.streams[stream].slot;
         if self.slots[slot].stream != Some(stream) {
@@ -134,18 +135,18 @@ impl World {
         let (welcomed, now) = (matches!(message, Downward::Welcome(_)), self.clock());
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
         let id = process.id.clone();
-        self.trace.say(self.now, || format!("{id} hears: {}", words::answer(&message)));
+        self.trace.say(self.now, || format!("{id} hears: {}", trace_text::answer(&message)));
         for lease in process.obey(now, message)? {
-            self.oracle.told_over(&id, lease)?;
+            self.oracle.check_lease_over(&id, lease)?;
         }
         if welcomed {
             self.queue.plan(self.now, Happening::Beat { slot, stream });
         }
-        self.speak(slot)
+        self.send_messages(slot)
     }
 
-    /// Sends what the session says, if there is a stream, and goodbye if that was all.
-    pub(super) fn speak(&mut self, slot: usize) -> Result<(), Broken> {
+    /// Sends the next messages, if there is a stream, and goodbye if those were the last.
+    pub(super) fn send_messages(&mut self, slot: usize) -> Result<(), Broken> {
         let place = &mut self.slots[slot];
         let (Some(stream), Some(process)) = (place.stream, &mut place.process) else {
             return Ok(());
@@ -153,10 +154,11 @@ impl World {
         if !process.connected {
             return Ok(());
         }
-        let (messages, id) = (process.says(self.plan.room)?, process.id.clone());
-        let (more, exit) = (process.protocol.has_news(), process.protocol.done());
+        let (messages, id) =
+            (process.next_messages(self.plan.stream_capacity)?, process.id.clone());
+        let (more, exit) = (process.protocol.has_outgoing(), process.protocol.take_exit());
         for message in messages {
-            self.trace.say(self.now, || format!("{id} says: {}", words::message(&message)));
+            self.trace.say(self.now, || format!("{id} says: {}", trace_text::message(&message)));
             self.send_up(stream, Upward::Message(message.into()));
         }
         if let Some(exit) = exit {
@@ -165,14 +167,14 @@ impl World {
         } else if more {
             self.oracle.tally.fault("stream full");
             let at = self.soon(200);
-            self.queue.plan(at, Happening::Room { slot, stream });
+            self.queue.plan(at, Happening::StreamReady { slot, stream });
         }
         Ok(())
     }
 
-    /// There is room on a stream again.
-    pub(super) fn room(&mut self, slot: usize, stream: StreamId) -> Result<(), Broken> {
-        if self.slots[slot].stream == Some(stream) { self.speak(slot) } else { Ok(()) }
+    /// A stream takes messages again.
+    pub(super) fn stream_ready(&mut self, slot: usize, stream: StreamId) -> Result<(), Broken> {
+        if self.slots[slot].stream == Some(stream) { self.send_messages(slot) } else { Ok(()) }
     }
 
     pub(super) fn send_up(&mut self, stream: StreamId, message: Upward) {
@@ -189,7 +191,7 @@ impl World {
         }
     }
 
-    /// A process ends in order. If its trainer broke, its supervisor starts another.
+    /// Ends a process in order. If its trainer broke, its supervisor starts another.
     pub(super) fn leave_done(&mut self, slot: usize, exit: Exit) {
         let Some(process) = &mut self.slots[slot].process else { return };
         process.done = true;
@@ -206,7 +208,7 @@ impl World {
         self.slots[slot].expected &= back.is_some();
     }
 
-    /// Its time is up: without a coordinator it just ends.
+    /// A process reaches its time limit. Without a coordinator it just ends.
     pub(super) fn time_is_up(&mut self, slot: usize, number: u32) -> Result<(), Broken> {
         if !self.is_there(slot, number) {
             return Ok(());
@@ -214,7 +216,7 @@ impl World {
         self.ask_to_stop(slot, Exit::OutOfTime)
     }
 
-    /// A process is asked to stop.
+    /// Asks a process to stop.
     pub(super) fn ask_to_stop(&mut self, slot: usize, exit: Exit) -> Result<(), Broken> {
         let now = self.clock();
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
@@ -224,7 +226,7 @@ impl World {
             return Ok(());
         }
         process.leave(now, exit);
-        self.speak(slot)
+        self.send_messages(slot)
     }
 
     pub(super) fn beat(&mut self, slot: usize, stream: StreamId) -> Result<(), Broken> {
@@ -235,14 +237,14 @@ impl World {
         else {
             return Ok(());
         };
-        if process.protocol.beat(now).is_some() {
+        if process.protocol.heartbeat(now).is_some() {
             self.say(|| format!("the trainer in slot {slot} hangs: its process ends"));
             self.oracle.tally.fault("worker ended since its trainer hung");
             self.end_process(slot, true, Some(500), 100);
             return Ok(());
         }
         self.queue.plan(self.now + self.plan.heartbeat(), Happening::Beat { slot, stream });
-        self.speak(slot)
+        self.send_messages(slot)
     }
 
     pub(super) fn turn(&mut self, slot: usize, number: u32) -> Result<(), Broken> {
@@ -258,7 +260,7 @@ impl World {
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
         let fate = process.turn(now, &mut self.subjects, flush);
         process.check_work()?;
-        self.speak(slot)?;
+        self.send_messages(slot)?;
         match fate {
             Fate::Goes => {}
             Fate::Hangs => {
@@ -279,8 +281,9 @@ impl World {
         Ok(())
     }
 
-    /// The process in this slot ends, in order or not. `named`: its successor will say so; `down`: when that comes, if one does. The
-    /// coordinator notices the end of the stream within some time.
+    /// Ends the process in this slot, in order or not. `named`: its successor names it. `down`:
+    /// when the successor starts, if ever. The coordinator notices the end of the stream within
+    /// `notice`.
     pub(super) fn end_process(
         &mut self,
         slot: usize,

@@ -1,4 +1,4 @@
-//! What the oracle knows of places: where trials have failed, and where nothing else happens.
+//! The oracle's rules for places: where trials fail, and where nothing else happens.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -6,15 +6,15 @@ use swfn_shared::ids::{TrialId, WorkerId};
 
 use super::{
     super::{Act, Blame, Event},
-    book::{must_end, place_of},
     oracle::{Broken, Oracle, hold},
+    trial_records::{must_end, place_of},
 };
 
-/// Trials that fail at one place and nowhere else, after which it gets no more.
+/// The number of trials failing at one place alone after which it gets no more.
 const TOO_MANY: usize = 3;
 
 impl Oracle {
-    /// Keeps what an event says of places. `holder`: the worker of its lease, before the event.
+    /// Records the meaning of an event for places. `holder`: the worker of its lease before it.
     pub(super) fn remember(&mut self, event: &Event, holder: Option<WorkerId>) {
         match (event, holder) {
             (Event::WorkerJoined { worker, anew: true }, _) => {
@@ -67,11 +67,11 @@ impl Oracle {
         takers.map(|(worker, _)| place_of(worker)).filter(|place| !self.only_fails(place)).collect()
     }
 
-    pub(super) fn is_set_aside(&self, now: Duration, worker: &WorkerId) -> bool {
+    pub(super) fn is_excluded(&self, now: Duration, worker: &WorkerId) -> bool {
         self.only_fails(&place_of(worker)) && !self.able(now).is_empty()
     }
 
-    /// Whether a trial is not for a worker at whose place it has failed, or on whose machine, while there are others.
+    /// Whether a trial avoids a worker, since it failed at its place or host, and there are others.
     pub(super) fn avoids(&self, now: Duration, trial: TrialId, worker: &WorkerId) -> bool {
         let (here, bad) = (place_of(worker), &self.live.entries[&trial].bad_places);
         let able = self.able(now);
@@ -82,7 +82,7 @@ impl Oracle {
                 && able.iter().any(|place| !bad_hosts.contains(host_of(place)))
     }
 
-    /// Whether a trial that has failed so often, at last on this worker, is given up.
+    /// Whether a trial with so many failures, the last on this worker, is given up.
     pub(super) fn ends(
         &self,
         now: Duration,
@@ -100,7 +100,8 @@ impl Oracle {
         Ok(count >= limit && (!left || must_end(count, limit)))
     }
 
-    /// Trials that are lost alone are given up at their limit, and not before another place has tried them.
+    /// Checks that trials that are lost alone are given up at their limit, but not before another
+    /// place has tried them.
     pub(super) fn judge_loss(&self, now: Duration, event: &Event) -> Result<(), Broken> {
         if let Event::Lost { lease, blame, quarantine, .. } = event {
             let losses = self.live.entry(lease.trial)?.losses + 1;
@@ -113,7 +114,7 @@ impl Oracle {
     }
 }
 
-/// Local workers are of one machine, the others of one each.
+/// Local workers share one machine; the others have one each.
 fn host_of(place: &str) -> &str {
     place.split(':').next().unwrap_or(place)
 }
