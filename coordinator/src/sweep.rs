@@ -148,7 +148,7 @@ pub(crate) fn run(
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
     let end = match extent {
-        Extent::Full => swfn_report::page(run_dir.path()),
+        Extent::Full => swfn_report::page_line(run_dir.path()),
         Extent::Tables | Extent::None => {
             format!(
                 "no report was written: `swfn-coordinator report {}` writes it\n",

@@ -62,9 +62,10 @@ impl Queue {
 
 /// The names of the report's colours, by the short names of regularisers in this sweep.
 fn colours(specs: &[TrialSpec]) -> BTreeMap<String, String> {
-    let looks = palette::legend(specs.iter().map(TrialSpec::regulariser));
-    let names = Names::among(looks.iter().map(|look| look.regulariser));
-    looks.into_iter().map(|look| (names.regulariser(look.regulariser), look.variable)).collect()
+    let variables = palette::variables(specs.iter().map(TrialSpec::regulariser));
+    let names = Names::among(variables.iter().map(|(regulariser, _)| *regulariser));
+    let name = |(regulariser, variable)| (names.regulariser(regulariser), variable);
+    variables.into_iter().map(name).collect()
 }
 
 /// The state that answers are made from.

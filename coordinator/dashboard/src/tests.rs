@@ -267,7 +267,7 @@ async fn answers_have_the_content_of_the_file() {
         cells["legend"]
             .as_str()
             .unwrap()
-            .starts_with("Test accuracy after the last iteration: mean ± half")
+            .starts_with("Mean ± half of the 95 % confidence interval")
     );
     assert_eq!(cells["selection"], "final");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! On made-up results: each view tells of every comparison that is decided, and of no other as if it were.
+//! Views of made-up results: each shows exactly the decided comparisons as decided.
 
 use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -10,9 +10,10 @@ use crate::{
         answer::Decided,
         contrast::{Comparison, Sign},
         source::{Sources, open},
-        summary::{Summary, tests::finished},
+        summary::Summary,
+        summary_tests::finished,
     },
-    phrases::words,
+    phrases::values,
     sample,
     views::{markdown, terminal::terminal},
 };
@@ -68,7 +69,7 @@ fn flat(text: &str) -> String {
 fn row(comparison: &Comparison) -> String {
     let Comparison { context, treatment, control, .. } = comparison;
     let mean = comparison.difference.map_or(0.0, |difference| difference.mean);
-    format!("{context} {treatment} {control} {}", words::points(mean))
+    format!("{context} {treatment} {control} {}", values::points(mean))
 }
 
 fn by_p(decided: &[Decided]) -> bool {
@@ -76,7 +77,7 @@ fn by_p(decided: &[Decided]) -> bool {
 }
 
 #[test]
-fn every_view_tells_what_is_decided_and_nothing_else() {
+fn every_view_shows_exactly_the_decided_comparisons() {
     let (mut decided_at_all, mut many) = (0, 0);
     for seed in 0..60 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -110,13 +111,13 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
                 let gain = summary.cells()[comparison.cell].gain_over_none;
                 if treatment.starts_with("fn") && !treatment.contains('+') && control == "none" {
                     let of = |estimate: Option<crate::numbers::statistics::Estimate>| {
-                        estimate.map(|of| words::points(of.mean))
+                        estimate.map(|of| values::points(of.mean))
                     };
                     assert_eq!(of(gain), of(comparison.difference));
                 }
                 let decided = expected.iter().any(|other| std::ptr::eq(*other, comparison));
                 let mean =
-                    words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
+                    values::points(comparison.difference.map_or(0.0, |difference| difference.mean));
                 let group = format!("{context}, over {control}: ");
                 let in_group = |told: &str| {
                     told.split(&group).skip(1).any(|rest| {
@@ -147,7 +148,7 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
 
 /// The page and the report in Markdown have the same answer as the summary beside them.
 #[test]
-fn the_report_tells_what_is_decided() {
+fn the_report_shows_the_decided_comparisons() {
     let mut some_decided = 0;
     for seed in 0..4 {
         let dir = tempfile::tempdir().unwrap();
@@ -190,7 +191,7 @@ fn the_report_tells_what_is_decided() {
         for comparison in &summary.comparisons {
             let Comparison { treatment, control, .. } = comparison;
             let mean =
-                words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
+                values::points(comparison.difference.map_or(0.0, |difference| difference.mean));
             let decided = comparison.decided().is_some();
             some_decided += usize::from(decided);
             assert_eq!(markdown.contains(&row(comparison)), decided, "{markdown}");

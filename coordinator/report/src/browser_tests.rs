@@ -1,5 +1,7 @@
-//! The report in a browser, at the widths of a desk and of a phone, in light and dark: styled, without a complaint on the console, never
-//! wider than the window, and with the whole answer on the first screen of a desk. Needs Chromium; says so and passes where there is none.
+//! The report in a browser, at the widths of a desk and of a phone, in light and dark.
+//!
+//! It must have its style, log nothing to the console and fit the window. On a desk, the first screen
+//! has the whole answer. Without Chromium the test passes with a note.
 
 use std::{
     fs,
@@ -100,7 +102,8 @@ fn the_report_in_a_browser() {
     .unwrap();
     let page = dir.path().join("report.html");
 
-    // The page lets no script in, so a copy without its policy is measured; in a frame, since windows are not as narrow as a phone.
+    // The page lets no script in, so a copy without its policy is measured; in a frame, since
+    // windows are not as narrow as a phone.
     let html = fs::read_to_string(&page).unwrap();
     let probe = "<script>const page = document.documentElement; const ends = [...document.querySelectorAll(\
                  '.verdicts, .synthesis, table.pivot, #chart-differences svg')].map(e => e.getBoundingClientRect().bottom);\

@@ -1,4 +1,4 @@
-//! Writes the report, at the end of a sweep or whenever `swfn-coordinator report` asks for it.
+//! Writes the report, at the end of a sweep or for `swfn-coordinator report`.
 
 use std::{
     fs,
@@ -22,24 +22,24 @@ use crate::{
         verification::Verification,
     },
     views::{
-        charts::{Content, Figure, Theme, png},
+        charts::{Figure, Theme, png},
         compose::compose,
         files, html, latex, markdown,
         terminal::terminal,
     },
 };
 
-/// Which runs, and where to.
+/// The runs of a report, and its folder.
 #[derive(Debug, Args)]
 pub struct ReportArguments {
     /// Run directories; the trials of several are united. A sweep may still be running in them
     #[arg(value_name = "RUN_DIR", required = true)]
     runs: Vec<PathBuf>,
-    /// The report of an earlier grid of the run directory, whose results were set aside: its number, or `all` grids
-    /// together. It goes into a folder of `grids` there
+    /// Report on an earlier grid of the run directory, whose results were set aside: its number, or
+    /// `all` for all grids together. The report goes into a folder of `grids` there
     #[arg(long, value_name = "N|all")]
     grid: Option<Earlier>,
-    /// Where the report goes [default: the run directory, if there is one]
+    /// Write the report to this folder [default: the run directory; required for several]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -56,28 +56,27 @@ pub enum Extent {
     Full,
 }
 
-/// Makes the report of what the arguments name, and returns what a terminal of so many columns shows of it.
+/// Writes the report that the arguments name. Returns its end for a terminal of `width` columns.
 pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     let ReportArguments { runs, grid, out } = arguments;
+    let several = runs.len() > 1;
     ensure!(
-        grid.is_none() || runs.len() == 1,
+        grid.is_none() || !several,
         problem!(
-            "--grid names a grid of one run directory, and there are {}", runs.len();
-            "make the report of each by itself"
+            "--grid names a grid of one run directory, but there are {}", runs.len();
+            "write a report of each run directory by itself"
         )
     );
     ensure!(
-        out.is_some() || runs.len() == 1,
-        problem!("a report of several runs needs a place of its own"; "name one with --out")
+        out.is_some() || !several,
+        problem!("a report of several runs needs a folder of its own"; "name one with --out")
     );
-    let same = |one: &Path, other: &Path| {
-        one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+    let same = |run: &Path, out: &Path| {
+        run.canonicalize().is_ok_and(|run| out.canonicalize().is_ok_and(|out| run == out))
     };
-    if let Some(out) = out
-        && runs.len() > 1
-    {
+    if let Some(out) = out {
         ensure!(
-            !runs.iter().any(|run| same(run, out)),
+            !several || !runs.iter().any(|run| same(run, out)),
             problem!(
                 "`{}` is one of the runs, whose own result files would be overwritten",
                 out.display();
@@ -89,25 +88,25 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
         None => open(runs)?,
         grid => open_grids(&runs[0], *grid)?,
     })?;
-    // The report of another grid does not take the place of the last one's.
-    let usual = || grid.map_or_else(|| runs[0].clone(), |grid| grid.folder(&runs[0]));
-    let folder = &out.clone().unwrap_or_else(usual);
+    // The report of an earlier grid does not replace that of the last grid.
+    let default = || grid.map_or_else(|| runs[0].clone(), |grid| grid.folder(&runs[0]));
+    let folder = &out.clone().unwrap_or_else(default);
     fs::create_dir_all(folder).or_problem(
-        || problem!("cannot make `{}`", folder.display(); "choose another with --out"),
+        || problem!("cannot make `{}`", folder.display(); "choose another folder with --out"),
     )?;
     let before = out.as_deref().map(ExistingFiles::of);
     let summary = write(&sources, folder, Extent::Full)?;
     before.and_then(|before| before.replaced()).iter().for_each(|note| output::print_message(note));
-    Ok(terminal(&summary, width) + &page(folder))
+    Ok(terminal(&summary, width) + &page_line(folder))
 }
 
-/// The last line of a terminal: where the page is that was written into a folder.
-pub fn page(folder: &Path) -> String {
+/// The last line of a terminal: the address of the report in a folder.
+pub fn page_line(folder: &Path) -> String {
     let page = folder.join("report.html");
     format!("report: file://{}\n", page.canonicalize().unwrap_or(page).display())
 }
 
-/// [`write`] without the charts beside the report, which take most of the time.
+/// [`write`] without the files of charts, which take most of the time.
 #[cfg(test)]
 pub(crate) fn write_without_charts(
     sources: &Sources,
@@ -117,12 +116,15 @@ pub(crate) fn write_without_charts(
     write_texts(sources, folder, &summary)
 }
 
-/// Writes as much of the results into a folder as `extent` says.
+/// Writes results into a folder, as much as `extent` says.
 pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result<Summary> {
     let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
-    let verification = Some(sources.verification.clone()).filter(Verification::is_there);
     let mut summary = Summary::united(&grids, &sources.trials);
-    summary.verification = verification;
+    let mut verification = Verification::default();
+    for run in &sources.runs {
+        verification.add(&run.path, &sources.trials, |spec| summary.label(spec))?;
+    }
+    summary.verification = Some(verification).filter(Verification::is_there);
     if extent != Extent::None {
         files::write_all(folder, sources, &summary)?;
     }
@@ -133,19 +135,19 @@ pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result
     Ok(summary)
 }
 
-/// Writes the report in all its forms; returns the charts that belong beside it.
+/// Writes the report in all its forms. Returns its charts.
 fn write_texts(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::Result<Vec<Figure>> {
-    let (document, figures) = compose(sources, summary, &now())?;
+    let document = compose(sources, summary, now())?;
     let text = |name: &str, text: String| {
         replace(folder, name, |file| Ok(file.write_all(text.as_bytes())?))
     };
     text("report.html", html::html(&document)?)?;
     text("report.md", markdown::report(&document))?;
     text("summary.tex", latex::summary(&document))?;
-    Ok(figures)
+    Ok(document.figures)
 }
 
-/// Each chart in both themes, as SVG and PNG. What an earlier report drew and this one cannot is taken away.
+/// Writes each chart in both themes, as SVG and PNG. Removes charts of an earlier report.
 fn charts(figures: &[Figure], folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).or_problem(
         || problem!("cannot make `{}`", folder.display(); "check disk space and permissions"),
@@ -153,15 +155,9 @@ fn charts(figures: &[Figure], folder: &Path) -> anyhow::Result<()> {
     for figure in figures {
         for theme in [Theme::Light, Theme::Dark] {
             let name = |extension| format!("{}{}.{extension}", figure.name, theme.suffix());
-            let drawing = match &figure.content {
-                // Why it could not be drawn stands in the report.
-                Content::Drawing { draw, .. } => {
-                    draw(theme).and_then(|svg| Ok((png(&svg)?, svg))).ok()
-                }
-                Content::Missing(_) => None,
-            };
-            match drawing {
-                Some((png, svg)) => {
+            match figure.svg(theme) {
+                Some(svg) => {
+                    let png = png(&svg)?;
                     replace(folder, &name("svg"), |file| Ok(file.write_all(svg.as_bytes())?))?;
                     replace(folder, &name("png"), |file| Ok(file.write_all(&png)?))?;
                 }
@@ -176,12 +172,5 @@ fn charts(figures: &[Figure], folder: &Path) -> anyhow::Result<()> {
 
 fn now() -> String {
     let now = OffsetDateTime::now_utc();
-    format!(
-        "{}-{:02}-{:02} {:02}:{:02} UTC",
-        now.year(),
-        u8::from(now.month()),
-        now.day(),
-        now.hour(),
-        now.minute()
-    )
+    format!("{} {:02}:{:02} UTC", now.date(), now.hour(), now.minute())
 }

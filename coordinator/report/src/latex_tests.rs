@@ -1,4 +1,4 @@
-//! The tables for LaTeX, compiled. Needs pdflatex; says so and passes where there is none.
+//! The tables for LaTeX, compiled. Without pdflatex the test passes with a note.
 
 use std::{fs, process::Command};
 

@@ -1,11 +1,12 @@
-//! The answer: cells with their statistics, what is compared and claimed, and the files and tables that show them.
+//! The answer: statistics of cells, comparisons and claims, and the files and tables that show
+//! them.
 //!
 //! ```text
 //!   numbers  <-  phrases  <-  views  <-  command
 //! ```
 #![allow(
     missing_docs,
-    reason = "a part of the coordinator: nobody else sees the fields that are public here"
+    reason = "a part of the coordinator: only its crates see what is public here"
 )]
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ mod scipy_tests;
 mod united_tests;
 mod views;
 
-pub use command::{Extent, ReportArguments, page, run, write};
+pub use command::{Extent, ReportArguments, page_line, run, write};
 pub use numbers::{
     answer::Answer,
     settings::settings,

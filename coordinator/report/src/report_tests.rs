@@ -1,4 +1,5 @@
-//! The report of made-up runs: what it says, that it stands alone, that no word of others becomes markup, and what it refuses.
+//! The report of made-up runs: its words, its independence, its safety from foreign text, and
+//! refusals.
 
 use std::{fs, path::Path};
 
@@ -71,10 +72,10 @@ fn the_report_in_words() {
     insta::assert_snapshot!("report_words", still(&words.join("\n"), dir.path()));
 }
 
-/// The page is well-formed, holds no script, no event handler and no inline style, and names nothing outside of itself; what others wrote
-/// is text.
+/// The page is well-formed, holds no script, no event handler and no inline style, and names
+/// nothing outside of itself; what others wrote is text.
 #[test]
-fn the_page_stands_alone_and_lets_nothing_in() {
+fn the_page_stands_alone() {
     let dir = tempfile::tempdir().unwrap();
     hostile(dir.path());
     let [html, _, _] = report(&[dir.path()], dir.path());
@@ -143,7 +144,7 @@ fn the_page_stands_alone_and_lets_nothing_in() {
 }
 
 #[test]
-fn charts_lie_beside_it_in_both_themes() {
+fn charts_have_files_in_both_themes() {
     let dir = tempfile::tempdir().unwrap();
     sample::run(
         dir.path(),
@@ -178,7 +179,7 @@ fn charts_lie_beside_it_in_both_themes() {
 
 /// Half of the seeds in one folder, the others and another number of iterations in a second one.
 #[test]
-fn several_runs_are_united_and_their_conflicts_named() {
+fn several_runs_are_united() {
     let dir = tempfile::tempdir().unwrap();
     let [one, other, out] = ["one", "other", "out"].map(|name| dir.path().join(name));
     let axes = |seeds: &str, lambda: &str| {
@@ -217,7 +218,7 @@ fn several_runs_are_united_and_their_conflicts_named() {
 }
 
 #[test]
-fn what_is_no_run_directory_is_refused_with_a_hint() {
+fn other_folders_are_refused_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let error = |path: &Path| {
         open(&[path.to_owned()]).err().map(|error| format!("{error:#}")).unwrap_or_default()
@@ -284,13 +285,13 @@ fn a_running_sweep_is_read_as_it_is() {
     let out = tempfile::tempdir().unwrap();
     let [_, markdown, _] = report(&[dir.path()], out.path());
     assert!(markdown.contains("20 of 48 trials done, 28 to come."), "{markdown}");
-    assert!(markdown.contains("The report is of an unfinished sweep"), "{markdown}");
+    assert!(markdown.contains("The sweep is not finished"), "{markdown}");
     writer.execute_batch("COMMIT").unwrap();
 }
 
 /// A sheet of a VAE stands in the page; what only has its name does not.
 #[test]
-fn sheets_of_vaes_are_shown_if_they_are_pictures() {
+fn only_sheets_that_are_pictures_are_shown() {
     let dir = tempfile::tempdir().unwrap();
     sample::run(dir.path(), &sample::grid(AXES), |_, _| Some(Ok(())));
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();

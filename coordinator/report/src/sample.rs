@@ -13,7 +13,7 @@ use swfn_shared::{
 };
 use swfn_store::{Batch, ResultRow, Store, WorkerRow};
 
-/// A folder that is removed after the test; or, to have a look at what tests draw, one that stays, where `SWFN_PICTURES` names its parent.
+/// A folder that is removed after the test, or stays in the parent that `SWFN_PICTURES` names.
 pub(crate) fn folder(name: &str) -> tempfile::TempDir {
     match std::env::var_os("SWFN_PICTURES") {
         None => tempfile::tempdir().unwrap(),
@@ -30,7 +30,9 @@ pub(crate) fn grid(axes: &str) -> String {
     format!("version = 1\nname = \"sample\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}\n")
 }
 
-/// Fills a folder with the run of a grid. `ended` says what a trial comes to: `None`: nothing yet; an error: given up.
+/// Fills a folder with the run of a grid.
+///
+/// `ended` gives the end of each trial: `None` if it is waiting, an error if it failed.
 pub(crate) fn run(
     folder: &Path,
     text: &str,
@@ -98,7 +100,8 @@ fn succeed(batch: &mut Batch, lease: LeaseId, spec: &TrialSpec) {
     batch.events.push(Event::Succeeded { lease });
 }
 
-/// Grows with the subset, has a best lambda near 0.1, and a part that all trials of a (subset, seed) share.
+/// Grows with the subset, has a best lambda near 0.1, and a part that all trials of a (subset,
+/// seed) share.
 fn accuracy(spec: &TrialSpec) -> f64 {
     let shared = noise(spec.seed + u64::from(spec.subset_size)) * 0.01;
     let own =

@@ -1,13 +1,15 @@
-//! Comparisons against numbers that scipy and statsmodels computed (`tests/reference/hypotheses.py`).
+//! Comparisons against numbers that scipy and statsmodels computed
+//! (`tests/reference/hypotheses.py`).
 
 use serde_json::Value;
 
 use crate::numbers::{
-    contrast::{Comparison, Sides},
+    contrast::Comparison,
     hypothesis::{holm, seeds_needed, t_test},
 };
 
-/// Both sides compute in double precision; the largest difference is that of statrs' beta function and of the quantiles of t.
+/// Both sides compute in double precision; the largest difference is that of statrs' beta function
+/// and of the quantiles of t.
 const TOLERANCE: f64 = 1e-8;
 
 fn fixture() -> Value {
@@ -33,13 +35,10 @@ fn close(what: &str, ours: Option<f64>, theirs: &Value) {
 
 /// A comparison of these accuracies; seeds count from 0.
 pub(crate) fn comparison(cell: &[Option<f64>], reference: &[Option<f64>]) -> Comparison {
-    let words = ["n = 300, net", "function norm (lambda 0.1)", "none"].map(str::to_owned);
-    let [context, treatment, control] = words;
-    let sides = Sides { name: None, context, treatment, control, cell: 1, reference: 0 };
-    Comparison::new(
-        sides,
-        (0..).zip(cell).zip(reference).map(|((seed, cell), reference)| (seed, *cell, *reference)),
-    )
+    let [context, treatment, control] = ["n = 300, net", "fn 0.1", "none"].map(str::to_owned);
+    let seeds = (0..).zip(cell).zip(reference);
+    let seeds = seeds.map(|((seed, cell), reference)| (seed, *cell, *reference));
+    Comparison { context, treatment, control, cell: 1, ..Comparison::of_seeds(seeds) }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is particular to reports of several runs, and to what a grid selects, names and claims.
+//! Reports of several runs, and the selections, names and claims of grids.
 
 use std::{fs, path::Path};
 
@@ -14,16 +14,17 @@ use crate::{
     command::write_without_charts,
     numbers::{
         source::{Sources, open},
-        summary::{Summary, tests::finished},
+        summary::Summary,
+        summary_tests::finished,
     },
     sample,
-    views::charts::{Content, Theme},
+    views::charts::Theme,
 };
 
 const AXES: &str =
     "subset_size = 100\nseed = { count = 4 }\narchitecture = \"net\"\nlambda = [0, 0.1]";
 
-/// Runs of these grids, the report of all of them in `out`, and what it says in Markdown.
+/// Makes runs of these grids, and returns their report in Markdown from `out`.
 fn report(dir: &Path, grids: &[&str]) -> String {
     let folder = |number: usize| dir.join(format!("run-{number}"));
     let runs: Vec<_> = (0..grids.len()).map(folder).collect();
@@ -41,7 +42,7 @@ fn with_images(axes: &str) -> String {
 }
 
 #[test]
-fn cells_that_differ_in_no_axis_are_told_apart() {
+fn cells_that_differ_in_no_axis_stay_distinct() {
     let dir = tempfile::tempdir().unwrap();
     let short = sample::grid(AXES) + "[classifier]\niterations = 500\nevaluate_every = 100\n";
     let fashion = sample::grid(AXES).replace("\"mnist\"", "\"fashion-mnist\"");
@@ -90,7 +91,7 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
 }
 
 #[test]
-fn the_grid_of_a_run_from_before_epochs_could_be_chosen_means_what_it_meant() {
+fn a_grid_older_than_epochs_keeps_its_meaning() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     let old = sample::grid(AXES) + "[classifier]\nevaluate_every = 500\n";
@@ -105,7 +106,7 @@ fn the_grid_of_a_run_from_before_epochs_could_be_chosen_means_what_it_meant() {
 }
 
 #[test]
-fn runs_without_the_function_norm_do_not_conflict_with_those_that_have_it() {
+fn runs_without_the_function_norm_do_not_conflict() {
     let dir = tempfile::tempdir().unwrap();
     let [with, without] =
         ["[0, 0.1]", "0"].map(|lambda| sample::grid(&AXES.replace("[0, 0.1]", lambda)));
@@ -115,7 +116,7 @@ fn runs_without_the_function_norm_do_not_conflict_with_those_that_have_it() {
 }
 
 #[test]
-fn runs_that_select_differently_are_told_of() {
+fn runs_that_select_differently_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let validated = with_images(AXES) + "[select]\nby = \"validation\"\n";
     let markdown = report(dir.path(), &[&validated, &sample::grid(AXES)]);
@@ -127,14 +128,13 @@ fn runs_that_select_differently_are_told_of() {
         "{markdown}"
     );
     assert!(
-        markdown.contains("8 of the 16 trials that succeeded have no accuracy by validation"),
+        markdown.contains("8 of the 16 trials that are done have no accuracy by validation"),
         "{markdown}"
     );
 }
 
-/// All that a run by its validation images, and one by its best evaluations, comes to says so, and with the right numbers.
 #[test]
-fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
+fn all_views_name_the_evaluation_that_counts() {
     let claim =
         "[[claim]]\ntext = \"it helps\"\nlambda = 0.1\nagainst = { lambda = 0 }\nis = \"better\"\n";
     let run = |selection: &str, grid: String| {
@@ -143,14 +143,8 @@ fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
             report(dir.path(), &[&format!("{grid}[select]\nby = \"{selection}\"\n{claim}")]);
         let sources = Sources::new(open(&[dir.path().join("run-0")]).unwrap()).unwrap();
         let figures = write_without_charts(&sources, &dir.path().join("out")).unwrap();
-        let chart = |name: &str| match &figures
-            .iter()
-            .find(|figure| figure.name == name)
-            .unwrap()
-            .content
-        {
-            Content::Drawing { draw, .. } => draw(Theme::Light).unwrap(),
-            Content::Missing(why) => panic!("{name}: {why}"),
+        let chart = |name: &str| {
+            figures.iter().find(|figure| figure.name == name).unwrap().svg(Theme::Light).unwrap()
         };
         let summary = fs::read_to_string(dir.path().join("out/summary.json")).unwrap();
         let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
@@ -170,8 +164,7 @@ fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
     assert!((counts - 0.001).abs() < 1e-9, "{counts}");
     let synthesis = markdown.lines().find(|line| line.contains("of 1 comparison ")).unwrap();
     assert!(synthesis.contains("CHOSEN ON THE TEST IMAGES"), "{synthesis}");
-    let caption =
-        markdown.lines().find(|line| line.starts_with("Held: the whole interval")).unwrap();
+    let caption = markdown.lines().find(|line| line.starts_with("Held: for all pairs")).unwrap();
     assert!(caption.contains("CHOSEN ON THE TEST IMAGES"), "{caption}");
 }
 
@@ -199,7 +192,7 @@ fn trials(grid: &Grid) -> Vec<(TrialSpec, TrialRow)> {
 }
 
 #[test]
-fn what_two_grids_claim_or_compare_is_counted_once() {
+fn two_grids_count_claims_and_comparisons_once() {
     let asked = |name: &str| {
         parse(&format!(
             "{}[[claim]]\ntext = \"it helps\"\nlambda = 0.1\nagainst = {{ lambda = 0 }}\nis = \"better\"\n\
@@ -216,7 +209,8 @@ fn what_two_grids_claim_or_compare_is_counted_once() {
     assert_eq!((summary.answer.synthesis.family, summary.answer.synthesis.claim_family), (1, 1));
 }
 
-/// Every trial has a regulariser beside the function norm, so none is without any; they are compared all the same.
+/// Every trial has a regulariser beside the function norm, so none is without any; they are
+/// compared all the same.
 #[test]
 fn networks_with_a_fixed_regulariser_have_an_answer() {
     let accuracy = |spec: &TrialSpec| Some(0.8 + 0.01 * (spec.seed as f64) * (1.0 + spec.lambda()));
@@ -235,10 +229,10 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
 }
 
 #[test]
-fn lambdas_that_look_alike_are_lines_of_their_own() {
+fn similar_lambdas_have_lines_of_their_own() {
     let labels = |lambdas: &str| -> Vec<String> {
         let grid = parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)));
-        Summary::new(&grid, &trials(&grid))
+        Summary::united(&[&grid], &trials(&grid))
             .treatments()
             .iter()
             .map(|treatment| treatment.name.clone())

@@ -65,7 +65,7 @@ fn wrong_commands_are_explained() {
             "swfn-coordinator",
             &["report", "a", "b"],
             1,
-            "a report of several runs needs a place of its own",
+            "a report of several runs needs a folder of its own",
         ),
         (
             "swfn-coordinator",

@@ -31,7 +31,7 @@ fn a_second_training_comes_to_the_same_and_is_not_done_a_third_time() {
     first.succeed();
     let said = first.stderr();
     assert!(
-        said.contains("2 trials were trained a second time, and 2 came to the same."),
+        said.contains("2 trials were trained a second time, and 2 had the same result."),
         "{said}"
     );
     let verification = &summary(&sweep)["verification"];

@@ -1,4 +1,4 @@
-//! The answer in numbers: verdicts, the pivot, what is decided. Views put it into words, all of them the same.
+//! The answer in numbers: verdicts, pivot and decided comparisons. `phrases` puts it into words.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::{
     hypothesis::seeds_needed,
 };
 
-/// What the results say. Accuracies and differences are shares, not percentage points.
+/// The answer of a sweep. Accuracies and differences are shares, not percentage points.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Answer {
     /// Each claim with its verdict, in the order of the grid file.
@@ -21,63 +21,64 @@ pub struct Answer {
     pub synthesis: Synthesis,
     /// All cells side by side.
     pub pivot: Pivot,
-    /// Every comparison that is decided, losses included, by ascending corrected p-value.
+    /// All decided comparisons, losses included, by ascending corrected p-value.
     pub decided: Vec<Decided>,
 }
 
-/// A claim and what became of it.
+/// A claim and its verdict.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClaimLine {
-    /// What the grid file claims.
+    /// The claim as the grid file states it.
     pub text: String,
-    /// What the results say.
     pub verdict: Verdict,
-    /// Whether missing seeds may yet change it.
+    /// Whether missing seeds may yet change the verdict.
     pub provisional: bool,
-    /// Pairs of cells that it speaks of.
+    /// Number of pairs of cells that the claim names.
     pub pairs: usize,
-    /// Pairs for which it is held.
+    /// Number of pairs for which the claim is held.
     pub held: usize,
-    /// Pairs for which it is not held.
+    /// Number of pairs for which the claim is not held.
     pub not_held: usize,
-    /// The smallest mean difference of a pair.
+    /// The smallest mean difference of all pairs.
     pub least: Option<f64>,
-    /// The largest one.
+    /// The largest mean difference of all pairs.
     pub most: Option<f64>,
-    /// The largest corrected p-value of a pair.
+    /// The largest corrected p-value of all pairs.
     pub p_holm: Option<f64>,
 }
 
 /// All comparisons together.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Synthesis {
-    /// Comparisons that the grid asks for.
+    /// Number of comparisons in the grid.
     pub comparisons: usize,
-    /// Those that have a p-value: the family of Holm's correction.
+    /// Number of comparisons with a p-value, the family of Holm's correction.
     pub family: usize,
-    /// Pairs of cells of all claims that have a p-value: a family of its own.
+    /// Number of pairs of cells in all claims that have a p-value: a family of its own.
     pub claim_family: usize,
-    /// Decided, and better than the reference.
+    /// Number of comparisons that are decided and better than the reference.
     pub gains: usize,
-    /// Decided, and worse.
+    /// Number of comparisons that are decided and worse than the reference.
     pub losses: usize,
-    /// With results that do not decide.
+    /// Number of comparisons with results that do not decide.
     pub undecided: usize,
-    /// Of these, those that would be decided if nothing else were compared: p < 0.05 without correction.
+    /// How many of the undecided have p < 0.05 without correction.
     pub alone: usize,
-    /// Without a pair of results.
+    /// Number of comparisons without a pair of results.
     pub unknown: usize,
-    /// Whether trials have not ended yet.
+    /// Whether some trials have not ended yet.
     pub open: bool,
-    /// Seeds at which a difference of one percentage point would be seen in four of five studies: by a paired t test, two-sided at
-    /// 5 % and uncorrected, with a power of 80 %, at the median standard deviation of the pairs that are not decided.
+    /// Seeds that a difference of one percentage point needs, with a power of 80 %.
+    ///
+    /// The test is a paired t test, two-sided at 5 % and uncorrected. The spread is the median
+    /// standard deviation of the undecided comparisons.
     pub seeds_for_one_point: Option<usize>,
 }
 
 /// All cells: a row for each network, regulariser and variant, a column for each subset size.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Pivot {
-    /// Ascending.
+    /// In ascending order.
     pub sizes: Vec<u32>,
     /// By network and regulariser.
     pub rows: Vec<PivotRow>,
@@ -86,67 +87,65 @@ pub struct Pivot {
 /// The cells of one network and regulariser.
 #[derive(Debug, Clone, Serialize)]
 pub struct PivotRow {
-    /// The network.
     pub network: Network,
-    /// Its regulariser by its short name.
+    /// The regulariser's short name.
     pub regulariser: String,
-    /// What else sets the cells apart; mostly empty.
+    /// Other properties that distinguish the cells; mostly empty.
     pub variant: String,
-    /// As many as sizes; none where the grid has no such cell.
+    /// One for each size; `None` where the grid has no such cell.
     pub cells: Vec<Option<PivotCell>>,
 }
 
 /// A cell of the pivot.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PivotCell {
-    /// Its place among the cells of the summary.
+    /// Index of the cell in the summary.
     pub cell: usize,
-    /// Seeds with a result.
+    /// Number of seeds with a result.
     pub seeds: usize,
-    /// Seeds of the grid.
+    /// Number of seeds in the grid.
     pub planned: usize,
-    /// Of the test accuracy that counts.
+    /// Mean of the test accuracy that counts.
     pub mean: Option<f64>,
-    /// Half of its 95 % confidence interval.
+    /// Half of the 95 % confidence interval of the mean.
     pub confidence_95: Option<f64>,
-    /// Which way it differs from its references, if that is decided.
+    /// How the cell differs from its references, if that is decided.
     pub decided: Option<Sign>,
 }
 
 /// A comparison that is decided.
 #[derive(Debug, Clone, Serialize)]
 pub struct Decided {
-    /// Its place among the comparisons of the summary.
+    /// Index of the comparison in the summary.
     pub comparison: usize,
-    /// What the grid file calls it.
+    /// The comparison's name in the grid file.
     pub name: Option<String>,
-    /// Of both cells.
+    /// Subset size of both cells.
     pub subset_size: u32,
-    /// What both cells have: `n = 300, lenet`.
+    /// The properties that both cells share: `n = 300, lenet`.
     pub context: String,
-    /// What the cell has: `fn 0.1`.
+    /// The properties of the cell alone: `fn 0.1`.
     pub treatment: String,
-    /// What the reference has: `none`.
+    /// The properties of the reference alone: `none`.
     pub control: String,
-    /// Which way it goes.
     pub sign: Sign,
     /// Mean difference.
     pub mean: f64,
     /// Half of the 95 % confidence interval of this comparison alone.
     pub confidence_95: Option<f64>,
-    /// Of this comparison alone, which agrees with that interval.
+    /// p-value of this comparison alone, which agrees with that interval.
     pub p: f64,
-    /// After Holm's correction over the family, which decides.
+    /// p-value after Holm's correction over the family, which decides.
     pub p_holm: f64,
-    /// Seeds that make a pair.
+    /// Number of seeds with a pair of results.
     pub seeds: usize,
-    /// Seeds that should.
+    /// Number of seeds that the grid has for both cells.
     pub planned: usize,
 }
 
 impl Answer {
-    /// `open`: whether trials have not ended.
-    pub(super) fn of(
+    /// `open`: whether some trials have not ended.
+    pub(super) fn new(
         cells: &Cells,
         comparisons: &[Comparison],
         claims: &[ClaimVerdict],
@@ -179,10 +178,10 @@ fn claim(claim: &ClaimVerdict) -> ClaimLine {
 }
 
 fn decided(cells: &Cells, comparisons: &[Comparison]) -> Vec<Decided> {
-    let of = |(place, comparison): (usize, &Comparison)| {
+    let decided = |(index, comparison): (usize, &Comparison)| {
         let (sign, difference) = (comparison.decided()?, comparison.difference?);
         Some(Decided {
-            comparison: place,
+            comparison: index,
             name: comparison.name.clone(),
             subset_size: cells.all[comparison.cell].subset_size,
             context: comparison.context.clone(),
@@ -197,8 +196,8 @@ fn decided(cells: &Cells, comparisons: &[Comparison]) -> Vec<Decided> {
             planned: comparison.planned,
         })
     };
-    let mut decided: Vec<_> = comparisons.iter().enumerate().filter_map(of).collect();
-    // Corrected p-values are often equal; those that are not corrected go on where they end.
+    let mut decided: Vec<_> = comparisons.iter().enumerate().filter_map(decided).collect();
+    // Corrected p-values are often equal, and then the uncorrected ones order.
     decided
         .sort_by(|one, other| one.p_holm.total_cmp(&other.p_holm).then(one.p.total_cmp(&other.p)));
     decided
@@ -263,7 +262,7 @@ fn pivot(cells: &Cells, comparisons: &[Comparison], decided: &[Decided]) -> Pivo
     Pivot { rows: rows.collect(), sizes }
 }
 
-/// Which way cells differ from their references.
+/// How cells differ from their references.
 fn marks(comparisons: &[Comparison], decided: &[Decided]) -> HashMap<usize, Sign> {
     let mut marks = HashMap::new();
     for Decided { comparison, sign, .. } in decided {

@@ -1,4 +1,4 @@
-//! A cell: all trials that differ only in the seed, its name, and what its trials come to.
+//! Cells: all trials that differ only in the seed, with their names and means.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,70 +21,72 @@ use super::{hypothesis, settings::Differing, statistics::Estimate};
 pub struct Cell {
     #[serde(skip)]
     pub(crate) id: CellId,
-    /// Of its first trial; the seed says nothing. Files have it axis by axis.
+    /// Settings of the first trial, whose seed has no meaning here. Files have them axis by axis.
     #[serde(flatten, serialize_with = "by_axis")]
     pub(crate) spec: TrialSpec,
-    /// The architecture without dropout and batch norm.
     pub network: Network,
-    /// What regularises it, by its short name.
+    /// The regulariser's short name.
     pub regulariser: String,
     #[serde(skip)]
     pub subset_size: u32,
-    /// In what else it differs from other cells, in words.
+    /// Other properties that distinguish the cell, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub variant: Vec<String>,
-    /// Its place among the treatments.
+    /// Index of the treatment.
     #[serde(skip)]
     pub(crate) treatment: usize,
-    /// Seeds of the grid.
+    /// Number of seeds in the grid.
     pub planned: usize,
-    /// Seeds with a result.
+    /// Number of seeds with a result.
     pub succeeded: usize,
-    /// Seeds given up.
+    /// Number of failed seeds.
     pub quarantined: usize,
     /// Test accuracy at the evaluation that the grid selects, 0 to 1.
     pub test_accuracy: Option<Estimate>,
     /// Test accuracy after the last iteration, 0 to 1.
     pub final_test_accuracy: Option<Estimate>,
-    /// Highest test accuracy of any evaluation, 0 to 1; chosen on the test images, so it flatters.
+    /// Highest test accuracy of any evaluation, 0 to 1. It is chosen on the test images and
+    /// flatters.
     pub best_test_accuracy: Option<Estimate>,
-    /// Test accuracy at each trial's best evaluation on the validation images, 0 to 1; none without
-    /// such images.
+    /// Test accuracy at each trial's best evaluation on the validation images, 0 to 1.
     pub validated_test_accuracy: Option<Estimate>,
-    /// Selected accuracy minus that of the same seed without the function norm, over the seeds that
-    /// have both.
+    /// Mean gain of the selected accuracy over the same seeds without the function norm.
     pub gain_over_none: Option<Estimate>,
     /// Mean seconds of training and testing a classifier.
     pub classifier_seconds: Option<f64>,
-    /// Mean seconds of training a VAE, over the trials that had to.
+    /// Mean seconds of training a VAE, over the trials that trained one.
     pub vae_seconds: Option<f64>,
     #[serde(skip)]
     seeds: BTreeSet<u64>,
-    /// The test accuracies that count, by seed, as far as they are known.
+    /// The test accuracies that count, by seed.
     #[serde(skip)]
     pub(crate) accuracies: BTreeMap<u64, f64>,
-    /// The trials that have succeeded.
+    /// The trials with a result.
     #[serde(skip)]
     pub(crate) trials: Vec<TrialId>,
 }
 
-/// What cells of one network and subset size are told apart by.
+/// The properties that distinguish cells of one network and subset size.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Treatment {
     pub(crate) regulariser: Regulariser,
-    /// What else sets it apart; empty if nothing does.
+    /// Other properties, in words; mostly empty.
     pub(crate) variant: String,
     /// Both in a few words.
     pub(crate) name: String,
 }
 
-/// All cells, in the order of the grid, and what they are told apart by.
-#[derive(Debug, Clone)]
+/// All cells and their treatments.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
 pub(crate) struct Cells {
+    /// In the order of the grid.
     pub(crate) all: Vec<Cell>,
-    /// In the order in which they are listed.
+    /// In the order of lists.
+    #[serde(skip)]
     pub(crate) treatments: Vec<Treatment>,
-    pub(crate) places: HashMap<CellId, usize>,
+    #[serde(skip)]
+    pub(crate) indices: HashMap<CellId, usize>,
 }
 
 fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
@@ -92,7 +94,7 @@ fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::E
 }
 
 impl Cell {
-    /// Its variant as one text.
+    /// The variant as one text.
     pub(crate) fn variant(&self) -> String {
         self.variant.join(", ")
     }
@@ -102,7 +104,7 @@ impl Cell {
         self.succeeded == self.planned
     }
 
-    /// Its name, part by part: all that tells it from the others.
+    /// The parts of the cell's name.
     pub(crate) fn parts(&self) -> Vec<String> {
         let mut parts = vec![
             self.network.to_string(),
@@ -113,12 +115,12 @@ impl Cell {
         parts
     }
 
-    /// Its name in a few words.
+    /// The cell's name: `net, n = 300, fn 0.1`.
     pub(crate) fn label(&self) -> String {
         self.parts().join(", ")
     }
 
-    /// The seeds that the grid has of both cells, with the accuracies as far as they are known.
+    /// The seeds that the grid has for both cells, with the accuracies that are known.
     pub(crate) fn paired<'a>(
         &'a self,
         reference: &'a Self,
@@ -129,37 +131,31 @@ impl Cell {
             .map(move |seed| (*seed, known(self, seed), known(reference, seed)))
     }
 
-    /// Differences to the same seeds of another cell, as far as both are known.
+    /// Differences to the same seeds of another cell, where both have results.
     pub(crate) fn differences(&self, reference: &Self) -> Vec<f64> {
         let both = self.paired(reference).filter_map(|(_, with, without)| with.zip(without));
         both.map(|(with, without)| hypothesis::difference(with, without)).collect()
     }
 }
 
-/// What both cells have, then what each of them has.
+/// The names of what both cells share, of the cell alone, and of the reference alone.
 pub(crate) fn sides(cell: &Cell, reference: &Cell) -> (String, String, String) {
-    let mut context = vec![format!("n = {}", cell.subset_size)];
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    if cell.network == reference.network {
-        context.push(cell.network.to_string());
-    } else {
-        left.push(cell.network.to_string());
-        right.push(reference.network.to_string());
-    }
-    left.push(cell.regulariser.clone());
-    right.push(reference.regulariser.clone());
+    let same_network = cell.network == reference.network;
     let is_common =
         |phrase: &&String| cell.variant.contains(phrase) && reference.variant.contains(phrase);
-    let only = |of: &Cell| {
-        of.variant.iter().filter(|phrase| !is_common(phrase)).cloned().collect::<Vec<_>>()
+    let side = |of: &Cell| {
+        let network = (!same_network).then(|| of.network.to_string());
+        let variant = of.variant.iter().filter(|phrase| !is_common(phrase)).cloned();
+        let parts = network.into_iter().chain([of.regulariser.clone()]).chain(variant);
+        parts.collect::<Vec<_>>().join(", ")
     };
-    left.extend(only(cell));
-    right.extend(only(reference));
+    let mut context = vec![format!("n = {}", cell.subset_size)];
+    context.extend(same_network.then(|| cell.network.to_string()));
     context.extend(cell.variant.iter().filter(is_common).cloned());
-    (context.join(", "), left.join(", "), right.join(", "))
+    (context.join(", "), side(cell), side(reference))
 }
 
-/// Equal for cells that differ in lambda alone, zero excluded.
+/// A key that cells with a function norm share if they differ in lambda alone.
 pub(crate) fn over_lambda(spec: &TrialSpec) -> TrialSpec {
     let penalty = spec.penalty.map(|penalty| Penalty { lambda: 1.0, ..penalty });
     TrialSpec { penalty, seed: 0, ..*spec }
@@ -179,39 +175,34 @@ pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
 type Group<'t> = Vec<&'t (TrialSpec, TrialRow)>;
 
 impl Cells {
-    /// `trials`: those of the grid with what became of them, in its order. `selection`: the accuracy
-    /// that counts.
-    pub(crate) fn of(selection: Selection, trials: &[(TrialSpec, TrialRow)]) -> Self {
-        let mut places: HashMap<CellId, usize> = HashMap::new();
+    /// Groups the trials of a grid, in its order. `selection` says which accuracy counts.
+    pub(crate) fn new(selection: Selection, trials: &[(TrialSpec, TrialRow)]) -> Self {
+        let mut indices: HashMap<CellId, usize> = HashMap::new();
         let mut groups: Vec<Group<'_>> = Vec::new();
         for trial in trials {
-            let place = *places.entry(trial.0.cell()).or_insert(groups.len());
-            if place == groups.len() {
+            let index = *indices.entry(trial.0.cell()).or_insert(groups.len());
+            if index == groups.len() {
                 groups.push(Vec::new());
             }
-            groups[place].push(trial);
+            groups[index].push(trial);
         }
         let specs = || groups.iter().map(|group| &group[0].0);
         let differing = Differing::among(specs());
         let names = Names::among(specs().map(TrialSpec::regulariser));
         let mut all: Vec<Cell> =
             groups.iter().map(|group| cell(selection, group, names, &differing)).collect();
-        for place in 0..all.len() {
-            let none =
-                all[place].spec.penalty.and_then(|_| places.get(&without(&all[place].spec).cell()));
-            all[place].gain_over_none =
-                none.and_then(|none| Estimate::of(&all[place].differences(&all[*none])));
+        for index in 0..all.len() {
+            let spec = all[index].spec;
+            let none = spec.penalty.and_then(|_| indices.get(&without(&spec).cell()));
+            all[index].gain_over_none =
+                none.and_then(|none| Estimate::of(&all[index].differences(&all[*none])));
         }
         let treatments = treatments(&mut all);
-        Self { all, treatments, places }
-    }
-
-    pub(crate) fn get(&self, id: CellId) -> Option<&Cell> {
-        self.places.get(&id).map(|place| &self.all[*place])
+        Self { all, treatments, indices }
     }
 }
 
-/// The treatments of all cells, each once, and in each cell the place of its own.
+/// Lists the treatments of all cells, each once, and sets each cell's index.
 fn treatments(cells: &mut [Cell]) -> Vec<Treatment> {
     let treatment = |cell: &Cell| {
         let name = [std::slice::from_ref(&cell.regulariser), &cell.variant].concat().join(", ");
@@ -229,11 +220,10 @@ fn treatments(cells: &mut [Cell]) -> Vec<Treatment> {
 fn cell(selection: Selection, group: &Group<'_>, names: Names, differing: &Differing) -> Cell {
     let spec = &group[0].0;
     let outcomes: Vec<_> = group.iter().filter_map(|(_, row)| row.outcome).collect();
-    let of =
-        |value: fn(&Outcome) -> Option<f64>| outcomes.iter().filter_map(value).collect::<Vec<_>>();
-    let mean = |values: &[f64]| Estimate::of(values).map(|estimate| estimate.mean);
-    let selected: Vec<f64> =
-        outcomes.iter().filter_map(|outcome| selection.accuracy(outcome)).collect();
+    let estimate = |value: &dyn Fn(&Outcome) -> Option<f64>| {
+        Estimate::of(&outcomes.iter().filter_map(value).collect::<Vec<_>>())
+    };
+    let mean = |value| estimate(value).map(|estimate| estimate.mean);
     let accuracy = |row: &TrialRow| selection.accuracy(row.outcome.as_ref()?);
     let accuracies: BTreeMap<u64, f64> =
         group.iter().filter_map(|(spec, row)| Some((spec.seed, accuracy(row)?))).collect();
@@ -248,19 +238,15 @@ fn cell(selection: Selection, group: &Group<'_>, names: Names, differing: &Diffe
         planned: group.len(),
         succeeded: outcomes.len(),
         quarantined: group.iter().filter(|(_, row)| row.state == TrialState::Quarantined).count(),
-        test_accuracy: Estimate::of(&selected),
-        final_test_accuracy: Estimate::of(&of(|o| Some(o.final_test_accuracy))),
-        best_test_accuracy: Estimate::of(&of(|o| Some(o.best_test_accuracy))),
-        validated_test_accuracy: Estimate::of(&of(|o| o.validated_test_accuracy)),
+        test_accuracy: estimate(&|outcome| selection.accuracy(outcome)),
+        final_test_accuracy: estimate(&|outcome| Some(outcome.final_test_accuracy)),
+        best_test_accuracy: estimate(&|outcome| Some(outcome.best_test_accuracy)),
+        validated_test_accuracy: estimate(&|outcome| outcome.validated_test_accuracy),
         gain_over_none: None,
-        classifier_seconds: mean(&of(|o| Some(o.classifier_seconds))),
-        vae_seconds: mean(&of(|o| Some(o.vae_seconds).filter(|seconds| *seconds > 0.0))),
+        classifier_seconds: mean(&|outcome| Some(outcome.classifier_seconds)),
+        vae_seconds: mean(&|outcome| Some(outcome.vae_seconds).filter(|seconds| *seconds > 0.0)),
         seeds: group.iter().map(|(spec, _)| spec.seed).collect(),
         accuracies,
-        trials: group
-            .iter()
-            .filter(|(_, row)| row.outcome.is_some())
-            .map(|(_, row)| row.id)
-            .collect(),
+        trials: group.iter().filter_map(|(_, row)| row.outcome.map(|_| row.id)).collect(),
     }
 }

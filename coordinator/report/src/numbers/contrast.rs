@@ -1,97 +1,87 @@
-//! Two cells held against each other, seed by seed.
+//! Comparisons of two cells, seed by seed.
 
 use serde::Serialize;
 
 use super::{
-    hypothesis::{self, WilcoxonMethod, cohens_d, hedges_g, t_test, wilcoxon},
+    hypothesis::{self, cohens_d, hedges_g, t_test, wilcoxon},
     statistics::Estimate,
 };
 
-/// Which way a difference goes.
+/// The direction of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sign {
     /// Better than the reference.
     Gain,
-    /// Worse.
+    /// Worse than the reference.
     Loss,
     /// Better than one reference and worse than another.
     Both,
 }
 
-/// What one seed says: its two trials have subset, initial weights and batches in common.
+/// The two trials of one seed, which share subset, initial weights and batches.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Pair {
     pub(crate) seed: u64,
-    /// Of the cell; a share, as are the others.
+    /// Accuracy of the cell, 0 to 1.
     pub(crate) accuracy: f64,
-    /// Of the reference.
+    /// Accuracy of the reference, 0 to 1.
     pub(crate) reference_accuracy: f64,
-    /// The first minus the second.
+    /// The cell's accuracy minus the reference's.
     pub(crate) difference: f64,
 }
 
 /// A cell and its reference.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Comparison {
-    /// What the grid file calls it.
+    /// The comparison's name in the grid file.
     pub(crate) name: Option<String>,
-    /// What both cells have: `n = 300, lenet`.
+    /// The properties that both cells share: `n = 300, lenet`.
     pub(crate) context: String,
-    /// What the cell has: `function norm (lambda 0.1)`.
+    /// The properties of the cell alone: `fn 0.1`.
     pub(crate) treatment: String,
-    /// What the reference has: `none`.
+    /// The properties of the reference alone: `none`.
     pub(crate) control: String,
-    /// The cell's place among those of the summary.
+    /// Index of the cell in the summary.
     pub(crate) cell: usize,
-    /// The reference's.
+    /// Index of the reference in the summary.
     pub(crate) reference: usize,
     /// By seed.
     pub(crate) pairs: Vec<Pair>,
-    /// Seeds that the grid has of both cells.
+    /// Number of seeds that the grid has for both cells.
     pub(crate) planned: usize,
-    /// Those of them that make no pair, because a trial has no result.
+    /// Seeds without a pair, because a trial has no result.
     pub(crate) missing_seeds: Vec<u64>,
-    /// Of the pairs.
+    /// Mean of the paired differences.
     pub(crate) difference: Option<Estimate>,
-    /// Of the paired t test, two-sided; unknown of fewer than two pairs and of equal differences.
+    /// Two-sided p-value of the paired t test. `None` for fewer than two pairs, and for equal
+    /// differences.
     pub(crate) t_p: Option<f64>,
     /// The same after Holm's correction over all comparisons of the summary.
     pub(crate) t_p_holm: Option<f64>,
-    /// Of Wilcoxon's signed-rank test, two-sided; unknown of fewer than two pairs and if all differences are zero.
+    /// Two-sided p-value of Wilcoxon's signed-rank test. `None` for fewer than two pairs, and if
+    /// all differences are zero.
     pub(crate) wilcoxon_p: Option<f64>,
     /// The same after Holm's correction.
     pub(crate) wilcoxon_p_holm: Option<f64>,
-    pub(crate) wilcoxon_method: Option<WilcoxonMethod>,
+    /// `exact` or `normal-approximation`.
+    pub(crate) wilcoxon_method: Option<&'static str>,
     /// Mean difference over the standard deviation of the differences: Cohen's d_z.
     pub(crate) cohens_d: Option<f64>,
     /// The same with Hedges' correction for small n.
     pub(crate) hedges_g: Option<f64>,
-    /// Seeds with a difference above zero.
+    /// Number of seeds with a difference above zero.
     pub(crate) wins: usize,
-    /// With none.
+    /// Number of seeds without a difference.
     pub(crate) ties: usize,
-    /// Below zero.
+    /// Number of seeds with a difference below zero.
     pub(crate) losses: usize,
 }
 
-/// Which two cells, and in what words.
-#[derive(Debug, Clone)]
-pub(crate) struct Sides {
-    pub(crate) name: Option<String>,
-    pub(crate) context: String,
-    pub(crate) treatment: String,
-    pub(crate) control: String,
-    pub(crate) cell: usize,
-    pub(crate) reference: usize,
-}
-
 impl Comparison {
-    /// `seeds`: those that the grid has of both cells, with the accuracies as far as they are known, in the order of the seeds.
-    pub(crate) fn new(
-        sides: Sides,
-        seeds: impl Iterator<Item = (u64, Option<f64>, Option<f64>)>,
-    ) -> Self {
+    /// A comparison without names. Takes the seeds that the grid has for both cells, in their
+    /// order, with the accuracies that are known.
+    pub(crate) fn of_seeds(seeds: impl Iterator<Item = (u64, Option<f64>, Option<f64>)>) -> Self {
         let (mut pairs, mut missing_seeds) = (Vec::new(), Vec::new());
         for (seed, accuracy, reference) in seeds {
             match accuracy.zip(reference) {
@@ -103,40 +93,31 @@ impl Comparison {
             }
         }
         let differences: Vec<f64> = pairs.iter().map(|pair| pair.difference).collect();
-        let count = |fits: fn(f64) -> bool| {
-            differences.iter().filter(|difference| fits(**difference)).count()
-        };
+        let count = |fits: fn(&f64) -> bool| differences.iter().filter(|of| fits(of)).count();
         let wilcoxon = wilcoxon(&differences);
-        let Sides { name, context, treatment, control, cell, reference } = sides;
         Self {
-            name,
-            context,
-            treatment,
-            control,
-            cell,
-            reference,
             planned: pairs.len() + missing_seeds.len(),
             missing_seeds,
             difference: Estimate::of(&differences),
             t_p: t_test(&differences, 0.0),
-            t_p_holm: None,
             wilcoxon_p: wilcoxon.map(|(p, _)| p),
-            wilcoxon_p_holm: None,
             wilcoxon_method: wilcoxon.map(|(_, method)| method),
             cohens_d: cohens_d(&differences),
             hedges_g: hedges_g(&differences),
-            wins: count(|difference| difference > 0.0),
-            ties: count(|difference| difference == 0.0),
-            losses: count(|difference| difference < 0.0),
+            wins: count(|difference| *difference > 0.0),
+            ties: count(|difference| *difference == 0.0),
+            losses: count(|difference| *difference < 0.0),
             pairs,
+            ..Self::default()
         }
     }
 
-    /// Which way the cells differ, if that is decided: at 5 %, after the correction over all comparisons.
+    /// The sign of the difference, if it is decided: at 5 %, after the correction over all
+    /// comparisons.
     pub(crate) fn decided(&self) -> Option<Sign> {
         let mean = self.difference?.mean;
-        let told_apart = self.t_p_holm.is_some_and(|p| p < 0.05);
-        told_apart.then_some(if mean > 0.0 { Sign::Gain } else { Sign::Loss })
+        let decided = self.t_p_holm.is_some_and(|p| p < 0.05);
+        decided.then_some(if mean > 0.0 { Sign::Gain } else { Sign::Loss })
     }
 
     pub(crate) fn differences(&self) -> Vec<f64> {
@@ -144,7 +125,9 @@ impl Comparison {
     }
 }
 
-/// Corrects the p-values of a family, each test for itself: who looks at both kinds should decide beforehand which one counts.
+/// Corrects the p-values of a family, each kind of test by itself.
+///
+/// Readers of both kinds should decide beforehand which one counts.
 pub(crate) fn correct<'c>(family: impl Iterator<Item = &'c mut Comparison>) {
     let mut family: Vec<_> = family.collect();
     let corrected = |p: fn(&Comparison) -> Option<f64>, family: &[&mut Comparison]| {

@@ -1,43 +1,31 @@
-//! What a sweep cost: the time for which devices held work, from the journal of leases.
+//! The cost of a sweep: the time for which devices held trials, from the journal of leases.
 
 use std::collections::BTreeMap;
 
 use swfn_store::{LeaseSpan, covered};
 
-/// Seconds of devices, and what came of them.
+/// Seconds of devices, and their attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Cost {
-    /// Seconds for which devices held at least one trial, added up over devices; attempts that failed included.
+    /// Seconds for which devices held trials, added up over devices. Failed attempts count.
     pub(crate) device_seconds: f64,
-    /// Seconds for which any device did.
+    /// Seconds for which any device held a trial.
     pub(crate) busy_seconds: f64,
     pub(crate) devices: usize,
     pub(crate) attempts: usize,
 }
 
 impl Cost {
-    pub(crate) fn of(spans: &[LeaseSpan]) -> Self {
-        let mut of_worker: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+    /// Adds the leases of a run. Runs follow each other, and their devices differ.
+    pub(crate) fn add(&mut self, spans: &[LeaseSpan]) {
+        let mut by_worker: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
         for span in spans {
-            of_worker.entry(&span.worker).or_default().push((span.from, span.to));
+            by_worker.entry(&span.worker).or_default().push((span.from, span.to));
         }
-        let all = spans.iter().map(|span| (span.from, span.to)).collect();
-        Self {
-            devices: of_worker.len(),
-            attempts: spans.len(),
-            device_seconds: of_worker.into_values().map(covered).sum(),
-            busy_seconds: covered(all),
-        }
-    }
-
-    /// Of several sweeps, one after the other.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            device_seconds: self.device_seconds + other.device_seconds,
-            busy_seconds: self.busy_seconds + other.busy_seconds,
-            devices: self.devices + other.devices,
-            attempts: self.attempts + other.attempts,
-        }
+        self.busy_seconds += covered(spans.iter().map(|span| (span.from, span.to)).collect());
+        self.attempts += spans.len();
+        self.devices += by_worker.len();
+        self.device_seconds += by_worker.into_values().map(covered).sum::<f64>();
     }
 }
 
@@ -46,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trials_side_by_side_take_the_time_of_one() {
+    fn overlapping_trials_count_once() {
         let span = |worker: &str, from, to| LeaseSpan { worker: worker.to_owned(), from, to };
         let spans = [
             span("a", 0.0, 10.0),
@@ -54,11 +42,12 @@ mod tests {
             span("b", 5.0, 15.0),
             span("a", 100.0, 110.0),
         ];
-        let cost = Cost::of(&spans);
+        let mut cost = Cost::default();
+        cost.add(&[]);
+        cost.add(&spans);
         assert_eq!(
             cost,
             Cost { device_seconds: 30.0, busy_seconds: 25.0, devices: 2, attempts: 4 }
         );
-        assert_eq!(Cost::of(&[]), Cost::default());
     }
 }

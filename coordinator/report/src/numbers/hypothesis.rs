@@ -1,51 +1,31 @@
-//! Tests of paired differences: how easily chance alone would bring them about, and how large they are beside their spread. What cannot
-//! be known is `None`, never a NaN.
+//! Tests of paired differences, and sizes of effects. Unknown numbers are `None`, never a NaN.
 
-use serde::Serialize;
 use statrs::{
     distribution::{ContinuousCDF as _, Normal, StudentsT},
     function::gamma::ln_gamma,
     statistics::Statistics as _,
 };
 
-/// How the p-value of Wilcoxon's test comes about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) enum WilcoxonMethod {
-    /// All assignments of signs to the ranks are counted, ties included.
-    #[serde(rename = "exact")]
-    Exact,
-    /// Corrected for ties, not for continuity.
-    #[serde(rename = "normal-approximation")]
-    Normal,
-}
-
-impl WilcoxonMethod {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Normal => "normal-approximation",
-        }
-    }
-}
-
-/// Differences beyond which Wilcoxon's test approximates, as in scipy.
+/// The most differences for which Wilcoxon's test is exact, as in scipy.
 const MOST_EXACT: usize = 50;
 
-/// The difference of two accuracies, without the noise of float arithmetic: equal differences are equal numbers, and none is exactly zero.
+/// The difference of two accuracies, rounded to 12 digits, so that equal differences are equal
+/// numbers.
 pub(crate) fn difference(a: f64, b: f64) -> f64 {
     const DIGITS: f64 = 1e12;
     // Adding zero turns -0.0 into 0.0.
     ((a - b) * DIGITS).round() / DIGITS + 0.0
 }
 
-/// The standard deviation, if there is one to go by: not of fewer than two values, nor of equal ones.
+/// The standard deviation; `None` for fewer than two values, and for equal ones.
 fn spread(values: &[f64]) -> Option<f64> {
     let first = values.first()?;
     values.iter().any(|value| value != first).then(|| values.std_dev())
 }
 
-/// The two-sided paired t test of the hypothesis that the mean difference is `mean`. statrs has one, which is no good for p-values below
-/// 1e-10: it subtracts from 1.
+/// The two-sided paired t test of the hypothesis that the mean difference is `mean`.
+///
+/// The test in statrs subtracts from 1, so it loses p-values below 1e-10.
 pub(crate) fn t_test(differences: &[f64], mean: f64) -> Option<f64> {
     let error = spread(differences)? / (differences.len() as f64).sqrt();
     let t = (differences.mean() - mean) / error;
@@ -53,15 +33,20 @@ pub(crate) fn t_test(differences: &[f64], mean: f64) -> Option<f64> {
     known((2.0 * distribution.sf(t.abs())).min(1.0))
 }
 
-/// The two-sided signed-rank test (Wilcoxon 1945) of the hypothesis that the differences are symmetric about zero. Zeros are left out,
-/// equal ones share their ranks. Exact up to 50 differences: without ties as scipy's `exact`, with them as its `PermutationMethod`.
-pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, WilcoxonMethod)> {
+/// The two-sided signed-rank test (Wilcoxon 1945) of the hypothesis that differences are symmetric
+/// about zero.
+///
+/// Zeros are dropped, and equal differences share their ranks. Up to 50 differences the test is
+/// exact: without ties as scipy's `exact`, with ties as its `PermutationMethod`. Beyond, a normal
+/// approximation corrects for ties, not for continuity. Returns the p-value and the method's name.
+pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, &'static str)> {
     let mut values: Vec<f64> = differences.iter().copied().filter(|value| *value != 0.0).collect();
     if differences.len() < 2 || values.is_empty() {
         return None;
     }
     values.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
-    // Twice the ranks, which are whole: those who share the ranks i + 1 to j have their mean.
+    // Twice the ranks, which are whole numbers: differences that share the ranks i + 1 to j have
+    // their mean.
     let (mut ranks, mut ties) = (Vec::new(), 0.0);
     for group in values.chunk_by(|a, b| a.abs() == b.abs()) {
         let (before, count) = (ranks.len(), group.len());
@@ -71,13 +56,14 @@ pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, WilcoxonMethod)> {
     let positive =
         values.iter().zip(&ranks).filter(|(value, _)| **value > 0.0).map(|(_, rank)| *rank).sum();
     let (p, method) = match values.len() {
-        n if n <= MOST_EXACT => (exact(&ranks, positive), WilcoxonMethod::Exact),
-        n => (normal(n as f64, ties, positive as f64 / 2.0), WilcoxonMethod::Normal),
+        n if n <= MOST_EXACT => (exact(&ranks, positive), "exact"),
+        n => (normal(n as f64, ties, positive as f64 / 2.0), "normal-approximation"),
     };
     Some((known(p.min(1.0))?, method))
 }
 
-/// Counts in how many of all 2^n assignments of signs the positive ranks come to at most, or at least, that sum.
+/// Twice the share of all 2^n assignments of signs whose positive ranks have at most, or at least,
+/// that sum.
 fn exact(ranks: &[usize], positive: usize) -> f64 {
     let total: usize = ranks.iter().sum();
     // Whole numbers up to 2^50, so all sums are exact.
@@ -104,7 +90,7 @@ pub(crate) fn cohens_d(differences: &[f64]) -> Option<f64> {
     known(differences.mean() / spread(differences)?)
 }
 
-/// The same without its bias for small n (Hedges 1981, exact factor); there is none for two differences.
+/// Cohen's d without its bias for small n (Hedges 1981, exact factor); `None` for two differences.
 pub(crate) fn hedges_g(differences: &[f64]) -> Option<f64> {
     let freedom = differences.len().checked_sub(1).filter(|freedom| *freedom > 1)? as f64;
     let factor =
@@ -112,8 +98,9 @@ pub(crate) fn hedges_g(differences: &[f64]) -> Option<f64> {
     known(cohens_d(differences)? * factor)
 }
 
-/// The p-values of one family, corrected so that the chance of any false alarm among them stays what a single one's is (Holm 1979).
-/// Those that are unknown are no members.
+/// The p-values of one family after Holm's correction (Holm 1979). Unknown ones are no members.
+///
+/// It keeps the chance of any false alarm in the family at that of a single test.
 pub(crate) fn holm(family: &[Option<f64>]) -> Vec<Option<f64>> {
     let mut order: Vec<(usize, f64)> =
         family.iter().enumerate().filter_map(|(at, p)| Some((at, (*p)?))).collect();
@@ -126,8 +113,8 @@ pub(crate) fn holm(family: &[Option<f64>]) -> Vec<Option<f64>> {
     corrected
 }
 
-/// Seeds with which a paired t test, two-sided at 5 %, sees a mean difference of so many standard deviations with a power of 80 %.
-/// `None` beyond [`MOST_SEEDS`].
+/// Seeds with which a paired t test, two-sided at 5 %, has a power of 80 %; `None` beyond
+/// [`MOST_SEEDS`]. `effect` is the mean difference in standard deviations.
 pub(crate) fn seeds_needed(effect: f64) -> Option<usize> {
     let enough = |n: usize| power(n, effect.abs()) >= 0.8;
     let (mut short, mut long) = (1, MOST_SEEDS);
@@ -141,11 +128,13 @@ pub(crate) fn seeds_needed(effect: f64) -> Option<usize> {
     Some(long)
 }
 
-/// Seeds beyond which a study is out of reach.
+/// The most seeds of a study that is within reach.
 const MOST_SEEDS: usize = 100_000;
 
-/// The power of that test: the probability that Student's t with this shift lies beyond its bounds. statrs has no noncentral t, so this
-/// adds up the normal probability over the distribution of the standard deviation.
+/// The power of that test: the probability that Student's t with this shift exceeds its bounds.
+///
+/// statrs has no noncentral t, so this sums the normal probability over the distribution of the
+/// standard deviation.
 fn power(n: usize, effect: f64) -> f64 {
     const PARTS: usize = 400;
     let freedom = (n - 1) as f64;

@@ -1,4 +1,4 @@
-//! The settings of trials: their names, and which of them tell cells apart.
+//! The settings of trials: their names, and those that distinguish cells.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,26 +9,28 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 
-/// The settings in which cells differ, and how they are told apart in a few words.
+/// The settings in which cells differ.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Differing {
     places: Vec<String>,
-    /// Settings that have values which are the same once they are rounded.
+    /// Settings with values that rounding makes equal.
     exact: BTreeSet<String>,
 }
 
 impl Differing {
-    /// Without what network, regulariser and subset size tell. A setting that a cell does not have makes no difference.
+    /// Finds the settings that network, regulariser and subset size do not name.
+    ///
+    /// A setting that a cell does not have makes no difference.
     pub(crate) fn among<'s>(specs: impl Iterator<Item = &'s TrialSpec>) -> Self {
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (place, value) in specs.flat_map(settings) {
             values.entry(place).or_default().insert(value);
         }
-        let is_told = |place: &str| {
+        let is_named = |place: &str| {
             Axis::by_path(place)
                 .is_some_and(|axis| axis.role != Role::Setting || axis.section == Section::Derived)
         };
-        values.retain(|place, values| values.len() > 1 && !is_told(place));
+        values.retain(|place, values| values.len() > 1 && !is_named(place));
         let collide = |values: &BTreeSet<String>| {
             let rounded: BTreeSet<String> = values.iter().map(|value| rounded(value)).collect();
             rounded.len() < values.len()
@@ -41,7 +43,7 @@ impl Differing {
         Self { places: values.into_keys().collect(), exact }
     }
 
-    /// What sets a cell apart.
+    /// The values that distinguish a cell, in words.
     pub(crate) fn phrases(&self, spec: &TrialSpec) -> Vec<String> {
         if self.places.is_empty() {
             return Vec::new();
@@ -54,7 +56,7 @@ impl Differing {
     }
 }
 
-/// All settings by their places in the JSON of a trial, those that it leaves out included. What a trial does not have is not there.
+/// All settings by their places in the JSON of a trial, including those that it omits.
 pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     fn gather(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
         match value {
@@ -66,15 +68,14 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
                 }
             }
             Value::Null => {}
-            Value::Number(number) if number.is_f64() => {
-                // `0`, not `0.0`.
-                into.insert(path.to_owned(), number.as_f64().unwrap_or_default().to_string());
-            }
-            Value::String(text) => {
-                into.insert(path.to_owned(), text.clone());
-            }
-            other => {
-                into.insert(path.to_owned(), other.to_string());
+            value => {
+                let text = match (value.as_str(), value.as_f64().filter(|_| value.is_f64())) {
+                    (Some(text), _) => text.to_owned(),
+                    // `0`, not `0.0`.
+                    (_, Some(number)) => number.to_string(),
+                    _ => value.to_string(),
+                };
+                into.insert(path.to_owned(), text);
             }
         }
     }
@@ -89,7 +90,8 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     all
 }
 
-/// The section and key of a grid file that say what stands at a place; what no key says has words.
+/// The section and key of a grid file for a place in the JSON of a trial, or words where there is
+/// no key.
 pub(crate) fn key(place: &str) -> String {
     match (place, Axis::by_path(place), place.strip_prefix("dataset.")) {
         (_, Some(axis), _) => axis.in_file(),
@@ -100,7 +102,7 @@ pub(crate) fn key(place: &str) -> String {
     }
 }
 
-/// A number in at most three digits; anything else as it is.
+/// A number in at most three digits; other values stay as they are.
 fn rounded(value: &str) -> String {
     value.parse().map_or_else(|_| value.to_owned(), short)
 }

@@ -1,4 +1,4 @@
-//! Where a report comes from: one or several run directories. The trials of several are united by their ids.
+//! The sources of a report: one or several run directories, whose trials are united by their ids.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -18,73 +18,72 @@ use swfn_store::{
     grid_file::{self, Earlier},
 };
 
-use super::{cell::Cell, cost::Cost, verification::Verification};
+use super::{cell::Cell, cost::Cost};
 
-/// Curves of cells, thinned.
+/// Thinned curves of cells.
 pub(crate) type Curves = HashMap<CellId, Vec<MeanPoint>>;
 
 /// A run directory, its grid and its store.
 pub struct Run {
     pub path: PathBuf,
-    /// How the report calls it.
+    /// The run's name in the report.
     pub name: String,
     pub grid: Grid,
-    /// The grid file, as it was last run.
+    /// The text of the grid file of the last run.
     pub text: String,
     pub store: Store,
 }
 
 impl Run {
-    /// A file that does not say how epochs go may be from before it could. Then the trials are those of what it meant.
-    fn read_as_it_was_run(&mut self, rows: &HashMap<TrialId, TrialRow>) {
-        let is_of = |grid: &Grid| grid.trials().any(|spec| rows.contains_key(&spec.id()));
-        if rows.is_empty() || is_of(&self.grid) {
+    /// Reads a grid file that is older than the key `epochs` as it was meant then, if its trials
+    /// agree.
+    fn read_as_before_epochs(&mut self, rows: &HashMap<TrialId, TrialRow>) {
+        let has_trials = |grid: &Grid| grid.trials().any(|spec| rows.contains_key(&spec.id()));
+        if rows.is_empty() || has_trials(&self.grid) {
             return;
         }
         if let Ok(older) = Grid::parse_before_epochs("grid.toml", &self.text, u64::MAX)
-            && is_of(&older)
+            && has_trials(&older)
         {
             self.grid = older;
         }
     }
 }
 
-/// All runs of a report, and the trials of all of them.
+/// All runs of a report, and their trials.
 pub struct Sources {
     pub(crate) runs: Vec<Run>,
-    /// Each once, in the order of the grids.
+    /// Each trial once, in the order of the grids.
     pub(crate) trials: Vec<(TrialSpec, TrialRow)>,
-    /// The run from which the row of a trial is.
+    /// The run that each trial's row is from.
     owners: HashMap<TrialId, usize>,
-    pub(crate) verification: Verification,
-    pub(crate) twice: Twice,
+    pub(crate) repeated: Repeated,
 }
 
 impl Sources {
     pub fn new(mut runs: Vec<Run>) -> anyhow::Result<Self> {
         let mut trials: Vec<(TrialSpec, TrialRow)> = Vec::new();
-        let mut places: HashMap<TrialId, usize> = HashMap::new();
+        let mut indices: HashMap<TrialId, usize> = HashMap::new();
         let mut owners = HashMap::new();
-        let mut twice = Twice::default();
+        let mut repeated = Repeated::default();
         for (number, run) in runs.iter_mut().enumerate() {
             let mut rows: HashMap<_, _> =
                 run.store.trials()?.into_iter().map(|row| (row.id, row)).collect();
-            run.read_as_it_was_run(&rows);
+            run.read_as_before_epochs(&rows);
             let known = rows.len();
             let before = trials.len();
-            // In the order of the grid, whatever the order in which they came into the file.
             for spec in run.grid.trials() {
                 let Some(row) = rows.remove(&spec.id()) else { continue };
-                match places.get(&row.id) {
+                match indices.get(&row.id) {
                     None => {
-                        places.insert(row.id, trials.len());
+                        indices.insert(row.id, trials.len());
                         owners.insert(row.id, number);
                         trials.push((spec, row));
                     }
-                    Some(place) => {
-                        let other = &mut trials[*place].1;
-                        twice.count(other, &row);
-                        // A result is worth more than none; of two results the first one counts.
+                    Some(index) => {
+                        let other = &mut trials[*index].1;
+                        repeated.count(other, &row);
+                        // The first result counts.
                         if other.outcome.is_none() && row.outcome.is_some() {
                             owners.insert(row.id, number);
                             *other = row;
@@ -101,13 +100,10 @@ impl Sources {
                 )
             );
         }
-        let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
-        let verification =
-            verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
-        Ok(Self { runs, trials, owners, verification, twice })
+        Ok(Self { runs, trials, owners, repeated })
     }
 
-    /// Mean curves of a metric, for those cells.
+    /// Mean curves of a metric for these cells.
     pub(crate) fn curves<'c>(
         &self,
         metric: &str,
@@ -131,27 +127,29 @@ impl Sources {
         Ok(sums.curves())
     }
 
-    /// Hands the points of all trials that have succeeded to `each`.
+    /// Calls `each` with the curve points of all trials that succeeded.
     pub fn points(
         &self,
         mut each: impl FnMut(CurveRow) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.runs.iter().enumerate().try_for_each(|(number, run)| {
-            let of_run = |row: CurveRow| {
+            let each = |row: CurveRow| {
                 if self.owners.get(&row.id) == Some(&number) { each(row) } else { Ok(()) }
             };
-            run.store.curves(of_run)
+            run.store.curves(each)
         })
     }
 
-    /// What all runs cost.
+    /// The cost of all runs.
     pub(crate) fn cost(&self) -> anyhow::Result<Cost> {
-        self.runs.iter().try_fold(Cost::default(), |cost, run| {
-            Ok(cost.and(Cost::of(&run.store.lease_spans()?)))
-        })
+        let mut cost = Cost::default();
+        for run in &self.runs {
+            cost.add(&run.store.lease_spans()?);
+        }
+        Ok(cost)
     }
 
-    /// Where a trial that has succeeded left a file of that name.
+    /// The file of that name that a trial with a result left behind.
     pub fn artifact(&self, trial: TrialId, name: &str) -> Option<PathBuf> {
         let run = &self.runs[*self.owners.get(&trial)?];
         Some(run.path.join("artifacts").join(trial.to_string()).join(name))
@@ -159,23 +157,24 @@ impl Sources {
     }
 }
 
-/// Opens run directories to read them, whoever else has them open.
+/// Opens run directories to read them. Sweeps may be running in them.
 pub(crate) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     let mut seen = BTreeSet::new();
     let mut runs = Vec::new();
     for path in paths {
-        // The same folder twice would count nothing twice, but looks like a mistake.
+        // Counts would stay right, but this looks like a mistake.
         let place = path.canonicalize().unwrap_or_else(|_| path.clone());
         ensure!(
             seen.insert(place),
             problem!("`{}` is named twice", path.display(); "name each run directory once")
         );
-        runs.push(open_one(path)?);
+        runs.push(open_with(path, &path.join("grid.toml"))?);
     }
     Ok(runs)
 }
 
-/// Opens one run directory for each of the grids that are meant; a trial belongs to the first grid that has it.
+/// Opens a run directory once for each of its earlier grids. A trial belongs to the first grid that
+/// has it.
 pub(crate) fn open_grids(path: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<Run>> {
     let mut seen = HashSet::new();
     let runs = grid_file::files(path, which)?.into_iter().map(|file| {
@@ -187,11 +186,7 @@ pub(crate) fn open_grids(path: &Path, which: Option<Earlier>) -> anyhow::Result<
     runs.collect()
 }
 
-fn open_one(path: &Path) -> anyhow::Result<Run> {
-    open_with(path, &path.join("grid.toml"))
-}
-
-/// A run directory with the grid of that file.
+/// Opens a run directory with a grid file.
 fn open_with(path: &Path, file: &Path) -> anyhow::Result<Run> {
     let shown = path.display();
     let database = path.join("sweep.sqlite");
@@ -207,21 +202,21 @@ fn open_with(path: &Path, file: &Path) -> anyhow::Result<Run> {
     let text = grid_file::read(file).or_problem(
         || problem!("`{shown}` lacks its grid"; "copy the grid file there, as grid.toml"),
     )?;
-    // What was run was not too large to run.
+    // A grid that was run has no limit of trials.
     let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
     Ok(Run { path: path.to_owned(), name: shown.to_string(), grid, text, store })
 }
 
-/// Trials of which several runs have a result.
+/// Trials with results in several runs.
 #[derive(Default)]
-pub(crate) struct Twice {
+pub(crate) struct Repeated {
     pub(crate) count: usize,
     pub(crate) differing: usize,
-    /// Between accuracies after the last iteration.
+    /// The largest difference between accuracies after the last iteration.
     pub(crate) largest: f64,
 }
 
-impl Twice {
+impl Repeated {
     fn count(&mut self, one: &TrialRow, other: &TrialRow) {
         let (Some(one), Some(other)) = (&one.outcome, &other.outcome) else { return };
         self.count += 1;

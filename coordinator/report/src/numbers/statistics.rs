@@ -6,15 +6,16 @@ use statrs::{
     statistics::Statistics as _,
 };
 
-/// What n values come to.
+/// Mean and spread of n values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
     pub n: usize,
     pub mean: f64,
-    /// Of the sample (n - 1 in the denominator); unknown for one value.
+    /// Standard deviation of the sample (n - 1 in the denominator); `None` for one value.
     pub standard_deviation: Option<f64>,
-    /// Half the width of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom; unknown for one value, and for equal
-    /// ones, which say nothing about their spread.
+    /// Half of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of
+    /// freedom. `None` for one value and for equal values, which do not show how far others would
+    /// lie apart.
     pub confidence_95: Option<f64>,
 }
 
@@ -26,15 +27,19 @@ impl Estimate {
             return None;
         }
         let standard_deviation = (n > 1).then(|| values.std_dev());
-        // Equal values say nothing of how far others would lie apart.
         let confidence_95 = standard_deviation
             .filter(|_| values.iter().any(|value| *value != values[0]))
             .and_then(|deviation| half_width(n, deviation));
         Some(Self { n, mean: values.mean(), standard_deviation, confidence_95 })
     }
+
+    /// Mean and half of the interval of shares, in percent.
+    pub(crate) fn percent(self) -> (f64, Option<f64>) {
+        (100.0 * self.mean, self.confidence_95.map(|half| 100.0 * half))
+    }
 }
 
-/// Half the width of the 95 % confidence interval of the mean of `n` values with that standard deviation; unknown for one value.
+/// Half of the 95 % confidence interval of the mean of `n` values; `None` for one value.
 pub fn half_width(n: usize, standard_deviation: f64) -> Option<f64> {
     let freedom = n.checked_sub(1).filter(|freedom| *freedom > 0)?;
     let t = StudentsT::new(0.0, 1.0, freedom as f64).ok()?.inverse_cdf(0.975);
@@ -45,7 +50,8 @@ pub fn half_width(n: usize, standard_deviation: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Expected values from scipy 1.17.1: `mean()`, `std(ddof=1)`, `stats.t.ppf(0.975, n - 1) * stats.sem(v)`.
+    /// Expected values from scipy 1.17.1: `mean()`, `std(ddof=1)`, `stats.t.ppf(0.975, n - 1) *
+    /// stats.sem(v)`.
     #[test]
     fn agrees_with_scipy() {
         let estimate = Estimate::of(&[0.881, 0.902, 0.8745, 0.8913]).unwrap();

@@ -1,5 +1,7 @@
 //! The results of a sweep, cell by cell.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use swfn_shared::{
     grid::{Contrast, Grid, Selection},
@@ -13,23 +15,23 @@ use super::{
     answer::Answer,
     cell::{Cell, Cells, Treatment, sides},
     claim::{self, ClaimVerdict},
-    contrast::{self, Comparison, Sides},
-    united::{claims, contrasts, datasets, sweeps},
+    contrast::{self, Comparison},
+    united::{contrasts, distinct},
     verification::Verification,
 };
 
-/// A trial that was given up.
+/// A failed trial.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Failure {
     pub(crate) trial: String,
     pub(crate) label: String,
-    /// Its place among those of the summary.
+    /// Index of its cell in the summary.
     #[serde(skip)]
     pub(crate) cell: usize,
     pub(crate) seed: u64,
     pub(crate) attempts: u32,
     pub(crate) error: String,
-    /// What the process said last that ended with this error, if anybody knows.
+    /// The end of the log of the process that failed.
     pub(crate) log: Option<String>,
 }
 
@@ -37,71 +39,57 @@ pub(crate) struct Failure {
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     pub(crate) sweep: String,
-    /// The names of all of them.
+    /// The names of all data sets.
     pub(crate) dataset: String,
     pub(crate) planned: usize,
     pub(crate) succeeded: usize,
-    /// Which evaluation counts: in `test_accuracy` of the cells and in all that is compared.
+    /// Which evaluation counts, in `test_accuracy` of the cells and in all comparisons.
     pub selection: Selection,
-    /// What the rest comes to.
     pub answer: Answer,
-    #[serde(serialize_with = "only_cells")]
     cells: Cells,
     /// One family of Holm's correction.
     pub(crate) comparisons: Vec<Comparison>,
-    /// Another one. Files have them with their reasons.
+    /// Another family. Files have claims with their reasons.
     #[serde(skip)]
     pub(crate) claims: Vec<ClaimVerdict>,
     pub(crate) failures: Vec<Failure>,
-    /// What came of training trials a second time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
 }
 
-fn only_cells<S: serde::Serializer>(cells: &Cells, serializer: S) -> Result<S::Ok, S::Error> {
-    cells.all.serialize(serializer)
-}
-
 impl Summary {
-    /// `trials`: the trials of the grid with what became of them, in the order of the grid.
-    #[cfg(test)]
-    pub fn new(grid: &Grid, trials: &[(TrialSpec, TrialRow)]) -> Self {
-        Self::united(&[grid], trials)
-    }
-
-    /// `trials`: those of all grids, with what became of them, each once. What the first grid selects counts.
+    /// The summary of some grids with all their trials, each once. The first grid's selection counts.
     pub fn united(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Self {
         let selection = grids.first().map_or(Selection::Final, |grid| grid.selection);
-        let cells = Cells::of(selection, trials);
+        let cells = Cells::new(selection, trials);
         let compare = |contrast: &Contrast| {
-            let (cell, reference) =
-                (*cells.places.get(&contrast.cell)?, *cells.places.get(&contrast.reference)?);
+            let index = |cell| cells.indices.get(cell).copied();
+            let (cell, reference) = (index(&contrast.cell)?, index(&contrast.reference)?);
             let (of, over) = (&cells.all[cell], &cells.all[reference]);
             let (context, treatment, control) = sides(of, over);
-            let sides =
-                Sides { name: contrast.name.clone(), context, treatment, control, cell, reference };
-            Some(Comparison::new(sides, of.paired(over)))
+            let (name, paired) = (contrast.name.clone(), Comparison::of_seeds(of.paired(over)));
+            Some(Comparison { name, context, treatment, control, cell, reference, ..paired })
         };
         let mut comparisons: Vec<_> = contrasts(grids, trials).iter().filter_map(compare).collect();
         contrast::correct(comparisons.iter_mut());
-        let claims = claims(grids);
+        // A claim that counts twice would enlarge its family.
+        let claims = distinct(grids.iter().flat_map(|grid| &grid.claims));
         let claims = claims
             .into_iter()
             .map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
         let claims = claim::judge(claims.collect());
-        let failures: Vec<Failure> =
-            (trials.iter().filter(|(_, row)| row.state == TrialState::Quarantined))
-                .map(|(spec, row)| failure(&cells, spec, row))
-                .collect();
+        let failed = trials.iter().filter(|(_, row)| row.state == TrialState::Quarantined);
+        let failures: Vec<Failure> = failed.map(|(spec, row)| failure(&cells, spec, row)).collect();
         let succeeded = trials.iter().filter(|(_, row)| row.outcome.is_some()).count();
         let open = succeeded + failures.len() < trials.len();
+        let datasets: BTreeSet<&str> = trials.iter().map(|(spec, _)| spec.dataset.name()).collect();
         Self {
-            sweep: sweeps(grids),
-            dataset: datasets(trials),
+            sweep: distinct(grids.iter().map(|grid| grid.name.as_str())).join(" + "),
+            dataset: datasets.into_iter().collect::<Vec<_>>().join(" and "),
             planned: trials.len(),
             succeeded,
             selection,
-            answer: Answer::of(&cells, &comparisons, &claims, open),
+            answer: Answer::new(&cells, &comparisons, &claims, open),
             cells,
             comparisons,
             claims,
@@ -115,18 +103,24 @@ impl Summary {
         &self.cells.all
     }
 
-    /// What cells of one network and subset size are told apart by, in the order in which it is listed.
+    /// The properties that distinguish cells of one network and subset size, in the order of lists.
     pub(crate) fn treatments(&self) -> &[Treatment] {
         &self.cells.treatments
     }
 
     pub(crate) fn cell(&self, id: CellId) -> Option<&Cell> {
-        self.cells.get(id)
+        self.cells.indices.get(&id).map(|index| &self.cells.all[*index])
+    }
+
+    /// The name of a trial: `net, n = 300, fn 0.1, seed 3`.
+    pub(crate) fn label(&self, spec: &TrialSpec) -> String {
+        let cell = self.cell(spec.cell()).map(Cell::label).unwrap_or_default();
+        format!("{cell}, seed {}", spec.seed)
     }
 }
 
 fn failure(cells: &Cells, spec: &TrialSpec, row: &TrialRow) -> Failure {
-    let cell = cells.places[&spec.cell()];
+    let cell = cells.indices[&spec.cell()];
     Failure {
         trial: row.id.to_string(),
         label: cells.all[cell].label(),
@@ -135,106 +129,5 @@ fn failure(cells: &Cells, spec: &TrialSpec, row: &TrialRow) -> Failure {
         attempts: row.attempts,
         error: row.error.clone().unwrap_or_default(),
         log: row.log.clone(),
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use swfn_shared::{grid::DEFAULT_MAX_TRIALS, metrics::Outcome};
-
-    use super::*;
-    use swfn_store::WorkerRow;
-
-    /// Three seeds x (net, lenet) x (0, 0.1) with made-up outcomes; one trial is missing, one given up.
-    pub(crate) fn example() -> (Vec<(TrialSpec, TrialRow)>, Summary) {
-        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 100\n\
-                    architecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n";
-        let grid = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap();
-        let trials = grid.trials().enumerate().map(|(index, spec)| {
-            let accuracy =
-                0.80 + 0.01 * spec.seed as f64 + if spec.penalty.is_some() { 0.025 } else { 0.0 };
-            let outcome = Outcome {
-                final_test_accuracy: accuracy,
-                best_test_accuracy: accuracy + 0.002,
-                final_test_loss: 0.5,
-                vae_seconds: if spec.penalty.is_some() { 1.0 } else { 0.0 },
-                classifier_seconds: 2.0,
-                validation_accuracy: None,
-                validated_test_accuracy: None,
-            };
-            let (state, outcome, error) = match index {
-                10 => (TrialState::Pending, None, None),
-                11 => (
-                    TrialState::Quarantined,
-                    None,
-                    Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned()),
-                ),
-                _ => (TrialState::Succeeded, Some(outcome), None),
-            };
-            let worker = outcome.map(|_| WorkerRow {
-                id: "w".parse().unwrap(),
-                host: "h".into(),
-                device: "cpu".into(),
-                model: "m, 2 cores".into(),
-                threads: Some(1),
-                cuda: Some(String::new()),
-                software: "0.1.0+abc".into(),
-                libtorch: "2.11.0".into(),
-                certificate: None,
-            });
-            let dataset_digest = outcome.map(|_| "d".repeat(64));
-            let id = spec.id();
-            let log = error
-                .is_some()
-                .then(|| "WARN one | two\nERROR <three> ``` \u{1b}[31m\n".to_owned());
-            (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
-        });
-        let trials: Vec<_> = trials.collect();
-        let summary = Summary::new(&grid, &trials);
-        (trials, summary)
-    }
-
-    /// A grid whose trials have succeeded with these final accuracies, or not begun.
-    pub(crate) fn finished(grid: &str, accuracy: impl Fn(&TrialSpec) -> Option<f64>) -> Summary {
-        let grid = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap();
-        let trials = grid.trials().map(|spec| {
-            let outcome = accuracy(&spec).map(|accuracy| Outcome {
-                final_test_accuracy: accuracy,
-                best_test_accuracy: accuracy + 0.001,
-                final_test_loss: 0.5,
-                vae_seconds: 0.0,
-                classifier_seconds: 2.0,
-                validation_accuracy: None,
-                validated_test_accuracy: None,
-            });
-            let state = if outcome.is_some() { TrialState::Succeeded } else { TrialState::Pending };
-            let (id, error, log, worker, dataset_digest) = (spec.id(), None, None, None, None);
-            (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
-        });
-        Summary::new(&grid, &trials.collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn cells_pair_seeds_and_show_what_is_missing() {
-        let (_, summary) = example();
-        assert_eq!((summary.planned, summary.succeeded, summary.cells().len()), (12, 10, 4));
-        let [net, net_fn, lenet, lenet_fn] = summary.cells() else {
-            panic!("{:?}", summary.cells())
-        };
-        assert!(net.complete() && net_fn.complete() && !lenet.complete() && !lenet_fn.complete());
-        assert_eq!(
-            (lenet.succeeded, lenet.quarantined, lenet_fn.succeeded, lenet_fn.quarantined),
-            (2, 0, 2, 1)
-        );
-        let gain = net_fn.gain_over_none.unwrap();
-        assert!(
-            (gain.mean - 0.025).abs() < 1e-12
-                && gain.standard_deviation.unwrap() < 1e-12
-                && gain.n == 3
-        );
-        assert!(net.gain_over_none.is_none());
-        assert_eq!(net_fn.vae_seconds, Some(1.0));
-        assert_eq!(net.vae_seconds, None);
-        assert_eq!(summary.failures.len(), 1);
     }
 }

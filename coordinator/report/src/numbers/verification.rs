@@ -1,4 +1,4 @@
-//! Whether trials that were trained a second time came to the same.
+//! Whether trials that were trained a second time have the same results.
 
 use std::{collections::HashMap, path::Path};
 
@@ -6,27 +6,26 @@ use serde::Serialize;
 use swfn_shared::{
     ids::{TrialId, WorkerDevice},
     metrics::Outcome,
-    treatment::Names,
     trial::TrialSpec,
 };
 use swfn_store::{Store, TrialRow, WorkerRow, run_dir::VERIFICATION};
 
-use super::settings::Differing;
-
-/// How far accuracies of different kinds of devices may lie apart, 0 to 1. Their sums are rounded differently, and over thousands of
-/// steps that makes another training, about as different as one with another order of the images.
+/// The largest difference between accuracies of different kinds of devices, 0 to 1.
+///
+/// Such devices round sums differently. Over thousands of steps, that changes as much as another
+/// order of the images.
 pub(crate) const TOLERANCE: f64 = 0.03;
 
-/// What came of training trials a second time.
+/// Results of training trials a second time.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Verification {
-    /// Trials that were drawn.
+    /// Number of trials that were drawn for it.
     pub(crate) drawn: usize,
-    /// Equal bit for bit, on the same kind of device.
+    /// Number of results that are equal bit for bit.
     pub(crate) identical: usize,
-    /// Within the tolerance, on another kind of device.
+    /// Number of results within the tolerance, on another kind of device.
     pub(crate) within_tolerance: usize,
-    /// The second training was by the worker of the first, since there was no other.
+    /// Number of second trainings by the device of the first, since there was no other.
     pub(crate) by_the_same_device: usize,
     pub(crate) disagreements: Vec<Disagreement>,
 }
@@ -43,33 +42,27 @@ pub(crate) struct Disagreement {
 }
 
 impl Verification {
-    /// Compares the results of a run with those in its folder of second trainings, if there is one.
-    pub(crate) fn of(run: &Path, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<Self> {
+    /// Adds the trials of a run that were trained a second time. `label` names a trial.
+    pub(crate) fn add(
+        &mut self,
+        run: &Path,
+        trials: &[(TrialSpec, TrialRow)],
+        label: impl Fn(&TrialSpec) -> String,
+    ) -> anyhow::Result<()> {
         let database = run.join(VERIFICATION).join("sweep.sqlite");
         if !database.is_file() {
-            return Ok(Self::default());
+            return Ok(());
         }
-        let second: HashMap<TrialId, TrialRow> = Store::open_to_read(&database)?
-            .trials()?
-            .into_iter()
-            .map(|row| (row.id, row))
-            .collect();
-        let names = Names::among(trials.iter().map(|(spec, _)| spec.regulariser()));
-        let differing = Differing::among(trials.iter().map(|(spec, _)| spec));
-        let label = |spec: &TrialSpec| {
-            let mut parts = vec![spec.network().to_string(), format!("n = {}", spec.subset_size)];
-            parts.push(names.regulariser(spec.regulariser()));
-            parts.extend(differing.phrases(spec));
-            format!("{}, seed {}", parts.join(", "), spec.seed)
-        };
-        let mut found = Self::default();
+        let rows = Store::open_to_read(&database)?.trials()?;
+        let second: HashMap<TrialId, TrialRow> =
+            rows.into_iter().map(|row| (row.id, row)).collect();
         for (spec, first) in trials {
             if let Some(second) = second.get(&first.id) {
-                found.drawn += 1;
-                found.compare(&|| label(spec), first, second);
+                self.drawn += 1;
+                self.compare(&|| label(spec), first, second);
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     fn compare(&mut self, label: &dyn Fn() -> String, first: &TrialRow, second: &TrialRow) {
@@ -97,33 +90,23 @@ impl Verification {
         }
     }
 
-    /// Another run's, too.
-    pub(crate) fn and(mut self, other: Self) -> Self {
-        self.drawn += other.drawn;
-        self.identical += other.identical;
-        self.within_tolerance += other.within_tolerance;
-        self.by_the_same_device += other.by_the_same_device;
-        self.disagreements.extend(other.disagreements);
-        self
-    }
-
     /// Whether any trial was drawn.
     pub(crate) fn is_there(&self) -> bool {
         self.drawn > 0
     }
 
-    /// Whether any result was another the second time.
+    /// Whether any second result differs.
     pub fn disagrees(&self) -> bool {
         !self.disagreements.is_empty()
     }
 }
 
-/// What makes results equal bit for bit.
+/// Devices of one kind have results that are equal bit for bit.
 fn kind(worker: &WorkerRow) -> (&str, &str, &str, bool) {
     (&worker.model, &worker.software, &worker.libtorch, worker.device == "cpu")
 }
 
-/// All values of a result that do not depend on the clock.
+/// All parts of a result that do not depend on the clock.
 fn bits(outcome: &Outcome) -> [Option<u64>; 5] {
     let Outcome {
         final_test_accuracy,

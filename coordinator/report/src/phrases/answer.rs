@@ -1,19 +1,18 @@
 //! The answer in sentences, and in the words of its tables.
 
-use std::collections::BTreeSet;
-
 use swfn_shared::text::count;
 
 use super::{
     legends::{FLATTERED, is_flattered},
     rounding::percent,
-    words::UNKNOWN,
+    values::UNKNOWN,
 };
 use crate::numbers::{
     answer::{PivotCell, Synthesis},
     claim::Verdict,
     contrast::Sign,
     summary::Summary,
+    united::distinct,
 };
 
 /// How much of the sweep is done: `46 of 48 trials done, 1 failed, 1 to come`.
@@ -30,14 +29,13 @@ pub(crate) fn progress(summary: &Summary) -> String {
     text
 }
 
-/// Regularisers that the question names.
+/// The most regularisers that the question names.
 const REGULARISERS: usize = 10;
 
-/// What was asked.
+/// The question of the sweep: which regularisers, networks, sizes and seeds.
 pub(crate) fn question(summary: &Summary) -> String {
     let sizes: Vec<String> = summary.answer.pivot.sizes.iter().map(u32::to_string).collect();
-    let networks: Vec<String> =
-        in_order(summary.cells().iter().map(|cell| cell.network.to_string()));
+    let networks = distinct(summary.cells().iter().map(|cell| cell.network.to_string()));
     let (plain, others): (Vec<_>, Vec<_>) =
         summary.treatments().iter().partition(|treatment| treatment.regulariser.parts() == 0);
     let others: Vec<String> = others.iter().map(|treatment| treatment.name.clone()).collect();
@@ -65,7 +63,7 @@ pub(crate) fn question(summary: &Summary) -> String {
     )
 }
 
-/// `a, b and c`; of many the first and the last.
+/// `a, b and c`, or the first and the last of many items.
 fn listed(items: &[String]) -> String {
     const LISTED: usize = 8;
     match items {
@@ -78,12 +76,7 @@ fn listed(items: &[String]) -> String {
     }
 }
 
-fn in_order(items: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    items.filter(|item| seen.insert(item.clone())).collect()
-}
-
-/// All comparisons in two sentences: what is decided, and what it would take to decide more.
+/// All comparisons in sentences: what is decided, and what it would take to decide more.
 pub(crate) fn synthesis(summary: &Summary) -> Vec<String> {
     let mut sentences = all_comparisons(&summary.answer.synthesis);
     sentences.extend(is_flattered(summary).then(|| format!("All differences are {FLATTERED}.")));
@@ -140,14 +133,14 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
     sentences
 }
 
-/// What the results say while the sweep runs, in a few words.
+/// The answer while the sweep runs, in a few words.
 pub fn so_far(summary: &Summary) -> String {
     let claims = &summary.answer.claims;
     let Synthesis { comparisons, unknown, gains, losses, .. } = summary.answer.synthesis;
     if !claims.is_empty() {
-        let of = |verdict| claims.iter().filter(|claim| claim.verdict == verdict).count();
+        let count = |verdict| claims.iter().filter(|claim| claim.verdict == verdict).count();
         let [held, not_held, undecided] =
-            [Verdict::Held, Verdict::NotHeld, Verdict::Undecided].map(of);
+            [Verdict::Held, Verdict::NotHeld, Verdict::Undecided].map(count);
         format!("claims so far: {held} held, {not_held} not held, {undecided} undecided")
     } else if unknown == comparisons {
         "nothing to compare yet".to_owned()
@@ -159,20 +152,20 @@ pub fn so_far(summary: &Summary) -> String {
     }
 }
 
-/// Mean and interval of a cell of the pivot, the seeds if some are missing, and the sign of what is decided.
+/// Mean and interval of a cell, and the seeds if some are missing.
 pub(crate) fn pivot_cell(cell: &PivotCell) -> String {
     let Some(mean) = cell.mean else { return UNKNOWN.to_owned() };
-    let half = cell.confidence_95.map_or(String::new(), |half| format!(" ± {}", percent(half)));
-    let of = if cell.seeds < cell.planned {
-        format!(" ({}/{})", cell.seeds, cell.planned)
-    } else {
-        String::new()
-    };
-    let sign = cell.decided.map_or(String::new(), |sign| format!(" {}", symbol(sign)));
-    format!("{}{half}{of}{sign}", percent(mean))
+    let mut text = percent(mean);
+    if let Some(half) = cell.confidence_95 {
+        text += &format!(" ± {}", percent(half));
+    }
+    if cell.seeds < cell.planned {
+        text += &format!(" ({}/{})", cell.seeds, cell.planned);
+    }
+    text
 }
 
-/// How tables mark which way a difference goes.
+/// The mark of a decided difference in tables.
 pub(crate) fn symbol(sign: Sign) -> &'static str {
     match sign {
         Sign::Gain => "+",

@@ -1,8 +1,8 @@
-//! Claims in words: the verdict, and what it rests on.
+//! Claims in words: verdicts, and the results behind them.
 
 use swfn_shared::{grid::Relation, text::count};
 
-use super::words::{interval, p_is, points, seeds, wins};
+use super::values::{interval, named_p, points, seeds, wins};
 use crate::numbers::{
     answer::ClaimLine,
     claim::{ClaimCheck, ClaimVerdict, Verdict},
@@ -10,13 +10,13 @@ use crate::numbers::{
     statistics::Estimate,
 };
 
-/// A verdict, and whether it may yet change.
+/// A verdict, with `so far` if it may yet change.
 pub(crate) fn verdict(claim: &ClaimLine) -> String {
     let so_far = if claim.provisional { " so far" } else { "" };
     format!("{}{so_far}", claim.verdict.name())
 }
 
-/// What a claim's verdict rests on, in one line.
+/// The results behind a claim's verdict, in one line.
 pub(crate) fn grounds(claim: &ClaimLine) -> String {
     let ClaimLine { pairs, held, not_held, least, most, p_holm, .. } = claim;
     let range = match least.zip(*most) {
@@ -25,8 +25,8 @@ pub(crate) fn grounds(claim: &ClaimLine) -> String {
         Some((least, most)) => format!("{} to {} points", points(least), points(most)),
     };
     match pairs {
-        0 => "none of its trials is here".to_owned(),
-        1 => format!("{range}, Holm {}", p_is(*p_holm)),
+        0 => NO_TRIALS.to_owned(),
+        1 => format!("{range}, Holm {}", named_p(*p_holm)),
         _ if *not_held > 0 => {
             format!("held for {held} of {pairs} pairs of cells, not held for {not_held}; {range}")
         }
@@ -34,14 +34,17 @@ pub(crate) fn grounds(claim: &ClaimLine) -> String {
     }
 }
 
-/// Why each claim has its verdict, in one line.
+/// The reason of each claim's verdict, in one line.
 pub(crate) fn reasons(claims: &[ClaimVerdict]) -> Vec<String> {
     let checks = claims.iter().flat_map(|claim| &claim.checks);
     let family = checks.filter(|check| check.p_holm.is_some()).count();
     claims.iter().map(|claim| reason(claim, family)).collect()
 }
 
-/// Pairs of cells that a reason lists.
+/// The text for a claim about cells that the sweep lacks.
+const NO_TRIALS: &str = "the sweep has none of its trials";
+
+/// The most pairs of cells that a reason lists.
 const LISTED: usize = 8;
 
 fn reason(verdict: &ClaimVerdict, family: usize) -> String {
@@ -53,7 +56,7 @@ fn reason(verdict: &ClaimVerdict, family: usize) -> String {
         Relation::NotWorse => format!("above {}", bound(-margin)),
         Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
     };
-    // Those that decide come first.
+    // Pairs that decide the verdict come first.
     let mut order: Vec<&ClaimCheck> = checks.iter().collect();
     order.sort_by_key(|check| (check.verdict != *verdict, check.verdict == Verdict::Held));
     let mut each: Vec<_> = order
@@ -72,7 +75,7 @@ fn reason(verdict: &ClaimVerdict, family: usize) -> String {
         })
         .collect();
     if each.is_empty() {
-        return "none of its trials is here".to_owned();
+        return NO_TRIALS.to_owned();
     }
     if checks.len() > LISTED {
         each.push(format!("and {} more in summary.json", checks.len() - LISTED));
@@ -80,18 +83,20 @@ fn reason(verdict: &ClaimVerdict, family: usize) -> String {
     format!("claimed {wanted} points; {}", each.join("; "))
 }
 
-/// Difference, interval, p-values and wins of a pair of cells of a claim, whose family has so many members.
+/// Difference, interval, p-values and wins of a pair of cells. `family`: number of corrected pairs.
 fn numbers(comparison: &Comparison, p: Option<f64>, p_holm: Option<f64>, family: usize) -> String {
     let Some(difference) = comparison.difference else {
         return format!("no pair of {} has results", count(comparison.planned, "seed"));
     };
     let Estimate { mean, confidence_95, .. } = difference;
     let interval = interval(mean, confidence_95)
-        .map_or("interval unknown".to_owned(), |ends| format!("95 % {ends}"));
-    let (p, p_holm, wins, seeds) = (p_is(p), p_is(p_holm), wins(comparison), seeds(comparison));
+        .map_or("95 % interval unknown".to_owned(), |ends| format!("95 % interval {ends}"));
+    let (family, wins, seeds) = (count(family, "pair"), wins(comparison), seeds(comparison));
     format!(
-        "{} points (alone {interval}, {p}, Holm {p_holm} over {family}, w/t/l {wins} of {seeds})",
-        points(mean)
+        "{} points (alone: {interval} and {}, Holm {} over {family}, w/t/l {wins} of {seeds})",
+        points(mean),
+        named_p(p),
+        named_p(p_holm)
     )
 }
 
@@ -99,9 +104,9 @@ fn numbers(comparison: &Comparison, p: Option<f64>, p_holm: Option<f64>, family:
 mod tests {
     use super::*;
     use crate::{
-        numbers::claim::{
-            judge,
-            tests::{claim, pairs},
+        numbers::{
+            claim::judge,
+            claim_tests::{claim, pairs},
         },
         scipy_tests::comparison,
     };
@@ -112,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_names_the_pairs_that_decide_and_is_short() {
+    fn a_reason_names_the_deciding_pairs() {
         let mut comparisons: Vec<Comparison> = vec![pairs(0.9); 30];
         comparisons[20] = Comparison { treatment: "what loses".to_owned(), ..pairs(-0.9) };
         let reason = reason_of(comparisons);
@@ -127,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_say_what_is_known() {
+    fn reasons_of_known_and_unknown_results() {
         insta::assert_snapshot!("of_two_pairs", reason_of(vec![pairs(0.9), pairs(-0.1)]));
         let equal = comparison(&[Some(0.9); 5], &[Some(0.8); 5]);
         let one = comparison(&[Some(0.9), None], &[Some(0.8), Some(0.8)]);

@@ -4,39 +4,40 @@ use swfn_shared::{quote::for_sentence, text::count};
 
 use crate::numbers::{failures::FailureGroup, summary::Failure};
 
-/// How many they are, and what they have in common.
-pub(crate) fn title(group: &FailureGroup<'_>) -> String {
-    match (&group.trials[..], &group.common()[..]) {
+/// The most trials of a group that are named.
+const LISTED: usize = 10;
+
+/// A group of failed trials in words.
+pub(crate) struct FailureText {
+    /// The number of trials, and the properties that they share.
+    pub(crate) title: String,
+    /// The first error, in one line.
+    pub(crate) error: String,
+    pub(crate) trials: Vec<String>,
+    /// The last lines of the first failure's log.
+    pub(crate) log: Vec<String>,
+}
+
+/// Describes a group of failed trials, with at most `lines` of their log.
+pub(crate) fn describe(group: &FailureGroup<'_>, lines: usize) -> FailureText {
+    let FailureGroup { trials, .. } = group;
+    let failed = format!("{} failed", count(trials.len(), "trial"));
+    let title = match (&trials[..], &group.common()[..]) {
         ([one], _) => name(one),
-        (trials, []) => format!("{} failed", count(trials.len(), "trial")),
-        (trials, common) => {
-            format!("{} failed ({})", count(trials.len(), "trial"), common.join(", "))
-        }
+        (_, []) => failed,
+        (_, common) => format!("{failed} ({})", common.join(", ")),
+    };
+    let mut names: Vec<String> = trials.iter().take(LISTED).map(|failure| name(failure)).collect();
+    if trials.len() > LISTED {
+        names.push(format!("and {} more", trials.len() - LISTED));
     }
+    let log: Vec<_> =
+        trials[0].log.as_deref().unwrap_or_default().lines().map(for_sentence).collect();
+    let log = log[log.len().saturating_sub(lines)..].to_vec();
+    FailureText { title, error: for_sentence(&trials[0].error), trials: names, log }
 }
 
-/// The first error, in one line.
-pub(crate) fn error(group: &FailureGroup<'_>) -> String {
-    for_sentence(&group.first().error)
-}
-
-/// Its trials by name, at most so many.
-pub(crate) fn names(group: &FailureGroup<'_>, most: usize) -> Vec<String> {
-    let mut names: Vec<String> =
-        group.trials.iter().take(most).map(|failure| name(failure)).collect();
-    names.extend(
-        (group.trials.len() > most).then(|| format!("and {} more", group.trials.len() - most)),
-    );
-    names
-}
-
-/// The last lines of the first log.
-pub(crate) fn log(group: &FailureGroup<'_>, count: usize) -> Vec<String> {
-    let lines: Vec<_> = group.first().log.as_deref().unwrap_or_default().lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|line| for_sentence(line)).collect()
-}
-
-/// A failed trial with all that tells it from the others.
+/// The name of a failed trial.
 fn name(failure: &Failure) -> String {
     let Failure { label, seed, trial, attempts, .. } = failure;
     format!("{label}, seed {seed} (trial {}, attempt {attempts})", &trial[..8])
@@ -45,10 +46,10 @@ fn name(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers::{failures::groups, summary::tests::finished};
+    use crate::numbers::{failures::groups, summary_tests::finished};
 
     #[test]
-    fn equal_failures_are_told_once() {
+    fn equal_failures_are_one_group() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\nsubset_size = 100\n\
                     architecture = \"net\"\nlambda = [0, 0.1]\nlearning_rate = [0.01, 1000]\n";
         let mut summary = finished(grid, |spec| (spec.learning_rate < 1.0).then_some(0.8));
@@ -69,17 +70,10 @@ mod tests {
         summary.failures = failures;
         summary.failures.push(other);
         let groups = groups(&summary);
-        let titles: Vec<String> = groups.iter().map(title).collect();
-        assert_eq!(titles[0], "4 trials failed (lr 1000)");
-        assert_eq!(
-            (titles.len(), titles[1].contains(", lr 1000, seed 7 (trial ")),
-            (2, true),
-            "{titles:?}"
-        );
-        assert_eq!(log(&groups[0], 2), ["two [31m", "three"]);
-        assert_eq!(
-            (names(&groups[0], 3).len(), names(&groups[0], 3)[3].as_str()),
-            (4, "and 1 more")
-        );
+        assert_eq!(groups.len(), 2);
+        let [group, single] = [0, 1].map(|index| describe(&groups[index], 2));
+        assert_eq!(group.title, "4 trials failed (lr 1000)");
+        assert!(single.title.contains(", lr 1000, seed 7 (trial "), "{}", single.title);
+        assert_eq!((group.log, group.trials.len()), (vec!["two [31m".into(), "three".into()], 4));
     }
 }

@@ -1,4 +1,4 @@
-//! What columns and names mean, and above all which evaluation counts.
+//! The meanings of columns and names, and above all which evaluation counts.
 
 use swfn_shared::{
     axes::{self, Axis},
@@ -7,54 +7,65 @@ use swfn_shared::{
     treatment::{Regulariser, Switch},
 };
 
-use super::words::p_value;
+use super::values::p_value;
 use crate::numbers::summary::Summary;
 
-/// Said wherever accuracies are compared that were chosen on what they are judged by.
+/// A warning wherever compared accuracies were chosen on the images that judge them.
 pub(crate) const FLATTERED: &str = "of best evaluations, CHOSEN ON THE TEST IMAGES";
 
 pub(crate) fn is_flattered(summary: &Summary) -> bool {
     summary.selection == Selection::Best
 }
 
-/// Which accuracy counts.
-pub(crate) fn which(selection: Selection) -> &'static str {
+/// The accuracy that counts.
+pub(crate) fn which_accuracy(selection: Selection) -> &'static str {
     match selection {
-        Selection::Final => "Test accuracy after the last iteration",
+        Selection::Final => "test accuracy after the last iteration",
         Selection::Best => {
-            "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, so it flatters"
+            "test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, which flatters"
         }
-        Selection::Validation => {
-            "Test accuracy at the evaluation that is best on the validation images"
-        }
+        Selection::Validation => "test accuracy at the best evaluation on the validation images",
     }
 }
 
-/// What the columns of cells mean.
+/// The accuracy that counts, for titles of axes and columns. A picture without its caption must not
+/// flatter.
+pub(crate) fn selected_accuracy(selection: Selection) -> &'static str {
+    match selection {
+        Selection::Final => "test accuracy",
+        Selection::Best => "best accuracy (chosen on test images)",
+        Selection::Validation => "validated test accuracy",
+    }
+}
+
+/// The columns of cells.
 pub fn cells(summary: &Summary) -> String {
-    let which = which(summary.selection);
     format!(
-        "{which}: mean ± half of the 95 % confidence interval (Student's t) over the seeds; sd: standard deviation. over λ = 0: \
-         difference to the same seeds without the function norm, with its interval. best: mean of each trial's best evaluation, chosen on \
-         the test images. s/trial: mean seconds of training and testing a classifier.{}",
+        "Mean ± half of the 95 % confidence interval (Student's t) over the seeds: {}. sd: standard \
+         deviation. over λ = 0: difference to the same seeds without the function norm, with its \
+         interval. best: mean of each trial's best evaluation, chosen on the test images. s/trial: \
+         mean seconds of training and testing a classifier.{}",
+        which_accuracy(summary.selection),
         names(summary)
     )
 }
 
-/// What the columns of comparisons mean, and how the p-values come about.
+/// The columns of comparisons, and the sources of their p-values.
 pub(crate) fn comparisons(summary: &Summary) -> String {
     let which =
         if is_flattered(summary) { format!("Differences {FLATTERED}. ") } else { String::new() };
     let family = count(summary.answer.synthesis.family, "comparison");
     format!(
-        "{which}Points: mean difference over the same seeds, in percentage points. 95 % interval (Student's t) and p (paired t test, \
-         two-sided) are of that comparison alone. Holm p is corrected over {family}, and decides at 5 %. d: mean difference over the standard \
-         deviation of the differences, corrected for small n (Hedges). w/t/l: seeds won, tied, lost. {}",
+        "{which}Points: mean difference over the same seeds, in percentage points. The 95 % interval \
+         (Student's t) and p (paired t test, two-sided) belong to one comparison alone. Holm p is \
+         corrected over {family}, and decides at 5 %. d: mean difference over the standard deviation \
+         of the differences, corrected for small n (Hedges). w/t/l: seeds won, tied, lost. {}",
         signed_rank(summary)
     )
 }
 
-/// The smallest corrected p-value that Wilcoxon's test can have here, and of how many seeds; `None` without results.
+/// The smallest corrected p-value that Wilcoxon's test can have here, and the number of seeds;
+/// `None` without results.
 fn least_signed_rank(summary: &Summary) -> Option<(f64, usize)> {
     let seeds = summary.comparisons.iter().map(|comparison| comparison.pairs.len()).max()?;
     let family =
@@ -71,7 +82,7 @@ fn signed_rank(summary: &Summary) -> String {
     match least_signed_rank(summary) {
         None => String::new(),
         Some(_) if signed_rank_decides(summary) => {
-            "Signed rank: Holm p of Wilcoxon's test.".to_owned()
+            "Signed rank: Holm p of Wilcoxon's signed-rank test.".to_owned()
         }
         Some((least, seeds)) => format!(
             "Wilcoxon's signed-rank test cannot decide here: with {} its Holm p is at least {}.",
@@ -81,38 +92,35 @@ fn signed_rank(summary: &Summary) -> String {
     }
 }
 
-/// What stands in the pivot.
+/// The cells of the pivot.
 pub(crate) fn pivot(summary: &Summary) -> String {
-    let cells = || summary.answer.pivot.rows.iter().flat_map(|row| row.cells.iter().flatten());
-    let some_missing = cells().any(|cell| cell.mean.is_some() && cell.seeds < cell.planned);
+    let mut cells = summary.answer.pivot.rows.iter().flat_map(|row| row.cells.iter().flatten());
+    let some_missing = cells.any(|cell| cell.mean.is_some() && cell.seeds < cell.planned);
     format!(
-        "{}: mean in % ± half of its 95 % interval (Student's t) over the seeds. Behind it + or −: decided to be above or below a \
-         reference.{}{}",
-        which(summary.selection),
+        "Mean in % ± half of its 95 % interval (Student's t) over the seeds: {}. A + or − behind it: \
+         decided to be above or below a reference.{}{}",
+        which_accuracy(summary.selection),
         if some_missing { " In brackets: seeds with results." } else { "" },
         names(summary)
     )
 }
 
-/// What the seeds of the synthesis are reckoned from.
-pub(crate) const SEEDS_NEEDED: &str = "Seeds needed: paired t test alone, two-sided at 5 %, power 80 %, at the median spread of the pairs that are not decided.";
+/// The assumptions of the number of seeds in the synthesis.
+pub(crate) const SEEDS_NEEDED: &str = "Seeds needed: for a paired t test alone, two-sided at 5 %, \
+    with a power of 80 %, at the median spread of the undecided pairs.";
 
-/// What the names of regularisers mean, as far as there are any; with a blank before it.
+/// The meanings of the regularisers' names, after a space; empty if there are no such names.
 pub fn names(summary: &Summary) -> String {
     let some = |has: &dyn Fn(&Regulariser) -> bool| {
         summary.treatments().iter().any(|treatment| has(&treatment.regulariser))
     };
-    let mut used: Vec<String> = Axis::regularisers()
-        .iter()
-        .copied()
-        .filter(|axis| some(&|of| of.weight(*axis) > 0.0))
-        .map(|axis| {
-            let weight = if axis == axes::LAMBDA { " with its weight λ" } else { "" };
-            format!("{}: {}{weight}", axis.symbol(), axis.title)
-        })
-        .collect();
-    used.extend(
-        some(&|of| of.switch() == Some(Switch::BatchNorm)).then(|| "bn: batch norm".to_owned()),
-    );
+    let mut used = Vec::new();
+    for axis in Axis::regularisers().iter().filter(|axis| some(&|of| of.weight(**axis) > 0.0)) {
+        let weight = if *axis == axes::LAMBDA { " with its weight λ" } else { "" };
+        used.push(format!("{}: {}{weight}", axis.symbol(), axis.title));
+    }
+    if some(&|of| of.switch() == Some(Switch::BatchNorm)) {
+        used.push("bn: batch norm".to_owned());
+    }
     if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }
 }

@@ -1,4 +1,4 @@
-//! The results in words: how numbers are rounded, what names and columns mean, sentences.
+//! The results in words: rounded numbers, meanings of names and columns, sentences.
 
 pub(crate) mod answer;
 pub(crate) mod claims;
@@ -6,5 +6,5 @@ pub(crate) mod failures;
 pub(crate) mod legends;
 pub(crate) mod reservations;
 pub mod rounding;
+pub(crate) mod values;
 pub(crate) mod verification;
-pub(crate) mod words;

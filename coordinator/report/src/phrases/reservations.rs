@@ -1,8 +1,8 @@
-//! What a reader must know before believing the numbers.
+//! Reservations: what a reader must know before believing the numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swfn_shared::{axes::Axis, grid::Selection, trial::TrialSpec};
+use swfn_shared::{axes::Axis, grid::Selection, text::count, trial::TrialSpec};
 use swfn_store::{MeanPoint, TrialRow};
 
 use super::{
@@ -11,91 +11,91 @@ use super::{
 };
 use crate::numbers::{
     settings::{key, settings},
-    source::{Curves, Run, Sources, Twice},
+    source::{Curves, Repeated, Run, Sources},
     summary::Summary,
 };
 
-/// What a reader must know, but for [`unfinished_vaes`].
-pub(crate) fn reservations(sources: &Sources, summary: &Summary) -> Vec<String> {
+/// All reservations. `losses`: curves of the VAEs' loss.
+pub(crate) fn reservations(sources: &Sources, summary: &Summary, losses: &Curves) -> Vec<String> {
     let mut warnings = Vec::new();
     let incomplete = summary.cells().iter().filter(|cell| !cell.complete()).count();
     let cells = summary.cells().len();
     if summary.answer.synthesis.open {
         warnings.push(format!(
-            "The report is of an unfinished sweep: {incomplete} of {cells} cells lack seeds, and numbers will still move."
+            "The sweep is not finished: {incomplete} of {cells} cells lack seeds, and numbers will \
+             still change."
         ));
     } else if incomplete > 0 {
         warnings.push(format!("{incomplete} of {cells} cells lack seeds, whose trials failed."));
     }
     if summary.selection == Selection::Best {
         warnings.push(
-            "The evaluation that counts is each trial's best on the test images: chosen with a look at them, it flatters.".to_owned(),
+            "Each trial's best evaluation on the test images counts. Such a choice flatters."
+                .to_owned(),
         );
     }
     if summary.cells().iter().all(|cell| cell.planned < 2) {
         warnings.push(
-            "There is one seed: nothing is known of the spread, and no difference can be told from chance.".to_owned(),
+            "There is one seed, so the spread is unknown, and no difference is distinguishable from \
+             chance."
+                .to_owned(),
         );
     }
-    warnings.extend(of_runs(sources));
+    warnings.extend(conflicts(&sources.runs));
+    warnings.extend(selections(&sources.runs));
+    warnings.extend(without_accuracy(&sources.runs, &sources.trials));
+    warnings.extend(repeated(&sources.repeated));
+    warnings.extend(summary.verification.iter().flat_map(verification));
+    warnings.extend(unfinished_vaes(summary, losses));
     warnings
 }
 
-/// What a reader must know of how runs fit together.
-fn of_runs(sources: &Sources) -> Vec<String> {
-    let mut sentences = conflicts(&sources.runs);
-    sentences.extend(selections(&sources.runs));
-    sentences.extend(without_value(&sources.runs, &sources.trials));
-    sentences.extend(twice(&sources.twice));
-    sentences.extend(verification(&sources.verification));
-    sentences
+/// Trials with results in several runs.
+fn repeated(repeated: &Repeated) -> Option<String> {
+    let Repeated { count, differing, largest } = repeated;
+    let results = match differing {
+        0 => "the results are the same".to_owned(),
+        _ => format!(
+            "{differing} of them differ, by up to {} points, and the first result counts",
+            percent(*largest)
+        ),
+    };
+    (*count > 0)
+        .then(|| format!("{count} trials have results in several run directories: {results}."))
 }
 
-/// Trials of which several runs have a result.
-fn twice(twice: &Twice) -> Option<String> {
-    let Twice { count, differing, largest } = twice;
-    (*count > 0).then(|| {
-        let how = match differing {
-            0 => "the results are the same".to_owned(),
-            _ => format!(
-                "{differing} of them differ, by up to {} points, and the first result counts",
-                percent(*largest)
-            ),
-        };
-        format!("{count} trials have results in several run directories: {how}.")
-    })
-}
-
-/// That runs select different evaluations.
+/// Runs that select different evaluations.
 fn selections(runs: &[Run]) -> Option<String> {
     let first = runs.first()?.grid.selection;
-    let each = || runs.iter().map(|run| format!("{} in {}", run.grid.selection.name(), run.name));
+    let each = runs.iter().map(|run| format!("{} in {}", run.grid.selection.name(), run.name));
     runs.iter().any(|run| run.grid.selection != first).then(|| {
         format!(
-            "The runs select different evaluations: {}. What the first one selects counts for all: {}.",
-            each().collect::<Vec<_>>().join(", "),
+            "The runs select different evaluations: {}. The selection of the first run counts for \
+             all: {}.",
+            each.collect::<Vec<_>>().join(", "),
             first.name()
         )
     })
 }
 
-/// That trials have no value at the evaluation that counts.
-fn without_value(runs: &[Run], trials: &[(TrialSpec, TrialRow)]) -> Option<String> {
+/// Trials without an accuracy at the evaluation that counts.
+fn without_accuracy(runs: &[Run], trials: &[(TrialSpec, TrialRow)]) -> Option<String> {
     let selection = runs.first()?.grid.selection;
     let outcomes = || trials.iter().filter_map(|(_, row)| row.outcome.as_ref());
-    let count = outcomes().filter(|outcome| selection.accuracy(outcome).is_none()).count();
-    (count > 0).then(|| {
+    let without = outcomes().filter(|outcome| selection.accuracy(outcome).is_none()).count();
+    (without > 0).then(|| {
         format!(
-            "{count} of the {} trials that succeeded have no accuracy by {}, the evaluation that counts: they are in no mean and no \
-             comparison.",
-            outcomes().count(),
+            "{without} of the {} that are done have no accuracy by {}, the evaluation that counts. \
+             They are in no mean and in no comparison.",
+            count(outcomes().count(), "trial"),
             selection.name()
         )
     })
 }
 
-/// The settings that are not axes of a grid and differ from run to run. Runs without the function norm have none of its settings, which is
-/// no conflict.
+/// Settings that are not axes of a grid and differ between runs.
+///
+/// Runs without the function norm have none of its settings, which is no conflict.
 fn conflicts(runs: &[Run]) -> Vec<String> {
     let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
@@ -103,24 +103,22 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
     let is_axis =
         |path: &str| Axis::by_path(path).is_some_and(|axis| axis.section.name() == "grid");
     for path in paths.into_iter().filter(|path| !is_axis(path)) {
-        let of_runs: Vec<(&Run, &BTreeSet<String>)> = runs
+        let by_run: Vec<(&Run, &BTreeSet<String>)> = runs
             .iter()
             .zip(&values)
             .filter_map(|(run, values)| Some((run, values.get(path)?)))
             .collect();
-        if of_runs.windows(2).all(|pair| pair[0].1 == pair[1].1) {
-            continue;
+        if by_run.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+            let each = by_run.iter().map(|(run, values)| {
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                format!("{} in {}", values.join(" and "), run.name)
+            });
+            warnings.push(format!(
+                "The runs differ in {}: {}. Trials that differ in it are in different cells.",
+                key(path),
+                each.collect::<Vec<_>>().join(", ")
+            ));
         }
-        let each = of_runs.iter().map(|(run, values)| {
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            format!("{} in {}", values.join(" and "), run.name)
-        });
-        let each: Vec<String> = each.collect();
-        warnings.push(format!(
-            "The runs differ in {}: {}. Trials that differ in it are cells of their own.",
-            key(path),
-            each.join(", ")
-        ));
     }
     warnings
 }
@@ -129,16 +127,17 @@ fn values(run: &Run) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut cells = BTreeSet::new();
     for spec in run.grid.trials().filter(|spec| cells.insert(spec.cell())) {
-        settings(&spec).into_iter().for_each(|(path, value)| {
+        for (path, value) in settings(&spec) {
             values.entry(path).or_default().insert(value);
-        });
+        }
     }
     values
 }
 
-/// That VAEs had not learnt all that they could: the cell whose loss fell most in the last quarter of its VAE's training.
-pub(crate) fn unfinished_vaes(summary: &Summary, losses: &Curves) -> Option<String> {
-    /// A fall that nobody needs to know of.
+/// VAEs whose loss was still falling: names the subset size with the largest fall in the last
+/// quarter.
+fn unfinished_vaes(summary: &Summary, losses: &Curves) -> Option<String> {
+    /// The largest fall that is not worth a sentence.
     const SMALL: f64 = 0.02;
     let falls = summary
         .cells()
@@ -147,8 +146,8 @@ pub(crate) fn unfinished_vaes(summary: &Summary, losses: &Curves) -> Option<Stri
     let (fall, size) =
         falls.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(fall, _)| *fall > SMALL)?;
     Some(format!(
-        "The loss of VAEs still fell by {} % in the last quarter of their training (n = {size}): with more iterations in [vae] the function \
-         norm may do better.",
+        "The loss of VAEs still fell by {} % in the last quarter of their training (n = {size}). With \
+         more iterations in [vae], the function norm may do better.",
         decimal(100.0 * fall, 0)
     ))
 }
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loss_falls_by_what_its_last_quarter_brings() {
+    fn the_last_quarter_of_a_loss() {
         let curve = |losses: &[f64]| -> Vec<MeanPoint> {
             let point = |(index, mean): (usize, &f64)| MeanPoint {
                 step: 100 * (index as u64 + 1),
@@ -176,7 +175,7 @@ mod tests {
             losses.iter().enumerate().map(point).collect()
         };
         assert_eq!(fall(&curve(&[400.0, 300.0, 200.0, 150.0])), Some(0.25));
-        // What was reported once says nothing.
+        // One report shows no fall.
         assert_eq!(fall(&curve(&[400.0])), None);
     }
 }

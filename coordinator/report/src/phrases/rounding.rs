@@ -1,18 +1,21 @@
-//! How numbers are rounded for people: in one way, wherever they are shown. The dashboard's `text.js` does the same.
+//! Rounding of numbers for people, the same everywhere. The dashboard's `text.js` does the same.
 
-/// Steps of a last digit that are told apart. What is nearer to a half is one: sums of shares have noise in their last bits.
+/// Steps between two last digits. Rounding to them first removes the noise in the last bits of
+/// sums, so that halves stay halves.
 const NOISE: f64 = 1e6;
 
-/// A number with so many digits behind the point. Halves go away from zero, zero has no sign, and the minus sign is U+2212.
+/// A number with that many digits behind the point.
+///
+/// Halves go away from zero, zero has no sign, and the minus sign is U+2212.
 pub fn decimal(value: f64, digits: usize) -> String {
     let scale = 10_f64.powi(digits as i32);
     let rounded = ((value * scale * NOISE).round() / NOISE).round() / scale;
-    // What is too large for digits behind the point has none.
+    // The product of a very large number and the scale is infinite.
     let rounded = if rounded.is_finite() { rounded } else { value };
     format!("{:.digits$}", rounded + 0.0).replace('-', "−")
 }
 
-/// The same with its sign; what is shown as zero has none.
+/// A number with its sign; a number that is shown as zero has none.
 pub fn signed(value: f64, digits: usize) -> String {
     let text = decimal(value, digits);
     if value > 0.0 && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
@@ -22,7 +25,7 @@ pub fn signed(value: f64, digits: usize) -> String {
     }
 }
 
-/// A share in percent, with as many digits as 10,000 test images can tell apart.
+/// A share in percent, with the resolution of 10,000 test images.
 pub fn percent(share: f64) -> String {
     decimal(100.0 * share, 2)
 }
@@ -32,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_go_away_from_zero_whatever_their_last_bits() {
+    fn halves_go_away_from_zero() {
         for (share, text) in [
             (0.02105, "2.11"),
             (0.8745 - 0.85345, "2.11"),

@@ -1,11 +1,11 @@
-//! What came of training trials a second time, in sentences.
+//! Results of training trials a second time, in sentences.
 
 use swfn_shared::text::count;
 
 use super::rounding::percent;
 use crate::numbers::verification::{Disagreement, TOLERANCE, Verification};
 
-/// What a reader must know; nothing where nothing was drawn.
+/// The sentences for readers; none if no trial was drawn.
 pub fn verification(found: &Verification) -> Vec<String> {
     let agreed = found.identical + found.within_tolerance;
     let mut sentences = Vec::new();
@@ -13,19 +13,20 @@ pub fn verification(found: &Verification) -> Vec<String> {
         let near = match found.within_tolerance {
             0 => String::new(),
             near => format!(
-                ", {near} of them within {} points, on another kind of device",
+                ", {near} of them within {} points on another kind of device",
                 percent(TOLERANCE)
             ),
         };
         sentences.push(format!(
-            "{} were trained a second time, and {agreed} came to the same{near}.",
+            "{} were trained a second time, and {agreed} had the same result{near}.",
             count(found.drawn, "trial")
         ));
     }
     if found.by_the_same_device > 0 {
-        let (count, device) =
-            (count(found.by_the_same_device, "trial"), "by the device of the first training");
-        sentences.push(format!("{count} of them {device}, since there was no other."));
+        sentences.push(format!(
+            "The device of the first training also did the second one of {}, since there was no other.",
+            count(found.by_the_same_device, "trial")
+        ));
     }
     let open = found.drawn - agreed - found.disagreements.len();
     if open > 0 {
@@ -40,7 +41,7 @@ fn disagreement(found: &Disagreement) -> String {
     let [first, second] = accuracies.map(percent);
     let kind = if *same_kind { "the same kind of device" } else { "another kind of device" };
     format!(
-        "Results disagree: {label} (trial {trial}) came to {first} % on worker {one} and to {second} % on \
-         worker {other}, {kind}. One of the two is not to be trusted."
+        "Results disagree: {label} (trial {trial}) has {first} % on worker {one} and {second} % on \
+         worker {other}, {kind}. One of the two results is wrong."
     )
 }

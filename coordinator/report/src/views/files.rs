@@ -1,5 +1,5 @@
-//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `comparisons.csv`,
-//! `summary.{csv,json,md}`.
+//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`,
+//! `comparisons.csv` and `summary.{csv,json,md}`.
 
 use std::{collections::HashMap, io::Write, path::Path};
 
@@ -22,7 +22,7 @@ use crate::{
     phrases::claims::reasons,
 };
 
-/// Writes all of them, each as a whole.
+/// Writes all result files, and replaces each as a whole.
 pub(crate) fn write_all(folder: &Path, sources: &Sources, summary: &Summary) -> anyhow::Result<()> {
     let trials = &sources.trials;
     replace(folder, "trials.csv", |file| trials_csv(file, summary, trials))?;
@@ -48,7 +48,7 @@ fn lines<'l>(summary: &'l Summary, trials: &'l [(TrialSpec, TrialRow)]) -> Vec<L
     trials.iter().filter_map(line).collect()
 }
 
-/// Adds the settings of a cell, under names that begin so, and the seed if there is one.
+/// Adds the settings of a cell, under names with that prefix, and the seed if there is one.
 fn settings<'c, T: 'c>(
     columns: &mut Columns<'c, T>,
     prefix: &str,
@@ -70,12 +70,12 @@ fn settings<'c, T: 'c>(
     }
 }
 
-/// Whether there are cells that the columns of the axes do not tell apart.
+/// Whether there are cells that the columns of the axes do not distinguish.
 fn has_variants(summary: &Summary) -> bool {
     summary.cells().iter().any(|cell| !cell.variant.is_empty())
 }
 
-/// The columns that stand before all others of a trial.
+/// The settings of a trial.
 fn settings_of_trials<'c>(columns: &mut Columns<'c, Line<'c>>, summary: &Summary) {
     settings(columns, "", |line| line.cell, Some(|line| line.spec.seed));
     if has_variants(summary) {
@@ -87,7 +87,7 @@ fn maybe<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// A worker's words, which are no formula.
+/// Foreign text, which spreadsheets must not take for a formula.
 fn text(text: Option<&String>) -> String {
     text.map(|text| quote::cell(text).into_owned()).unwrap_or_default()
 }
@@ -106,30 +106,28 @@ fn trials_csv(
             .words(metric.name, move |line| maybe(line.row.outcome.as_ref().and_then(metric.get)));
     }
     columns.words("attempts", |line| line.row.attempts.to_string());
-    columns.words("worker", |line| maybe(line.row.worker.as_ref().map(|worker| &worker.id)));
-    let mut from = |name: &str, value: fn(&WorkerRow) -> Option<&String>| {
-        columns.words(name, move |line| text(line.row.worker.as_ref().and_then(value)));
-    };
-    from("host", |worker| Some(&worker.host));
-    from("device", |worker| Some(&worker.device));
-    from("model", |worker| Some(&worker.model));
-    columns
-        .words("threads", |line| maybe(line.row.worker.as_ref().and_then(|worker| worker.threads)));
-    let mut from = |name: &str, value: fn(&WorkerRow) -> Option<&String>| {
-        columns.words(name, move |line| text(line.row.worker.as_ref().and_then(value)));
-    };
-    from("software", |worker| Some(&worker.software));
-    from("libtorch", |worker| Some(&worker.libtorch));
-    from("cuda", |worker| worker.cuda.as_ref());
+    let facts: [(&str, fn(&WorkerRow) -> String); 8] = [
+        ("worker", |worker| worker.id.to_string()),
+        ("host", |worker| text(Some(&worker.host))),
+        ("device", |worker| text(Some(&worker.device))),
+        ("model", |worker| text(Some(&worker.model))),
+        ("threads", |worker| maybe(worker.threads)),
+        ("software", |worker| text(Some(&worker.software))),
+        ("libtorch", |worker| text(Some(&worker.libtorch))),
+        ("cuda", |worker| text(worker.cuda.as_ref())),
+    ];
+    for (name, fact) in facts {
+        columns.words(name, move |line| maybe(line.row.worker.as_ref().map(fact)));
+    }
     columns.words("dataset_digest", |line| line.row.dataset_digest.clone().unwrap_or_default());
-    // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
+    // A trial that succeeded has no error, even if earlier attempts had one.
     columns.words("error", |line| {
         text(line.row.error.as_ref().filter(|_| line.row.outcome.is_none()))
     });
     columns.csv(file, &lines(summary, trials))
 }
 
-/// One line per trial: all its settings, resolved, what it came to, and where that comes from.
+/// A line for each trial: all settings, the outcome, and the worker.
 fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
     for (spec, row) in trials {
         let worker = row.worker.as_ref().map(|worker| {
@@ -211,8 +209,7 @@ pub(super) fn comparisons_csv(file: impl Write, summary: &Summary) -> anyhow::Re
     number("t_p_holm", |of| of.t_p_holm);
     number("wilcoxon_p", |of| of.wilcoxon_p);
     number("wilcoxon_p_holm", |of| of.wilcoxon_p_holm);
-    columns
-        .words("wilcoxon_method", |(of, ..)| maybe(of.wilcoxon_method.map(|method| method.name())));
+    columns.words("wilcoxon_method", |(of, ..)| maybe(of.wilcoxon_method));
     columns.words("cohens_d", |(of, ..)| maybe(of.cohens_d));
     columns.words("hedges_g", |(of, ..)| maybe(of.hedges_g));
     columns.words("wins", |(of, ..)| of.wins.to_string());
@@ -234,19 +231,18 @@ pub(super) fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result
     columns.words("succeeded", |cell| cell.succeeded.to_string());
     columns.words("quarantined", |cell| cell.quarantined.to_string());
     columns.words("complete", |cell| cell.complete().to_string());
+    let parts: [(&str, fn(Estimate) -> Option<f64>); 3] = [
+        ("mean", |estimate| Some(estimate.mean)),
+        ("standard_deviation", |estimate| estimate.standard_deviation),
+        ("confidence_95", |estimate| estimate.confidence_95),
+    ];
     let mut estimate = |name: &str, of: fn(&Cell) -> Option<Estimate>| {
         columns.words(format!("{name}_n"), move |cell| {
             of(cell).map_or(0, |estimate| estimate.n).to_string()
         });
-        columns.words(format!("{name}_mean"), move |cell| {
-            maybe(of(cell).map(|estimate| estimate.mean))
-        });
-        columns.words(format!("{name}_standard_deviation"), move |cell| {
-            maybe(of(cell).and_then(|estimate| estimate.standard_deviation))
-        });
-        columns.words(format!("{name}_confidence_95"), move |cell| {
-            maybe(of(cell).and_then(|estimate| estimate.confidence_95))
-        });
+        for (part, value) in parts {
+            columns.words(format!("{name}_{part}"), move |cell| maybe(of(cell).and_then(value)));
+        }
     };
     estimate("final_test_accuracy", |cell| cell.final_test_accuracy);
     estimate("best_test_accuracy", |cell| cell.best_test_accuracy);
@@ -280,10 +276,10 @@ pub(super) fn summary_json(file: impl Write, summary: &Summary) -> anyhow::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers::summary::tests::example;
+    use crate::numbers::summary_tests::example;
 
     #[test]
-    fn what_workers_say_is_no_formula() {
+    fn foreign_text_is_no_formula() {
         let (mut trials, summary) = example();
         for (_, row) in &mut trials {
             row.error = Some("-1+1".to_owned());

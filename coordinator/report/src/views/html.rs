@@ -1,18 +1,22 @@
-//! `report.html`: one file that needs no other and no network, and lets nothing in.
+//! `report.html`: one file without scripts, which loads nothing else.
 
 use askama::Template;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest as _, Sha256};
 
-use super::{charts::Theme, document::Document, table::Entry};
+use super::{
+    charts::{Theme, palette::style},
+    compose::Document,
+    table::Entry,
+};
 
-/// Claims on the first screen.
+/// The most claims on the first screen.
 const FIRST_CLAIMS: usize = 6;
 
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'p> {
-    document: &'p Document,
+    document: &'p Document<'p>,
     /// The claims on the first screen, and the others.
     claims: [&'p [Vec<Entry>]; 2],
     style: String,
@@ -20,25 +24,15 @@ struct Page<'p> {
 }
 
 /// The page.
-pub(crate) fn html(document: &Document) -> Result<String, askama::Error> {
-    let style = style();
-    // Nothing but this one style sheet, and pictures that stand in the page itself.
+pub(crate) fn html(document: &Document<'_>) -> Result<String, askama::Error> {
+    let style = format!("\n{}{}", style(), include_str!("../../templates/report.css"));
+    // The policy admits this one style sheet, and embedded pictures.
     let hash = BASE64_STANDARD.encode(Sha256::digest(&style));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; \
+         form-action 'none'"
     );
     let rows = document.answer.claims.as_ref().map_or(&[][..], |claims| &claims.rows);
     let (first, more) = rows.split_at(rows.len().min(FIRST_CLAIMS));
     Page { document, claims: [first, more], style, policy }.render()
-}
-
-fn style() -> String {
-    let (light, dark) = (Theme::Light.declarations(), Theme::Dark.declarations());
-    let dark = format!(
-        "{dark}--quiet:#1C2126;--good:#3DD6A3;--bad:#FF9A5C;--shade:rgba(255,255,255,.28);"
-    );
-    let rules = include_str!("../../templates/report.css");
-    format!(
-        "\n:root{{{light}}}\n{rules}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
-    )
 }

@@ -3,28 +3,27 @@
 use swfn_shared::quote::latex as escaped;
 
 use super::{
-    document::{Document, PivotEntry, PivotView},
+    compose::Document,
     table::{Entry, TableView},
 };
 
-/// What follows in braces, made smaller if it is wider than a line; for the package graphicx.
-const FITTED: &str = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n  ";
-
-/// The tables of results for a paper: first of all the pivot, which is a table for one.
-pub(crate) fn summary(document: &Document) -> String {
+/// The tables of results for a paper, the pivot first.
+pub(crate) fn summary(document: &Document<'_>) -> String {
     let mut text = format!(
-        "% {}: {}\n% Tables of {}, made by swfn-coordinator {}. They need \\usepackage{{booktabs,longtable,graphicx}}.\n",
+        "% {}: {}\n% Tables of {}, made by swfn-coordinator {}. They need \
+         \\usepackage{{booktabs,longtable,graphicx}}.\n",
         escaped(&document.title),
         escaped(&document.progress),
         document.made,
         document.version
     );
-    text += &format!("\n{}", pivot(document));
-    document.results.iter().for_each(|view| text += &format!("\n{}", table(view)));
+    for view in std::iter::once(&document.answer.pivot).chain(&document.results) {
+        text += &format!("\n{}", table(view));
+    }
     text
 }
 
-/// The columns in LaTeX. Where there are no numbers, but long texts, those are broken into lines.
+/// The alignment of all columns. In tables without numbers, long texts are broken into lines.
 pub(crate) fn alignment(view: &TableView) -> String {
     const LONG: usize = 16;
     let columns = view.own_columns();
@@ -40,80 +39,67 @@ pub(crate) fn alignment(view: &TableView) -> String {
     columns.collect()
 }
 
-/// The table as a float of LaTeX, for the package booktabs; a long one over several pages, for the package longtable.
+/// The table as a float, for the package booktabs; a table of several pages for the package
+/// longtable.
 pub(crate) fn table(view: &TableView) -> String {
     /// Rows that fit on a page.
     const PAGE: usize = 40;
+    /// Shrinks a table that is wider than a line; for the package graphicx.
+    const FITTED: &str =
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n  ";
+    let columns = view.own_columns();
     // A table of comparisons is as wide as a page.
-    let (size, gap) = if view.own_columns().len() > 7 { ("scriptsize", 2) } else { ("small", 4) };
+    let (size, gap) = if columns.len() > 7 { ("scriptsize", 2) } else { ("small", 4) };
     let narrow = format!("\\{size}\\setlength{{\\tabcolsep}}{{{gap}pt}}");
     let line = |entries: Vec<String>| format!("    {} \\\\\n", entries.join(" & "));
     let alignment = alignment(view);
     let caption = format!("\\caption{{{}. {}}}", escaped(view.title), escaped(&view.caption));
     let label = format!("\\label{{tab:{}}}", view.name);
-    let long = view.rows.len() > PAGE;
-    let mut text = match long {
-        true => {
+    let (begin, head, end) = match view.rows.len() > PAGE {
+        true => (
+            format!("{{{narrow}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n"),
+            "    \\endhead\n",
+            "\\end{longtable}}\n",
+        ),
+        false => (
             format!(
-                "{{{narrow}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n"
-            )
-        }
-        false => format!(
-            "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {narrow}\n  {FITTED}\\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
+                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {narrow}\n  \
+                 {FITTED}\\begin{{tabular}}{{{alignment}}}\n"
+            ),
+            "",
+            "  \\end{tabular}}\n\\end{table}\n",
         ),
     };
-    text += &line(view.own_columns().iter().map(|column| escaped(&column.title)).collect());
-    text += if long { "    \\midrule\n    \\endhead\n" } else { "    \\midrule\n" };
-    let columns = view.own_columns().len();
-    let across = |words: &str| format!("    \\multicolumn{{{columns}}}{{l}}{{{words}}} \\\\\n");
+    let mut text = begin + "    \\toprule\n";
+    text += &line(columns.iter().map(|column| escaped(&column.title)).collect());
+    text += &format!("    \\midrule\n{head}");
+    let across =
+        |words: &str| format!("    \\multicolumn{{{}}}{{l}}{{{words}}} \\\\\n", columns.len());
     for (index, row) in view.rows.iter().enumerate() {
-        let entry = |entry: &Entry| match entry.strong() {
-            true => format!("\\textbf{{{}}}", escaped(&entry.text)),
-            false => escaped(&entry.text),
-        };
-        let name = view.begins(&index).map(|name| across(&format!("\\emph{{{}}}", escaped(name))));
-        text += &name.unwrap_or_default();
-        text += &line(view.own(row).iter().map(entry).collect());
+        if let Some(name) = view.begins(&index) {
+            text += &across(&format!("\\emph{{{}}}", escaped(name)));
+        }
+        let entries = view.own(row).iter().zip(columns).map(|(entry, column)| {
+            let is_name = ["regulariser", "over"].contains(&column.title.as_str());
+            if is_name { regulariser(&entry.text) } else { cell(entry) }
+        });
+        text += &line(entries.collect());
     }
     if view.left_out > 0 {
         text += &across(&format!("{} more rows are left out.", view.left_out));
     }
-    text += "    \\bottomrule\n";
-    text + if long { "\\end{longtable}}\n" } else { "  \\end{tabular}}\n\\end{table}\n" }
+    text + "    \\bottomrule\n" + end
 }
 
-/// A row for each network and regulariser, a column for each subset size.
-fn pivot(document: &Document) -> String {
-    let PivotView { sizes, groups } = &document.pivot;
-    let mut text = format!(
-        "\\begin{{table}}\n  \\centering\n  \\caption{{{}. {}}}\n  \\label{{tab:pivot}}\n  \\small\\setlength{{\\tabcolsep}}{{4pt}}\n  \
-         {FITTED}\\begin{{tabular}}{{l{}}}\n    \\toprule\n    regulariser",
-        escaped(&document.title),
-        escaped(&document.answer.pivot.caption),
-        "r".repeat(sizes.len())
-    );
-    sizes.iter().for_each(|size| text += &format!(" & $n = {size}$"));
-    text += " \\\\\n";
-    for group in groups {
-        let columns = sizes.len() + 1;
-        text += &format!(
-            "    \\midrule\n    \\multicolumn{{{columns}}}{{l}}{{\\emph{{{}}}}} \\\\\n",
-            escaped(group.network)
-        );
-        for row in &group.rows {
-            text += &format!("    {}", regulariser(&row.name));
-            for PivotEntry { text: cell, sign } in &row.cells {
-                text += &match sign.is_empty() {
-                    true => format!(" & {}", escaped(cell)),
-                    false => {
-                        format!(" & \\textbf{{{}}}$^{{{}}}$", escaped(cell), sign.replace('−', "-"))
-                    }
-                };
-            }
-            text += " \\\\\n";
-        }
+fn cell(entry: &Entry) -> String {
+    let text = match entry.strong() {
+        true => format!("\\textbf{{{}}}", escaped(&entry.text)),
+        false => escaped(&entry.text),
+    };
+    match entry.sign {
+        "" => text,
+        sign => format!("{text}$^{{{}}}$", sign.replace('−', "-")),
     }
-    text + "    \\bottomrule\n  \\end{tabular}}\n\\end{table}\n"
 }
 
 /// The name of a regulariser with its weights as formulas.

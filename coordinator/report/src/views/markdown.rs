@@ -1,29 +1,24 @@
 //! The answer and the report in Markdown.
 
-use std::fmt::Write as _;
-
 use swfn_shared::quote::markdown as escaped;
 
 use super::{
-    document::Document,
+    charts::Figure,
+    compose::Document,
     table::{Entry, TableView},
     tables::{self, AnswerView},
 };
-use crate::{numbers::summary::Summary, phrases};
+use crate::{numbers::summary::Summary, phrases::answer::progress};
 
 /// A table without its title and caption.
 pub(crate) fn table(view: &TableView) -> String {
     let line = |entries: Vec<String>| format!("| {} |\n", entries.join(" | "));
     let mut text = line(view.columns.iter().map(|column| escaped(&column.title)).collect());
-    text += &line(
-        view.columns
-            .iter()
-            .map(|column| if column.number { "---:" } else { "---" }.to_owned())
-            .collect(),
-    );
+    let rule = |number| if number { "---:" } else { "---" }.to_owned();
+    text += &line(view.columns.iter().map(|column| rule(column.number)).collect());
     for row in &view.rows {
         let entry = |entry: &Entry| match entry.strong() {
-            true => format!("**{}**", escaped(&entry.text)),
+            true => format!("**{}**", escaped(&entry.signed())),
             false => escaped(&entry.text),
         };
         text += &line(row.iter().map(entry).collect());
@@ -34,12 +29,11 @@ pub(crate) fn table(view: &TableView) -> String {
     text
 }
 
-/// The answer as it stands before everything else.
 fn answer(answer: &AnswerView) -> String {
-    let mut text = String::new();
-    answer.claims.iter().for_each(|claims| text += &format!("\n{}", table(claims)));
-    text += &format!("\n{}\n", escaped(&answer.synthesis.join(" ")));
-    for view in [Some(&answer.pivot), answer.decided.as_ref()].into_iter().flatten() {
+    let claims = answer.claims.iter().map(|claims| format!("\n{}", table(claims)));
+    let mut text: String = claims.collect();
+    text += &format!("\n{}\n", escaped(&answer.synthesis));
+    for view in std::iter::once(&answer.pivot).chain(&answer.decided) {
         text += &format!("\n{}\n{}\n", table(view), escaped(&view.caption));
     }
     text
@@ -47,16 +41,17 @@ fn answer(answer: &AnswerView) -> String {
 
 /// `summary.md`: the answer, then all tables, as GitHub-flavoured Markdown.
 pub(crate) fn summary(summary: &Summary) -> String {
-    let progress = phrases::answer::progress(summary);
-    let mut text = format!("# {} on {}\n\n{progress}.\n", summary.sweep, summary.dataset);
+    let (sweep, dataset) = (&summary.sweep, &summary.dataset);
+    let mut text = format!("# {sweep} on {dataset}\n\n{}.\n", progress(summary));
     text += &answer(&tables::answer(summary));
-    tables::results(summary).iter().for_each(|table| show(&mut text, table, "##"));
-    tables::failures(summary).iter().for_each(|table| show(&mut text, table, "##"));
+    for table in tables::results(summary).iter().chain(&tables::failures(summary)) {
+        text += &section(table, "##");
+    }
     text
 }
 
-/// `report.md`: the report; charts stand beside it in `charts/`.
-pub(crate) fn report(document: &Document) -> String {
+/// `report.md`: the report, with links to the charts in `charts/`.
+pub(crate) fn report(document: &Document<'_>) -> String {
     let mut text = format!(
         "# {}\n\n{}. Report of {}.\n\n{}\n\n## Answer\n",
         escaped(&document.title),
@@ -67,67 +62,50 @@ pub(crate) fn report(document: &Document) -> String {
     text += &answer(&document.answer);
     if !document.warnings.is_empty() {
         text += "\n## Reservations\n";
-        paragraphs(&mut text, &document.warnings);
+    }
+    for warning in &document.warnings {
+        text += &format!("\n{}\n", escaped(warning));
     }
     text += "\n## Results\n";
-    document.results.iter().for_each(|table| show(&mut text, table, "###"));
+    document.results.iter().for_each(|table| text += &section(table, "###"));
     text += "\n## Charts\n";
-    for figure in &document.figures {
-        let (title, name) = (figure.title, figure.name);
-        write!(
-            text,
-            "\n### {title}\n\n![{title}](charts/{name}.svg)\n\n{}\n",
-            escaped(&figure.caption)
-        )
-        .expect("writing to a string");
+    for figure in document.drawn() {
+        let Figure { title, name, caption, .. } = figure;
+        let caption = escaped(caption);
+        text += &format!("\n### {title}\n\n![{title}](charts/{name}.svg)\n\n{caption}\n");
     }
-    for missing in &document.missing_figures {
-        write!(text, "\nNo chart “{}”: {}.\n", missing.title, escaped(&missing.why))
-            .expect("writing to a string");
+    for (title, reason) in document.missing() {
+        text += &format!("\nNo chart “{title}”: {}.\n", escaped(reason));
     }
     if !document.failures.is_empty() {
-        write!(text, "\n## Failures\n\n{}\n", escaped(&document.failures_lead))
-            .expect("writing to a string");
+        text += &format!("\n## Failures\n\n{}\n", escaped(&document.failures_lead));
     }
     for failure in &document.failures {
-        write!(text, "\n### {}\n\n{}\n", escaped(&failure.title), escaped(&failure.error))
-            .expect("writing to a string");
+        text += &format!("\n### {}\n\n{}\n", escaped(&failure.title), escaped(&failure.error));
         if failure.trials.len() > 1 {
             text.push('\n');
             failure.trials.iter().for_each(|trial| text += &format!("- {}\n", escaped(trial)));
         }
         if !failure.log.is_empty() {
-            // Indented, so that no fence in a log ends it.
+            // A fence in a log cannot end an indented block.
             text.push('\n');
-            failure.log.lines().for_each(|line| text += &format!("    {line}\n"));
+            failure.log.iter().for_each(|line| text += &format!("    {line}\n"));
         }
     }
     for table in [&document.settings, &document.provenance, &document.cost] {
-        show(&mut text, table, "##");
+        text += &section(table, "##");
     }
     text
 }
 
-fn paragraphs(text: &mut String, sentences: &[String]) {
-    for sentence in sentences {
-        write!(text, "\n{}\n", escaped(sentence)).expect("writing to a string");
-    }
-}
-
-fn show(text: &mut String, table: &TableView, level: &str) {
-    write!(
-        text,
-        "\n{level} {}\n\n{}\n{}\n",
-        escaped(table.title),
-        self::table(table),
-        escaped(&table.caption)
-    )
-    .expect("writing to a string");
+fn section(table: &TableView, level: &str) -> String {
+    let (title, caption) = (escaped(table.title), escaped(&table.caption));
+    format!("\n{level} {title}\n\n{}\n{caption}\n", self::table(table))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::numbers::summary::tests::example;
+    use crate::numbers::summary_tests::example;
 
     #[test]
     fn tables() {

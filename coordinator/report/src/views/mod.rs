@@ -1,8 +1,7 @@
-//! What people and programs get to see of the results: tables, charts, the terminal, the page, files.
+//! The results for people and programs: tables, charts, terminal, page and files.
 
 pub(crate) mod charts;
 pub(crate) mod compose;
-mod document;
 pub(crate) mod files;
 pub(crate) mod html;
 pub(crate) mod latex;

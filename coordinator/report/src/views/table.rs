@@ -1,12 +1,14 @@
-//! Tables: columns of the things that a table lists. What they become, Markdown, LaTeX, HTML, lines of
-//! a terminal or CSV, is the affair of the other views.
+//! Tables: columns of the things that a table lists. Other views turn them into Markdown, LaTeX,
+//! HTML, lines of a terminal or CSV.
 
 use std::io::Write;
 
-/// The columns of a table of `T`s: the title of each, and what stands in it.
-pub(crate) struct Columns<'c, T>(Vec<(Title, Value<'c, T>)>);
+use crate::numbers::claim::Verdict;
 
-/// What stands in a column.
+/// The columns of a table of `T`s.
+pub(crate) struct Columns<'c, T>(Vec<(Column, Value<'c, T>)>);
+
+/// The entry of a thing in a column.
 type Value<'c, T> = Box<dyn Fn(&T) -> Entry + 'c>;
 
 impl<'c, T> Columns<'c, T> {
@@ -20,25 +22,25 @@ impl<'c, T> Columns<'c, T> {
         title: impl Into<String>,
         entry: impl Fn(&T) -> E + 'c,
     ) {
-        let title = Title { title: title.into(), number: false };
-        self.0.push((title, Box::new(move |thing| entry(thing).into())));
+        let column = Column { title: title.into(), number: false };
+        self.0.push((column, Box::new(move |thing| entry(thing).into())));
     }
 
-    /// Adds a column of numbers, which stand at the right.
+    /// Adds a column of numbers, which are aligned at the right.
     pub(crate) fn number<E: Into<Entry>>(
         &mut self,
         title: impl Into<String>,
         entry: impl Fn(&T) -> E + 'c,
     ) {
-        let title = Title { title: title.into(), number: true };
-        self.0.push((title, Box::new(move |thing| entry(thing).into())));
+        self.words(title, entry);
+        self.0.last_mut().expect("it was just added").0.number = true;
     }
 
     pub(crate) fn titles(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(title, _)| title.title.as_str())
+        self.0.iter().map(|(column, _)| column.title.as_str())
     }
 
-    /// What stands in them.
+    /// The texts of a thing in all columns.
     pub(crate) fn texts(&self, thing: &T) -> impl Iterator<Item = String> {
         self.0.iter().map(|(_, entry)| entry(thing).text)
     }
@@ -59,9 +61,9 @@ impl<'c, T> Columns<'c, T> {
             name,
             title,
             caption: caption.into(),
-            columns: self.0.iter().map(|(title, _)| title.clone()).collect(),
+            columns: self.0.iter().map(|(column, _)| column.clone()).collect(),
             rows: things.into_iter().map(row).collect(),
-            left_out: 0,
+            ..TableView::default()
         }
     }
 
@@ -83,24 +85,26 @@ impl<'c, T> Columns<'c, T> {
     }
 }
 
-/// A table as people see it.
+/// A table for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TableView {
     /// In lower case, for anchors and labels.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) caption: String,
-    pub(crate) columns: Vec<Title>,
+    pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Vec<Entry>>,
-    /// Rows that it would have beside these.
+    /// Number of rows that are omitted.
     pub(crate) left_out: usize,
+    /// Whether the first column names groups, under which HTML and LaTeX list its rows.
+    grouped: bool,
 }
 
-/// Rows of one table in the report; the files with all of them stand beside it.
+/// The most rows of a table in the report. The files beside it have all rows.
 pub(crate) const ROWS: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Title {
+pub(crate) struct Column {
     pub(crate) title: String,
     pub(crate) number: bool,
 }
@@ -109,89 +113,95 @@ pub(crate) struct Title {
 pub(crate) struct Entry {
     pub(crate) text: String,
     pub(crate) tone: Tone,
+    /// The direction of a decided difference; mostly empty.
+    pub(crate) sign: &'static str,
 }
 
 impl<T: Into<String>> From<T> for Entry {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self::with_tone(Tone::Plain, text)
     }
 }
 
-/// How an entry is to be read.
+/// The meaning of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
-    /// The best, or told apart from zero.
+    /// The best of several, or decided.
     Strong,
-    Held,
-    NotHeld,
-    Undecided,
+    Verdict(Verdict),
 }
 
 impl Tone {
-    /// Its class in the style sheet.
+    /// The tone's class in the style sheet.
     pub(crate) fn class(self) -> Option<&'static str> {
         match self {
-            Self::Held => Some("held"),
-            Self::NotHeld => Some("not"),
-            Self::Undecided => Some("open"),
+            Self::Verdict(Verdict::Held) => Some("held"),
+            Self::Verdict(Verdict::NotHeld) => Some("not"),
+            Self::Verdict(Verdict::Undecided) => Some("open"),
             Self::Plain | Self::Strong => None,
         }
     }
 }
 
 impl Entry {
-    /// Strong, if that is so.
+    pub(crate) fn with_tone(tone: Tone, text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone, sign: "" }
+    }
+
     pub(crate) fn strong_if(strong: bool, text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: if strong { Tone::Strong } else { Tone::Plain } }
+        Self::with_tone(if strong { Tone::Strong } else { Tone::Plain }, text)
     }
 
     pub(crate) fn strong(&self) -> bool {
         self.tone == Tone::Strong
     }
+
+    /// The text with its sign.
+    pub(crate) fn signed(&self) -> String {
+        format!("{} {}", self.text, self.sign).trim_end().to_owned()
+    }
 }
 
 impl TableView {
-    /// No more rows than a report shows.
+    /// Drops the rows that a report does not show.
     pub(crate) fn limited(mut self) -> Self {
         self.left_out = self.rows.len().saturating_sub(ROWS);
         self.rows.truncate(ROWS);
         self
     }
 
-    /// Nothing, if it has no rows.
+    pub(crate) fn grouped_if(mut self, grouped: bool) -> Self {
+        self.grouped = grouped;
+        self
+    }
+
+    /// `None` if the table has no rows.
     pub(crate) fn if_any(self) -> Option<Self> {
         (!self.rows.is_empty()).then_some(self)
     }
 
     /// The class of an entry of that column in the style sheet.
     pub(crate) fn class(&self, column: &usize, entry: &Entry) -> Option<&'static str> {
-        entry
-            .tone
-            .class()
-            .or_else(|| self.own_columns().get(*column).filter(|column| column.number).map(|_| "n"))
+        let number = self.own_columns().get(*column).is_some_and(|column| column.number);
+        entry.tone.class().or_else(|| number.then_some("n"))
     }
 
-    /// Whether rows of one name stand under it, and the first column holds the names.
-    pub(crate) fn grouped(&self) -> bool {
-        self.columns.first().is_some_and(|column| column.title == "name")
+    /// The columns without that of the groups.
+    pub(crate) fn own_columns(&self) -> &[Column] {
+        &self.columns[usize::from(self.grouped)..]
     }
 
-    /// Columns beside that of the names.
-    pub(crate) fn own_columns(&self) -> &[Title] {
-        &self.columns[usize::from(self.grouped())..]
-    }
-
-    /// The name that begins at that row, if one does.
+    /// The group that begins at that row.
     pub(crate) fn begins(&self, row: &usize) -> Option<&str> {
-        let name = |row: usize| self.rows[row].first().map(|entry| entry.text.as_str());
-        let begins = self.grouped() && (*row == 0 || name(*row) != name(row - 1));
-        begins.then(|| name(*row)).flatten().filter(|name| !name.is_empty())
+        let group = |row: usize| self.rows[row][0].text.as_str();
+        let begins = self.grouped && (*row == 0 || group(*row) != group(row - 1));
+        begins.then(|| group(*row)).filter(|group| !group.is_empty())
     }
 
-    /// What stands in the columns beside that of the names.
+    /// The entries of a row without its group.
     pub(crate) fn own<'r>(&self, row: &'r [Entry]) -> &'r [Entry] {
-        &row[usize::from(self.grouped())..]
+        &row[usize::from(self.grouped)..]
     }
 }
 

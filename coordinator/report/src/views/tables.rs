@@ -1,9 +1,8 @@
-//! The tables of the report: cells, comparisons, claims; settings, provenance and cost.
+//! The tables of the report: answer, claims, comparisons, cells; settings, provenance and cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use swfn_shared::{
-    grid::Selection,
     ids::{CellId, TRAINER_REVISION},
     text::count as counted,
     trial::TrialSpec,
@@ -13,20 +12,19 @@ use swfn_store::{TrialRow, WorkerRow};
 use super::table::{Columns, Entry, TableView, Tone};
 use crate::{
     numbers::{
-        answer::{ClaimLine, Decided, PivotCell, PivotRow},
+        answer::{ClaimLine, PivotRow},
         cell::Cell,
-        claim::Verdict,
         contrast::Comparison,
         cost::Cost,
         settings::{key, settings as settings_of},
         summary::{Failure, Summary},
     },
     phrases::{
-        answer::{pivot_cell, synthesis},
+        answer::{pivot_cell, symbol, synthesis},
         claims::{grounds, reasons, verdict},
         legends,
         rounding::{decimal, percent},
-        words::{estimate, interval, known, p_value, points, wins},
+        values::{estimate, interval, or_unknown, p_value, points, wins},
     },
 };
 
@@ -35,132 +33,128 @@ pub(crate) fn results(summary: &Summary) -> Vec<TableView> {
     [claims(summary), comparisons(summary), cells(summary)].into_iter().flatten().collect()
 }
 
-/// The answer as it stands before everything else.
+/// The answer, which stands before everything else.
 pub(crate) struct AnswerView {
     /// A line for each claim.
     pub(crate) claims: Option<TableView>,
     /// In sentences.
-    pub(crate) synthesis: Vec<String>,
+    pub(crate) synthesis: String,
     pub(crate) pivot: TableView,
-    /// Every comparison that is decided.
+    /// All decided comparisons.
     pub(crate) decided: Option<TableView>,
 }
 
-/// The answer for files.
 pub(crate) fn answer(summary: &Summary) -> AnswerView {
-    let synthesis = synthesis(summary);
     AnswerView {
         claims: verdicts(summary),
-        synthesis,
+        synthesis: synthesis(summary).join(" "),
         pivot: pivot(summary),
         decided: decided(summary),
     }
 }
 
-fn told(claim: &ClaimLine) -> Entry {
-    let tone = match claim.verdict {
-        Verdict::Held => Tone::Held,
-        Verdict::NotHeld => Tone::NotHeld,
-        Verdict::Undecided => Tone::Undecided,
-    };
-    Entry { text: verdict(claim), tone }
+fn verdict_entry(claim: &ClaimLine) -> Entry {
+    Entry::with_tone(Tone::Verdict(claim.verdict), verdict(claim))
 }
 
 /// Each claim in a line.
 fn verdicts(summary: &Summary) -> Option<TableView> {
     let mut columns = Columns::<ClaimLine>::new();
-    columns.words("verdict", told);
+    columns.words("verdict", verdict_entry);
     columns.words("claim", |claim| claim.text.clone());
     columns.words("results", grounds);
     columns.view("verdicts", "Claims", "", &summary.answer.claims).if_any()
 }
 
-/// A row for each network and regulariser, a column for each subset size.
+/// A row for each network and treatment, a column for each subset size.
 pub(crate) fn pivot(summary: &Summary) -> TableView {
     let pivot = &summary.answer.pivot;
     let mut columns = Columns::<PivotRow>::new();
     columns.words("network", |row| row.network.name());
-    columns.words("regulariser", |row| row.regulariser.clone());
-    if pivot.rows.iter().any(|row| !row.variant.is_empty()) {
-        columns.words("variant", |row| row.variant.clone());
-    }
-    let entry = |cell: &PivotCell| Entry::strong_if(cell.decided.is_some(), pivot_cell(cell));
-    for (place, size) in pivot.sizes.iter().enumerate() {
+    columns.words("regulariser", |row| match row.variant.as_str() {
+        "" => row.regulariser.clone(),
+        variant => format!("{}, {variant}", row.regulariser),
+    });
+    for (index, size) in pivot.sizes.iter().enumerate() {
         columns.number(format!("n = {size}"), move |row| {
-            row.cells[place].as_ref().map_or_else(|| Entry::from(""), entry)
+            let Some(cell) = &row.cells[index] else { return Entry::from("") };
+            let sign = cell.decided.map_or("", symbol);
+            Entry { sign, ..Entry::strong_if(cell.decided.is_some(), pivot_cell(cell)) }
         });
     }
-    columns.view("pivot", "Cells", legends::pivot(summary), &pivot.rows)
+    columns.view("pivot", "Test accuracy", legends::pivot(summary), &pivot.rows).grouped_if(true)
 }
 
-/// Every comparison that is decided, by corrected p-value.
+/// The columns that all tables of comparisons begin with.
+fn comparison_columns<'c>(columns: &mut Columns<'c, Comparison>, bold: bool) {
+    columns.words("at", |comparison| comparison.context.clone());
+    columns.words("regulariser", |comparison| comparison.treatment.clone());
+    columns.words("over", |comparison| comparison.control.clone());
+    columns.number("points", move |comparison| {
+        let mean = or_unknown(comparison.difference, |difference| points(difference.mean));
+        Entry::strong_if(bold && comparison.decided().is_some(), mean)
+    });
+    columns.number("95 % interval", |comparison| {
+        let ends = comparison.difference.and_then(|of| interval(of.mean, of.confidence_95));
+        or_unknown(ends, |ends| ends)
+    });
+    columns.number("p", |comparison| or_unknown(comparison.t_p, p_value));
+    columns.number("Holm p", |comparison| or_unknown(comparison.t_p_holm, p_value));
+}
+
+/// All decided comparisons, by corrected p-value.
 pub(crate) fn decided(summary: &Summary) -> Option<TableView> {
     let family = counted(summary.answer.synthesis.family, "comparison");
     let caption = format!(
-        "Decided comparisons, by Holm p, which is corrected over {family}. 95 % interval and p are of each comparison alone."
+        "Decided comparisons in the order of Holm p, which is corrected over {family}. The 95 % \
+         interval and p belong to one comparison alone."
     );
-    let mut columns = Columns::<Decided>::new();
-    columns.words("at", |decided| decided.context.clone());
-    columns.words("regulariser", |decided| decided.treatment.clone());
-    columns.words("over", |decided| decided.control.clone());
-    columns.number("points", |decided| points(decided.mean));
-    columns.number("95 % interval", |decided| {
-        known(interval(decided.mean, decided.confidence_95), |ends| ends)
-    });
-    columns.number("p", |decided| p_value(decided.p));
-    columns.number("Holm p", |decided| p_value(decided.p_holm));
-    // No row is left out.
-    columns.view("decided", "Decided", caption, &summary.answer.decided).if_any()
+    let mut columns = Columns::new();
+    comparison_columns(&mut columns, false);
+    let decided = summary.answer.decided.iter();
+    let comparisons = decided.map(|decided| &summary.comparisons[decided.comparison]);
+    columns.view("decided", "Decided comparisons", caption, comparisons).if_any()
 }
 
 fn claims(summary: &Summary) -> Option<TableView> {
     let family = counted(summary.answer.synthesis.claim_family, "pair");
     let mut caption = format!(
-        "Held: the whole interval of the paired difference lies where the claim says, for all pairs of cells that it names. Not held: for \
-         one of them it lies elsewhere. Holm's correction over {family} of cells of all claims decides; what is told of a pair alone is not corrected."
+        "Held: for all pairs of cells that the claim names, the whole interval of the paired \
+         difference lies where the claim says. Not held: for one pair it lies elsewhere. Verdicts \
+         follow Holm's correction over {family} of cells of all claims. Numbers of a pair alone are \
+         not corrected."
     );
     if legends::is_flattered(summary) {
         caption += &format!(" Differences {}.", legends::FLATTERED);
     }
     let mut columns = Columns::<(&ClaimLine, String)>::new();
     columns.words("claim", |(claim, _)| claim.text.clone());
-    columns.words("verdict", |(claim, _)| told(claim));
+    columns.words("verdict", |(claim, _)| verdict_entry(claim));
     columns.words("why", |(_, reason)| reason.clone());
     let rows: Vec<_> = summary.answer.claims.iter().zip(reasons(&summary.claims)).collect();
     columns.view("claims", "Claims", caption, &rows).limited().if_any()
 }
 
-/// Columns of names and of the signed-rank test are there only if they tell anything.
+/// Columns of names and of the signed-rank test are there only if they add anything.
 fn comparisons(summary: &Summary) -> Option<TableView> {
     let caption =
         format!("{} Bold: decided. {}", legends::comparisons(summary), legends::SEEDS_NEEDED);
     let mut columns = Columns::<Comparison>::new();
-    if summary.comparisons.iter().any(|comparison| comparison.name.is_some()) {
+    let named = summary.comparisons.iter().any(|comparison| comparison.name.is_some());
+    if named {
         columns.words("name", |comparison| comparison.name.clone().unwrap_or_default());
     }
-    let mean = |comparison: &Comparison| {
-        known(comparison.difference, |difference| points(difference.mean))
-    };
-    columns.words("at", |comparison| comparison.context.clone());
-    columns.words("regulariser", |comparison| comparison.treatment.clone());
-    columns.words("over", |comparison| comparison.control.clone());
-    columns.number("points", move |comparison| {
-        Entry::strong_if(comparison.decided().is_some(), mean(comparison))
-    });
-    columns.number("95 % interval", |comparison| {
-        known(comparison.difference.and_then(|of| interval(of.mean, of.confidence_95)), |ends| ends)
-    });
-    columns.number("p", |comparison| known(comparison.t_p, p_value));
-    columns.number("Holm p", |comparison| known(comparison.t_p_holm, p_value));
+    comparison_columns(&mut columns, true);
     if legends::signed_rank_decides(summary) {
-        columns.number("signed rank", |comparison| known(comparison.wilcoxon_p_holm, p_value));
+        columns.number("signed rank", |comparison| or_unknown(comparison.wilcoxon_p_holm, p_value));
     }
-    columns.number("d", |comparison| known(comparison.hedges_g, |g| decimal(g, 1)));
+    columns.number("d", |comparison| or_unknown(comparison.hedges_g, |g| decimal(g, 1)));
     columns.number("w/t/l", |comparison| match comparison.missing_seeds[..] {
         [] => wins(comparison),
         _ => format!("{} of {}", wins(comparison), comparison.planned),
     });
-    columns.view("comparisons", "Comparisons", caption, &summary.comparisons).limited().if_any()
+    let view = columns.view("comparisons", "Comparisons", caption, &summary.comparisons);
+    view.grouped_if(named).limited().if_any()
 }
 
 /// A column that is empty everywhere is left out.
@@ -169,11 +163,7 @@ fn cells(summary: &Summary) -> Option<TableView> {
     let caption =
         format!("{} Bold: the highest mean of each subset size.", legends::cells(summary));
     let some = |has: fn(&Cell) -> bool| summary.cells().iter().any(has);
-    let accuracy = match summary.selection {
-        Selection::Final => "test accuracy %",
-        Selection::Best => "best test accuracy %",
-        Selection::Validation => "validated test accuracy %",
-    };
+    let accuracy = format!("{} %", legends::selected_accuracy(summary.selection));
     let mut columns = Columns::<Cell>::new();
     columns.words("network", |cell| cell.network.to_string());
     columns.words("regulariser", |cell| cell.regulariser.clone());
@@ -186,13 +176,15 @@ fn cells(summary: &Summary) -> Option<TableView> {
         Entry::strong_if(best.contains(&cell.id), estimate(cell.test_accuracy, percent))
     });
     columns.number("sd", |cell| {
-        known(cell.test_accuracy.and_then(|of| of.standard_deviation), percent)
+        or_unknown(cell.test_accuracy.and_then(|of| of.standard_deviation), percent)
     });
     if some(|cell| cell.gain_over_none.is_some()) {
         columns.number("over λ = 0", |cell| estimate(cell.gain_over_none, points));
     }
-    columns.number("best %", |cell| known(cell.best_test_accuracy, |best| percent(best.mean)));
-    columns.number("s/trial", |cell| known(cell.classifier_seconds, |seconds| decimal(seconds, 1)));
+    columns.number("best %", |cell| or_unknown(cell.best_test_accuracy, |best| percent(best.mean)));
+    columns.number("s/trial", |cell| {
+        or_unknown(cell.classifier_seconds, |seconds| decimal(seconds, 1))
+    });
     columns.view("cells", "Cells", caption, summary.cells()).limited().if_any()
 }
 
@@ -204,7 +196,7 @@ fn seeds(cell: &Cell) -> String {
     }
 }
 
-/// The cells with the highest mean of their subset size.
+/// The cell with the highest mean of each subset size.
 fn best_of_each_size(cells: &[Cell]) -> BTreeSet<CellId> {
     let mut best: BTreeMap<u32, (CellId, f64)> = BTreeMap::new();
     for cell in cells {
@@ -217,7 +209,7 @@ fn best_of_each_size(cells: &[Cell]) -> BTreeSet<CellId> {
     best.into_values().map(|(cell, _)| cell).collect()
 }
 
-/// Every failed trial.
+/// All failed trials.
 pub(crate) fn failures(summary: &Summary) -> Option<TableView> {
     let mut columns = Columns::<Failure>::new();
     columns.words("trial", |failure| failure.trial[..8].to_owned());
@@ -229,23 +221,23 @@ pub(crate) fn failures(summary: &Summary) -> Option<TableView> {
     columns.view("failures", "Failed trials", caption, &summary.failures).limited().if_any()
 }
 
-/// Values of one setting that are listed.
+/// The most values of one setting that are listed.
 const VALUES: usize = 12;
 
-/// All settings, resolved; those that vary in bold.
+/// All settings of the trials; those that vary in bold.
 pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
-    let caption = "Everything that determines a result, as in the grid file, defaults included. Bold: what varies.";
+    let caption = "All settings that determine a result, with the keys of the grid file and with \
+                   defaults. Bold: settings that vary.";
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut cells, mut seeds) = (BTreeSet::new(), BTreeSet::new());
     for (spec, _) in trials {
         seeds.insert(spec.seed);
-        if !cells.insert(spec.cell()) {
-            continue;
-        }
-        for (path, value) in settings_of(spec) {
-            let known = values.entry(path).or_default();
-            if !known.contains(&value) {
-                known.push(value);
+        if cells.insert(spec.cell()) {
+            for (path, value) in settings_of(spec) {
+                let known = values.entry(path).or_default();
+                if !known.contains(&value) {
+                    known.push(value);
+                }
             }
         }
     }
@@ -265,38 +257,21 @@ pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
     columns.view("settings", "Settings", caption, &rows).limited()
 }
 
-/// Where the results come from.
+/// Data, software and devices of the results.
 pub(crate) fn provenance(trials: &[(TrialSpec, TrialRow)]) -> TableView {
-    let caption = "Of the trials that succeeded: how many come from where.";
-    let of_worker = |value: fn(&WorkerRow) -> Option<String>| {
-        count(trials.iter().filter_map(|(_, row)| value(row.worker.as_ref()?)))
-    };
-    let facts = [
-        ("data set digest", count(trials.iter().filter_map(|(_, row)| row.dataset_digest.clone()))),
-        ("software", of_worker(|worker| Some(worker.software.clone()))),
-        ("libtorch", of_worker(|worker| Some(worker.libtorch.clone()))),
-        (
-            "CUDA",
-            of_worker(|worker| {
-                Some(
-                    worker
-                        .cuda
-                        .clone()
-                        .filter(|cuda| !cuda.is_empty())
-                        .unwrap_or("none".to_owned()),
-                )
-            }),
-        ),
-        ("host", of_worker(|worker| Some(worker.host.clone()))),
-        ("device", of_worker(|worker| Some(format!("{}, {}", kind(&worker.device), worker.model)))),
-        ("threads", of_worker(|worker| worker.threads.map(|threads| threads.to_string()))),
-    ];
-    let mut rows: Vec<(&str, String, usize)> = Vec::new();
-    for (name, values) in facts {
-        rows.extend(values.into_iter().map(|(value, trials)| (name, value, trials)));
+    let caption = "Number of done trials for each origin.";
+    let mut counts: BTreeMap<(usize, &str, String), usize> = BTreeMap::new();
+    for (_, row) in trials {
+        let digest = ("data set digest", row.dataset_digest.clone().unwrap_or_default());
+        let facts = std::iter::once(digest).chain(row.worker.iter().flat_map(facts));
+        for (place, (name, value)) in facts.enumerate().filter(|(_, (_, value))| !value.is_empty())
+        {
+            *counts.entry((place, name, value)).or_default() += 1;
+        }
     }
-    rows.retain(|(_, value, _)| !value.is_empty());
     let succeeded = trials.iter().filter(|(_, row)| row.outcome.is_some()).count();
+    let mut rows: Vec<(&str, String, usize)> =
+        counts.into_iter().map(|((_, name, value), trials)| (name, value, trials)).collect();
     rows.push(("trainer revision", TRAINER_REVISION.to_string(), succeeded));
     let mut columns = Columns::<(&str, String, usize)>::new();
     columns.words("", |(name, ..)| *name);
@@ -305,32 +280,36 @@ pub(crate) fn provenance(trials: &[(TrialSpec, TrialRow)]) -> TableView {
     columns.view("provenance", "Provenance", caption, &rows).limited()
 }
 
-/// `cuda:3` is a `cuda`.
-fn kind(device: &str) -> &str {
-    device.split(':').next().unwrap_or(device)
+fn facts(worker: &WorkerRow) -> [(&'static str, String); 6] {
+    let cuda = worker.cuda.clone().filter(|cuda| !cuda.is_empty()).unwrap_or("none".to_owned());
+    // Devices differ in their kind, `cuda`, and not in their number, `cuda:3`.
+    let kind = worker.device.split(':').next().unwrap_or_default();
+    [
+        ("software", worker.software.clone()),
+        ("libtorch", worker.libtorch.clone()),
+        ("CUDA", cuda),
+        ("host", worker.host.clone()),
+        ("device", format!("{kind}, {}", worker.model)),
+        ("threads", worker.threads.map(|threads| threads.to_string()).unwrap_or_default()),
+    ]
 }
 
-fn count(values: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    values.for_each(|value| *counts.entry(value).or_default() += 1);
-    counts
-}
-
-/// What it took.
+/// Times, devices and attempts.
 pub(crate) fn cost(cost: Cost, summary: &Summary, trials: &[(TrialSpec, TrialRow)]) -> TableView {
-    let caption = "Device time: how long devices held at least one trial, failed attempts included, added up over devices; of attempts that were \
-                   lost or given back, until the event before. Trials an hour: \
-                   those that succeeded, over the time for which any device did. Share of the VAEs: of the seconds of the trials that succeeded.";
+    let caption = "Device time: the time for which devices held at least one trial, added up over \
+                   devices. Failed attempts count. Attempts that were lost or returned count until \
+                   the event before. Trials an hour: done trials, over the time for which any \
+                   device held one. Share of the VAEs: their part of the seconds of done trials.";
     let mut rows: Vec<(&str, String)> = Vec::new();
     let mut fact = |name, value| rows.push((name, value));
     fact("device time", duration(cost.device_seconds));
     fact("elapsed while devices worked", duration(cost.busy_seconds));
     fact("workers", cost.devices.to_string());
     fact("attempts", cost.attempts.to_string());
-    fact("trials that succeeded", summary.succeeded.to_string());
+    fact("trials done", summary.succeeded.to_string());
     if cost.busy_seconds > 0.0 && summary.succeeded > 0 {
         let an_hour = summary.succeeded as f64 * 3600.0 / cost.busy_seconds;
-        // A slow trial is no trial at all otherwise.
+        // Slow trials would be shown as 0 without decimals.
         let digits = if an_hour < 10.0 { 2 } else { 0 };
         fact("trials an hour", format!("{an_hour:.digits$}"));
     }

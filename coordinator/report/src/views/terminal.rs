@@ -1,4 +1,5 @@
-//! The end of a sweep on a terminal: the pivot, what is decided, what failed, and the answer last, where it is seen.
+//! The end of a sweep on a terminal: pivot, decided comparisons, failures, and the answer last,
+//! where people see it.
 
 use swfn_shared::text::count;
 
@@ -6,27 +7,27 @@ use super::{table::TableView, tables};
 use crate::{
     numbers::{answer::Decided, failures, summary::Summary},
     phrases::{
-        self,
         answer::{progress, synthesis},
         claims::{grounds, verdict},
+        failures::{FailureText, describe},
         legends,
-        words::points,
+        values::points,
     },
 };
 
-/// Lines beyond which the answer would have scrolled away; the files have all.
+/// The most lines, so that the beginning does not scroll away. The files have everything.
 const LINES: usize = 60;
-/// Rows of the pivot that stay however much else there is to say.
+/// The least rows of the pivot.
 const LEAST_ROWS: usize = 8;
-/// Decided comparisons beyond which each has its points alone.
+/// The most decided comparisons with intervals; a longer list has points alone.
 const DETAILED: usize = 12;
-/// Kinds of failures that are told, and lines of the log of each.
+/// The most groups of failures, and the lines of each group's log.
 const FAILURES: usize = 3;
 const LOG_LINES: usize = 2;
-/// Blanks before a line of a log.
+/// Spaces before a line of a log.
 const INDENT: usize = 4;
 
-/// What the terminal shows at the end, as so many columns allow.
+/// The end of a sweep, for a terminal with `width` columns.
 pub fn terminal(summary: &Summary, width: u16) -> String {
     let width = usize::from(width);
     let end = [decided(summary, width), failed(summary, width), answer(summary, width)].concat();
@@ -41,11 +42,11 @@ pub fn terminal(summary: &Summary, width: u16) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The pivot in blocks of as many subset sizes as fit. Where rows must go, those with nothing decided go first.
+/// The pivot in blocks of as many subset sizes as fit. Rows with decided cells stay longest.
 fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
     let (mut labels, mut numbers) = (Vec::new(), Vec::new());
     for (place, title) in view.columns.iter().enumerate() {
-        let entries = view.rows.iter().map(|row| row[place].text.clone());
+        let entries = view.rows.iter().map(|row| row[place].signed());
         let column: Vec<String> = std::iter::once(title.title.clone()).chain(entries).collect();
         if title.number { numbers.push(signs_apart(column)) } else { labels.push(column) }
     }
@@ -81,7 +82,7 @@ fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
     lines
 }
 
-/// Room for a sign behind each number, if there is one behind any, so that numbers stand below each other.
+/// Adds room for a sign behind each number, if any number has one, so that numbers are aligned.
 fn signs_apart(mut column: Vec<String>) -> Vec<String> {
     let signed = |text: &String| text.ends_with(['+', '−']);
     if column.iter().any(signed) {
@@ -90,7 +91,7 @@ fn signs_apart(mut column: Vec<String>) -> Vec<String> {
     column
 }
 
-/// Every comparison that is decided: a line each, or of many their points alone.
+/// All decided comparisons: a line for each, or the points alone of many.
 fn decided(summary: &Summary, width: usize) -> Vec<String> {
     let decided = &summary.answer.decided;
     let Some(view) = tables::decided(summary) else { return Vec::new() };
@@ -101,7 +102,7 @@ fn decided(summary: &Summary, width: usize) -> Vec<String> {
     ];
     rows.extend(view.rows.into_iter().map(|row| row.into_iter().map(|entry| entry.text).collect()));
     let mut lines = vec![String::new()];
-    // What is alone goes first.
+    // Numbers of a comparison alone are the first to go.
     for left_out in [None, Some(5), Some(4)] {
         if let Some(column) = left_out {
             rows.iter_mut().for_each(|row| drop(row.remove(column)));
@@ -109,9 +110,8 @@ fn decided(summary: &Summary, width: usize) -> Vec<String> {
         let table = aligned(&rows, 3);
         if table.iter().all(|line| line.chars().count() <= width) && decided.len() <= DETAILED {
             let family = summary.answer.synthesis.family;
-            let legend = format!(
-                "Points over the same seeds; Holm p is corrected over {family} comparisons."
-            );
+            let family = count(family, "comparison");
+            let legend = format!("Points over the same seeds; Holm p is corrected over {family}.");
             lines.extend(table);
             lines.extend(wrap(&legend, width));
             return lines;
@@ -123,12 +123,12 @@ fn decided(summary: &Summary, width: usize) -> Vec<String> {
     lines
 }
 
-/// What is decided at one place over one reference, in one text.
+/// A text for the decided comparisons of each place and reference.
 fn grouped(decided: &[Decided]) -> Vec<String> {
     let mut groups: Vec<((&str, &str), Vec<String>)> = Vec::new();
-    for one in decided {
-        let place = (one.context.as_str(), one.control.as_str());
-        let text = format!("{} {}", one.treatment, points(one.mean));
+    for Decided { context, control, treatment, mean, .. } in decided {
+        let place = (context.as_str(), control.as_str());
+        let text = format!("{treatment} {}", points(*mean));
         match groups.iter_mut().find(|(other, _)| *other == place) {
             Some((_, texts)) => texts.push(text),
             None => groups.push((place, vec![text])),
@@ -146,12 +146,9 @@ fn failed(summary: &Summary, width: usize) -> Vec<String> {
     let groups = failures::groups(summary);
     let mut lines = Vec::new();
     for group in groups.iter().take(FAILURES) {
+        let FailureText { title, error, log, .. } = describe(group, LOG_LINES);
         lines.push(String::new());
-        lines.extend(wrap(
-            &format!("{}: {}", phrases::failures::title(group), phrases::failures::error(group)),
-            width,
-        ));
-        let log = phrases::failures::log(group, LOG_LINES);
+        lines.extend(wrap(&format!("{title}: {error}"), width));
         let log = log.iter().flat_map(|line| wrap(line, width.saturating_sub(INDENT)));
         lines.extend(log.map(|line| format!("{:INDENT$}{line}", "")));
     }
@@ -177,7 +174,7 @@ fn widest<'t>(texts: impl IntoIterator<Item = &'t String>) -> usize {
     texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0)
 }
 
-/// Rows with columns below each other, two blanks apart; the first so many columns hold words and begin at the left.
+/// Rows in columns, two spaces apart. The first `words` columns are aligned at the left.
 fn aligned(rows: &[Vec<String>], words: usize) -> Vec<String> {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> =
@@ -190,7 +187,7 @@ fn aligned(rows: &[Vec<String>], words: usize) -> Vec<String> {
     rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
 }
 
-/// A text in lines of at most so many columns; words stay whole, and lines after the first are indented.
+/// A text in lines of at most `width` columns. Words stay whole, and later lines are indented.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -211,7 +208,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{
-        numbers::summary::tests::{example, finished},
+        numbers::summary_tests::{example, finished},
         views::tests::summary,
     };
 

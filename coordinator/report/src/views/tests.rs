@@ -1,18 +1,16 @@
-//! What comparisons and claims look like in each output.
+//! Comparisons and claims in each output.
 
 use swfn_shared::axes::{Axis, Role};
 use swfn_store::samples::varied;
 
 use super::{charts::palette, files, markdown, terminal::terminal};
-use crate::numbers::{
-    cell::Cell,
-    summary::{Summary, tests::finished},
-};
+use crate::numbers::{cell::Cell, summary::Summary, summary_tests::finished};
 
 const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 5 }\nsubset_size = [100, 300]\n\
                     architecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.01, 0.1]\n";
 
-/// Gains of 3 points with dropout, of 1 or 2 with the function norm, whose noise differs from seed to seed; the last trial is missing.
+/// Gains of 3 points with dropout, of 1 or 2 with the function norm, whose noise differs from seed
+/// to seed; the last trial is missing.
 pub(crate) fn summary(tables: &str) -> Summary {
     finished(&format!("{GRID}{tables}"), |spec| {
         let noise = |salt: u64| ((spec.seed * 7 + salt) % 5) as f64 * 0.002;
@@ -87,15 +85,15 @@ fn every_axis_of_a_grid_is_seen() {
         if matches!(axis.role, Role::Regulariser { .. }) {
             let meaning = format!("{}: {}", axis.symbol(), axis.title);
             assert!(said.iter().all(|text| text.contains(&meaning)), "{meaning} in {said:?}");
-            let legend =
-                palette::legend(summary.treatments().iter().map(|treatment| treatment.regulariser));
-            assert_ne!((&legend[0].light, legend[0].mark), (&legend[1].light, legend[1].mark));
+            let regularisers = summary.treatments().iter().map(|treatment| treatment.regulariser);
+            let looks = palette::looks(&regularisers.collect::<Vec<_>>());
+            assert_ne!(looks[0], looks[1]);
         }
     }
 }
 
 #[test]
-fn what_the_grid_file_asks() {
+fn comparisons_and_claims_of_the_grid_file() {
     let summary = summary(
         r#"
 [select]

@@ -1,8 +1,7 @@
-//! A chart before it is drawn, and the cells that all charts are about.
+//! A chart before it is drawn, and the cells that charts show.
 
 use super::{
     palette::{Look, looks},
-    pen::ChartError,
     theme::Theme,
 };
 use crate::numbers::{
@@ -10,30 +9,46 @@ use crate::numbers::{
     summary::Summary,
 };
 
-/// Draws a chart in a theme, as SVG.
-pub(crate) type Draw = Box<dyn Fn(Theme) -> Result<String, ChartError>>;
-
 /// A chart, or why there is none.
 pub(crate) enum Content {
     Drawing {
-        draw: Draw,
-        /// What it leaves out; empty, or a sentence after a space.
+        /// Draws the chart as SVG.
+        draw: Box<dyn Fn(Theme) -> String>,
+        /// A sentence about omitted parts, after a space; empty if there are none.
         note: String,
     },
-    /// What it would take; empty where nobody misses it.
+    /// The results that the chart needs; empty if another chart shows the same.
     Missing(String),
 }
 
-/// A chart with what stands above and below it.
+/// A chart with its title and caption.
 pub(crate) struct Figure {
-    /// The file's name without its extension.
+    /// The name of its files, without the extension.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) caption: String,
     pub(crate) content: Content,
 }
 
-/// The cells of a summary, and how what they are told apart by looks.
+impl Figure {
+    /// The chart as SVG.
+    pub(crate) fn svg(&self, theme: Theme) -> Option<String> {
+        match &self.content {
+            Content::Drawing { draw, .. } => Some(draw(theme)),
+            Content::Missing(_) => None,
+        }
+    }
+
+    /// The reason why readers miss the chart.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        match &self.content {
+            Content::Missing(reason) if !reason.is_empty() => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// A summary, and how its treatments look.
 pub(crate) struct Study<'s> {
     pub(crate) summary: &'s Summary,
     /// By treatment.
@@ -47,11 +62,12 @@ impl<'s> Study<'s> {
         Self { summary, looks: looks(&regularisers) }
     }
 
-    pub(crate) fn cells(&self) -> &'s [Cell] {
-        self.summary.cells()
+    /// The cells with results.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &'s Cell> {
+        self.summary.cells().iter().filter(|cell| !cell.accuracies.is_empty())
     }
 
-    pub(crate) fn treatment(&self, cell: &Cell) -> &'s Treatment {
+    pub(super) fn treatment(&self, cell: &Cell) -> &'s Treatment {
         &self.summary.treatments()[cell.treatment]
     }
 
@@ -59,8 +75,8 @@ impl<'s> Study<'s> {
         self.looks[cell.treatment]
     }
 
-    /// The most seeds that any cell has results of.
+    /// The largest number of seeds with results that a cell has.
     pub(super) fn seeds(&self) -> usize {
-        self.cells().iter().map(|cell| cell.accuracies.len()).max().unwrap_or(0)
+        self.cells().map(|cell| cell.accuracies.len()).max().unwrap_or(0)
     }
 }

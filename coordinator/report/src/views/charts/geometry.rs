@@ -1,14 +1,22 @@
 //! Where lines run, and how far intervals reach.
 
-use super::pen::{Frame, Place};
+use super::canvas::{Frame, Position};
 
 /// Pixels for which a line is on top.
 const TURN: f64 = 9.0;
 
-/// Points of a line that all have their mark.
+/// The most points of a line that all have their mark.
 pub(super) const FEW: usize = 12;
 
-/// The smallest and the largest of some values.
+/// Each value once, in ascending order.
+pub(super) fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// The smallest and the largest value; infinities are ignored.
 pub(super) fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|value| value.is_finite());
     finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -16,17 +24,30 @@ pub(super) fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     })
 }
 
-/// Half the width up to which intervals are shown in full: some times the usual one, or as wide as all means are apart.
-pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
-    let mut halves: Vec<f64> =
-        estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
+/// The ends of the intervals around some means, without the parts that dwarf the others.
+///
+/// An interval is cut beyond eight times the median width, or beyond the range of the means.
+pub(super) fn ends(
+    estimates: impl Iterator<Item = (f64, Option<f64>)>,
+) -> impl Iterator<Item = f64> + Clone {
+    let estimates: Vec<_> = estimates.collect();
+    let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).collect();
     halves.sort_by(f64::total_cmp);
     let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
-    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (8.0 * median).max(high - low))
+    let median = halves.get(halves.len() / 2);
+    let most = median.map_or(f64::INFINITY, |median| (8.0 * median).max(high - low));
+    estimates.into_iter().flat_map(move |(mean, half)| {
+        let half = half.unwrap_or(0.0).min(most);
+        [mean - half, mean + half]
+    })
 }
 
-/// The path from the point on where it enters the frame.
-pub(super) fn entering(path: &[Place], frame: Frame, share: impl Fn(usize) -> f64) -> Vec<Place> {
+/// The part of a path from where it enters the frame. `share` is the height of each of its points.
+pub(super) fn entering(
+    path: &[Position],
+    frame: Frame,
+    share: impl Fn(usize) -> f64,
+) -> Vec<Position> {
     let Some(first) = (0..path.len()).find(|index| share(*index) >= 0.0) else { return Vec::new() };
     let mut inside = path[first..].to_vec();
     if first > 0 {
@@ -38,8 +59,8 @@ pub(super) fn entering(path: &[Place], frame: Frame, share: impl Fn(usize) -> f6
     inside
 }
 
-/// The pieces of a path where it is on top of `count` lines.
-pub(super) fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Place>> {
+/// The pieces in which a path is on top, when `count` lines take turns.
+pub(super) fn turns(path: &[Position], number: usize, count: usize) -> Vec<Vec<Position>> {
     let (Some((left, _)), Some((right, _))) = (path.first(), path.last()) else {
         return Vec::new();
     };
@@ -57,8 +78,8 @@ pub(super) fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Plac
         .collect()
 }
 
-/// The part of a path between two places.
-fn between(path: &[Place], left: f64, right: f64) -> Vec<Place> {
+/// The part of a path between two pixels from the left.
+fn between(path: &[Position], left: f64, right: f64) -> Vec<Position> {
     let mut part = Vec::new();
     for pair in path.windows(2) {
         let [(from, low), (to, high)] = [pair[0], pair[1]];
@@ -75,8 +96,8 @@ fn between(path: &[Place], left: f64, right: f64) -> Vec<Place> {
     part
 }
 
-/// Of many points every so many-th, not the same ones on each line.
-pub(super) fn marked(index: usize, count: usize, number: usize) -> bool {
+/// Whether a point of a long line has a mark. Lines have theirs at different points.
+pub(super) fn is_marked(index: usize, count: usize, number: usize) -> bool {
     let every = count.div_ceil(FEW / 2).max(1);
     (index + number * every / 3) % every == every - 1
 }

@@ -1,16 +1,18 @@
-//! Panels of lines: over iterations, over lambda, over the size of the subset. What coincides is set apart, so that nothing hides
-//! anything: points stand beside each other, and lines that lie on each other take turns on top.
+//! Panels of lines: over iterations, over lambda, over the size of the subset.
+//!
+//! Lines that coincide are set apart, so that none hides another: points stand beside each other,
+//! and lines that lie on each other take turns on top.
 
 use super::{
     axis::Axis,
-    geometry::{FEW, cap, entering, extremes, marked, turns},
+    canvas::{Canvas, Frame, NUMBER, Position, picture, widest},
+    geometry::{FEW, ascending, ends, entering, extremes, is_marked, turns},
     palette::Look,
     panels::{
-        COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key,
-        key_height, place, y_title,
+        END_LABEL, KeyEntry, Layout, axes, end_labels, end_labels_width, key, key_height, x_title,
+        y_title,
     },
-    pen::{Drawn, Frame, Pen, Place, SMALL, picture, widest},
-    theme::{Role, Theme, Tint},
+    theme::{Color, Theme, Tint},
 };
 
 /// A mean over seeds, and half of its interval if it has one.
@@ -29,16 +31,22 @@ pub(super) struct Line {
     pub(super) tint: Tint,
     /// In ascending order.
     pub(super) points: Vec<Point>,
-    pub(super) kind: Kind,
+    pub(super) kind: LineKind,
 }
 
-/// What a line is.
+impl Line {
+    /// The line's colour, and the mark of its last point.
+    fn look(&self) -> Option<Look> {
+        Some(Look { tint: self.tint, mark: self.points.last()?.look.mark })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Line,
-    /// Its one point stands for all places: a dashed level.
+pub(super) enum LineKind {
+    Curve,
+    /// A dashed level, whose one point holds for the whole axis.
     Level,
-    /// A level so far away that it would flatten the lines: it stands at the edge with its number.
+    /// A level so far away that it would flatten the curves. It stands at the edge with its number.
     Beyond,
 }
 
@@ -50,31 +58,36 @@ pub(super) struct Panel {
     pub(super) lines: Vec<Line>,
 }
 
-/// How a vertical axis counts.
+/// The points of all lines of some panels.
+pub(super) fn points(panels: &[Panel]) -> impl Iterator<Item = &Point> {
+    panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points)
+}
+
+/// How a vertical axis is scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vertical {
+pub(super) enum Scale {
     /// Shares in percent.
     Percent,
-    /// The same, but the steep beginning of training may lie below.
+    /// Shares in percent, where the steep beginning of training may lie below the axis.
     Late,
     /// Differences, around zero.
     Gain,
-    /// Where values differ by orders of magnitude logarithmic, else linear.
+    /// Logarithmic if values differ by orders of magnitude, else linear.
     LogIfWide,
 }
 
-/// The vertical axis of a row, or of all.
+/// The vertical axis of a row, or of all rows.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Upright {
+pub(super) struct Vertical {
     pub(super) title: String,
-    pub(super) vertical: Vertical,
+    pub(super) scale: Scale,
 }
 
-/// A chart.
+/// A chart of lines.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Lines {
     /// One for all rows, or one for each.
-    pub(super) uprights: Vec<Upright>,
+    pub(super) verticals: Vec<Vertical>,
     pub(super) x: Axis,
     pub(super) panels: Vec<Panel>,
 }
@@ -82,80 +95,71 @@ pub(super) struct Lines {
 /// How intervals are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Spread {
-    /// Each beside the others.
+    /// Each interval beside the others.
     Whiskers,
-    /// Of few lines with many points.
+    /// As bands, for few lines with many points.
     Bands,
-    /// Of many lines with many points: that of the last one.
+    /// That of the last point, for many lines with many points.
     Ends,
 }
 
-/// Lines whose bands can be told apart.
+/// The most lines whose bands are distinguishable.
 const BANDS: usize = 3;
 /// Pixels between neighbours that stand beside each other.
 const BESIDE: f64 = 7.0;
-/// Height of a label at the end of a line.
-const LABEL: f64 = 15.0;
 
 impl Lines {
-    pub(super) fn draw(&self, theme: Theme) -> Drawn<String> {
-        let columns =
-            self.panels.iter().map(|panel| panel.column + 1).max().unwrap_or(1).min(COLUMNS);
-        let rows = self.panels.iter().map(|panel| panel.row + 1).max().unwrap_or(1).min(ROWS);
+    pub(super) fn draw(&self, theme: Theme) -> String {
+        let count = |index: fn(&Panel) -> usize| self.panels.iter().map(index).max().unwrap_or(0);
+        let (rows, columns) = (count(|panel| panel.row) + 1, count(|panel| panel.column) + 1);
         let vertical: Vec<Axis> = (0..rows).map(|row| self.vertical(row)).collect();
-        let numbers = widest(
-            vertical.iter().flat_map(|axis| &axis.ticks).map(|(_, text)| text.as_str()),
-            SMALL,
-        )? + 10.0;
-        let entries = self.entries();
+        let numbers = vertical.iter().flat_map(|axis| &axis.ticks).map(|(_, text)| text);
+        let numbers = widest(numbers, NUMBER) + 10.0;
+        let mut entries = self.entries();
         let height = if rows == 1 { 240.0 } else { 180.0 };
-        let most = self.panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0);
         // Names stand where the lines end, unless there are too many for that.
-        let direct = entries.len() > 1 && columns <= 2 && most as f64 * LABEL <= height;
-        let names: Vec<&str> = entries.iter().map(|(_, name)| *name).collect();
-        let beside = if direct { end_labels_width(&names)? } else { 0.0 };
+        let most = count(|panel| panel.lines.len()) as f64;
+        let direct = entries.len() > 1 && columns <= 2 && most * END_LABEL <= height;
+        let beside = if direct { end_labels_width(&entries) } else { 0.0 };
         let mut layout = Layout { rows, columns, height, beside, above: 0.0, numbers };
-        let entries: Vec<KeyEntry<'_>> =
-            if entries.len() > 1 && !direct { entries } else { Vec::new() };
-        layout.above = key_height(&entries, layout.width())?;
-        picture(layout.width(), layout.total_height(), theme, |pen| {
-            key(pen, &entries, layout.width())?;
-            for (index, upright) in self.uprights.iter().enumerate().take(rows) {
-                let last = if self.uprights.len() == 1 { rows - 1 } else { index };
-                y_title(pen, &layout, &upright.title, index..=last)?;
+        if direct || entries.len() == 1 {
+            entries.clear();
+        }
+        let width = layout.width();
+        layout.above = key_height(&entries, width);
+        picture(width, layout.total_height(), theme, |canvas| {
+            key(canvas, &entries, width);
+            for (row, vertical) in self.verticals.iter().enumerate().take(rows) {
+                let last = if self.verticals.len() == 1 { rows - 1 } else { row };
+                let bottom = layout.frame(last, 0).bottom;
+                y_title(canvas, Frame { bottom, ..layout.frame(row, 0) }, &vertical.title);
             }
-            for panel in
-                self.panels.iter().filter(|panel| panel.row < rows && panel.column < columns)
-            {
+            for panel in &self.panels {
                 let frame = layout.frame(panel.row, panel.column);
                 let y = &vertical[panel.row];
                 let below = |other: &Panel| other.column == panel.column && other.row > panel.row;
                 let left = |other: &Panel| other.row == panel.row && other.column < panel.column;
-                let shown = Shown {
-                    y_numbers: !self.panels.iter().any(left),
-                    x_title: !self.panels.iter().any(below),
-                };
-                axes(pen, frame, &panel.title, &self.x, y, shown)?;
-                self.draw_panel(pen, frame, panel, y, direct)?;
+                let numbered = !self.panels.iter().any(left);
+                axes(canvas, frame, &panel.title, (&self.x, y), numbered);
+                if !self.panels.iter().any(below) {
+                    x_title(canvas, frame, &self.x.title, width);
+                }
+                self.draw_panel(canvas, frame, panel, y, direct);
             }
-            Ok(())
         })
     }
 
-    fn upright(&self, row: usize) -> Vertical {
-        self.uprights
-            .get(row)
-            .or(self.uprights.first())
-            .map_or(Vertical::Percent, |upright| upright.vertical)
+    fn scale(&self, row: usize) -> Scale {
+        self.verticals[row.min(self.verticals.len() - 1)].scale
     }
 
-    /// What stands in the key: each line once, in the order in which it looks.
+    /// The key: each line once, in the order of the looks.
     fn entries(&self) -> Vec<KeyEntry<'_>> {
         let mut entries: Vec<KeyEntry<'_>> = Vec::new();
         for line in self.panels.iter().flat_map(|panel| &panel.lines) {
-            let Some(last) = line.points.last() else { continue };
+            let Some(look) = line.look() else { continue };
             if !entries.iter().any(|(_, name)| *name == line.name) {
-                entries.push((Look { tint: line.tint, mark: last.look.mark }, &line.name));
+                entries.push((look, &line.name));
             }
         }
         entries.sort_by_key(|(look, _)| look.tint);
@@ -163,105 +167,90 @@ impl Lines {
     }
 
     fn spread(&self) -> Spread {
+        let lines = self.panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0);
         let points =
-            self.panels.iter().flat_map(|panel| &panel.lines).map(|line| line.points.len()).max();
-        let lines = self.panels.iter().map(|panel| panel.lines.len()).max();
-        let is_curve = matches!(self.upright(0), Vertical::Late | Vertical::LogIfWide);
-        match (points.unwrap_or(0), lines.unwrap_or(0)) {
+            self.panels.iter().flat_map(|panel| &panel.lines).map(|line| line.points.len());
+        let is_curve = matches!(self.scale(0), Scale::Late | Scale::LogIfWide);
+        match (points.max().unwrap_or(0), lines) {
             (points, _) if points <= FEW || !is_curve => Spread::Whiskers,
             (_, 0..=BANDS) => Spread::Bands,
             _ => Spread::Ends,
         }
     }
 
-    fn draw_panel(
-        &self,
-        pen: &Pen<'_>,
-        frame: Frame,
-        panel: &Panel,
-        y: &Axis,
-        direct: bool,
-    ) -> Drawn {
+    fn draw_panel(&self, canvas: &mut Canvas, frame: Frame, panel: &Panel, y: &Axis, direct: bool) {
         let spread = self.spread();
-        if self.upright(panel.row) == Vertical::Gain {
-            let level = frame.bottom - y.share(0.0) * frame.height();
-            pen.line((frame.left, level), (frame.right, level), Role::Muted, 1.0)?;
+        let level = |value: f64| frame.level(y.share(value));
+        if self.scale(panel.row) == Scale::Gain {
+            let zero = level(0.0);
+            canvas.line((frame.left, zero), (frame.right, zero), Color::Muted, 1.0);
         }
         let asides = self.asides(frame, panel, spread);
-        let at = |line: usize, point: usize, up: f64| {
-            let (across, level) = place(frame, &self.x, y, (panel.lines[line].points[point].x, up));
-            (across + asides(line, point), level)
+        let at = |line: usize, point: usize, value: f64| {
+            let x = panel.lines[line].points[point].x;
+            (frame.across(self.x.share(x)) + asides(line, point), level(value))
         };
-        let paths: Vec<Vec<Place>> = panel
-            .lines
-            .iter()
-            .enumerate()
-            .map(|(number, line)| {
-                let mut path: Vec<Place> = (0..line.points.len())
-                    .map(|index| at(number, index, line.points[index].mean))
-                    .collect();
-                if let (Spread::Ends, Some(last)) = (spread, line.points.last()) {
-                    // The line ends at its place, and goes on level to its mark.
-                    path.insert(path.len() - 1, place(frame, &self.x, y, (last.x, last.mean)));
-                }
-                // A line that begins far below the axis comes in from below.
-                entering(&path, frame, |index| {
-                    y.share(line.points[index.min(line.points.len() - 1)].mean)
-                })
-            })
-            .collect();
-        for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
-            let color = Role::Of(line.tint);
-            if spread == Spread::Bands {
-                band(pen, line, |index, up| at(number, index, up))?;
+        let path = |(number, line): (usize, &Line)| {
+            let points = line.points.iter().enumerate();
+            let mut path: Vec<Position> =
+                points.map(|(index, point)| at(number, index, point.mean)).collect();
+            if let (Spread::Ends, Some(last)) = (spread, line.points.last()) {
+                // The line ends where it belongs; from there a level piece leads to its mark.
+                let end = (frame.across(self.x.share(last.x)), level(last.mean));
+                path.insert(path.len() - 1, end);
             }
-            match (line.kind, path.last()) {
-                (Kind::Level, Some((_, level))) => {
-                    pen.dashes((frame.left, *level), frame.right, color, 1.2)?
+            // A line that begins far below the axis comes in from below.
+            let share = |index: usize| line.points[index.min(line.points.len() - 1)].mean;
+            entering(&path, frame, |index| y.share(share(index)))
+        };
+        let paths: Vec<Vec<Position>> = panel.lines.iter().enumerate().map(path).collect();
+        for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
+            let color = Color::Regulariser(line.tint);
+            if spread == Spread::Bands {
+                band(canvas, line, |index, value| at(number, index, value));
+            }
+            match line.kind {
+                LineKind::Curve => canvas.path(path, color, 2.0),
+                LineKind::Level => {
+                    let start = (frame.left, level(line.points[0].mean));
+                    canvas.dashes(start, frame.right, color, 1.2);
                 }
-                (Kind::Line, _) => pen.path(path, color, 2.0)?,
-                _ => {}
+                LineKind::Beyond => {}
             }
         }
-        // Where lines lie on each other, each is on top for a while.
+        // Lines that lie on each other take turns on top.
         for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
             for turn in turns(path, number, panel.lines.len()) {
-                pen.path(&turn, Role::Of(line.tint), 2.0)?;
+                canvas.path(&turn, Color::Regulariser(line.tint), 2.0);
             }
         }
         for (number, line) in panel.lines.iter().enumerate() {
             for (index, point) in line.points.iter().enumerate() {
-                let place = at(number, index, point.mean);
-                if line.kind == Kind::Beyond {
-                    outwards(pen, frame, place, point)?;
+                let position = at(number, index, point.mean);
+                if line.kind == LineKind::Beyond {
+                    outwards(canvas, frame, position, point.look.color());
                     continue;
                 }
                 let last = index + 1 == line.points.len();
                 if spread == Spread::Whiskers || (spread == Spread::Ends && last) {
-                    whisker(pen, frame, y, point, place.0)?;
+                    whisker(canvas, frame, y, point, position.0);
                 }
-                let shown =
-                    spread == Spread::Whiskers || last || marked(index, line.points.len(), number);
-                if shown && y.share(point.mean) >= 0.0 {
-                    pen.mark(place, point.look.mark, point.look.color(), 4.2)?;
+                let marked = is_marked(index, line.points.len(), number);
+                if (spread == Spread::Whiskers || last || marked) && y.share(point.mean) >= 0.0 {
+                    canvas.mark(position, point.look, 4.2);
                 }
             }
         }
-        if !direct {
-            return Ok(());
+        if direct {
+            let ends = panel.lines.iter().zip(&paths).filter_map(|(line, path)| {
+                let end = match line.kind {
+                    LineKind::Curve => *path.last()?,
+                    LineKind::Level | LineKind::Beyond => (frame.right, level(line.points[0].mean)),
+                };
+                Some((end, (line.look()?, line.name.as_str())))
+            });
+            end_labels(canvas, frame, ends.collect());
         }
-        let ends = panel.lines.iter().zip(&paths).filter_map(|(line, path)| {
-            let (across, level) = match line.kind {
-                Kind::Beyond => {
-                    place(frame, &self.x, y, (line.points.last()?.x, line.points.last()?.mean))
-                }
-                Kind::Line | Kind::Level => *path.last()?,
-            };
-            let across = if line.kind == Kind::Line { across } else { frame.right };
-            let look = Look { tint: line.tint, mark: line.points.last()?.look.mark };
-            Some(((across, level), look, line.name.as_str()))
-        });
-        end_labels(pen, frame, ends.collect())
     }
 
     /// How far points stand beside their places, so that no interval hides another one.
@@ -271,13 +260,8 @@ impl Lines {
         panel: &Panel,
         spread: Spread,
     ) -> impl Fn(usize, usize) -> f64 + use<> {
-        let mut places: Vec<f64> = panel
-            .lines
-            .iter()
-            .flat_map(|line| &line.points)
-            .map(|point| self.x.share(point.x))
-            .collect();
-        places.sort_by(f64::total_cmp);
+        let points = panel.lines.iter().flat_map(|line| &line.points);
+        let places = ascending(points.map(|point| self.x.share(point.x)));
         let apart = places.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-9);
         let room = 0.7 * apart.fold(1.0, f64::min) * frame.width();
         let counts: Vec<usize> = panel.lines.iter().map(|line| line.points.len()).collect();
@@ -292,109 +276,78 @@ impl Lines {
         }
     }
 
-    /// The vertical axis of a row: around all means and intervals. One that is far wider than the others goes beyond, and shows it.
+    /// The vertical axis of a row, around all means and intervals.
+    ///
+    /// An interval that is far wider than the others goes beyond, and shows it.
     fn vertical(&self, row: usize) -> Axis {
-        let upright = self.upright(row);
-        let spread = self.spread();
-        let lines =
-            || self.panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
-        let lines = || lines().filter(|line| line.kind != Kind::Beyond);
-        let points = || lines().flat_map(|line| &line.points);
-        if upright == Vertical::LogIfWide {
-            let (low, high) = extremes(points().map(|point| point.mean).filter(|mean| *mean > 0.0));
+        let (scale, spread) = (self.scale(row), self.spread());
+        let panels = || self.panels.iter().filter(|panel| panel.row == row);
+        let lines = || panels().flat_map(|panel| &panel.lines);
+        let lines = || lines().filter(|line| line.kind != LineKind::Beyond);
+        let means = || lines().flat_map(|line| &line.points).map(|point| point.mean);
+        if scale == Scale::LogIfWide {
+            let (low, high) = extremes(means().filter(|mean| *mean > 0.0));
             if high > 20.0 * low {
-                return Axis::log("", low, high);
+                return Axis::logarithmic("", low, high);
             }
         }
-        // Each line has a beginning of its own: a short one is not all beginning beside a long one.
+        // Each line has a beginning of its own, since lines differ in length.
         let late = lines().flat_map(|line| {
             let last = line.points.last().map_or(0.0, |point| point.x);
-            let crop = upright == Vertical::Late && line.points.len() >= 5;
-            let shown = move |point: &Point| match spread {
-                Spread::Ends if point.x < last => None,
-                _ => point.half,
-            };
-            line.points
-                .iter()
-                .filter(move |point| !crop || point.x >= 0.3 * last)
-                .map(move |point| (point.mean, shown(point)))
+            let crop = scale == Scale::Late && line.points.len() >= 5;
+            let shown = line.points.iter().filter(move |point| !crop || point.x >= 0.3 * last);
+            shown.map(move |point| {
+                let is_shown = spread != Spread::Ends || point.x >= last;
+                (point.mean, point.half.filter(|_| is_shown))
+            })
         });
-        let late: Vec<(f64, Option<f64>)> = late.collect();
-        let cap = cap(&late);
-        let ends = late.iter().flat_map(|(mean, half)| {
-            let half = half.unwrap_or(0.0).min(cap);
-            [mean - half, mean + half]
-        });
+        let ends = ends(late);
         // A peak is never cut.
-        let zero = (upright == Vertical::Gain).then_some(0.0);
+        let zero = (scale == Scale::Gain).then_some(0.0);
         let (low, _) = extremes(ends.clone().chain(zero));
-        let (_, high) = extremes(ends.chain(points().map(|point| point.mean)).chain(zero));
+        let (_, high) = extremes(ends.chain(means()).chain(zero));
         if low > high {
             return Axis::linear("", 0.0, 1.0);
         }
         let margin = 0.08 * (high - low).max(0.02 * high.abs()).max(1e-6);
         let (low, high) = (low - margin, high + margin);
-        match upright {
-            Vertical::Percent | Vertical::Late => Axis::linear("", low.max(0.0), high.min(101.0)),
-            Vertical::Gain | Vertical::LogIfWide => Axis::linear("", low, high),
+        match scale {
+            Scale::Percent | Scale::Late => Axis::linear("", low.max(0.0), high.min(101.0)),
+            Scale::Gain | Scale::LogIfWide => Axis::linear("", low, high),
         }
     }
 }
 
-fn band(pen: &Pen<'_>, line: &Line, at: impl Fn(usize, f64) -> Place) -> Drawn {
-    let banded: Vec<_> = line
-        .points
-        .iter()
-        .enumerate()
-        .filter_map(|(index, point)| Some((index, point.mean, point.half?)))
-        .collect();
-    if banded.len() < 2 {
-        return Ok(());
-    }
+fn band(canvas: &mut Canvas, line: &Line, at: impl Fn(usize, f64) -> Position) {
+    let points = line.points.iter().enumerate();
+    let banded: Vec<_> =
+        points.filter_map(|(index, point)| Some((index, point.mean, point.half?))).collect();
     let above = banded.iter().map(|(index, mean, half)| at(*index, mean + half));
     let below = banded.iter().rev().map(|(index, mean, half)| at(*index, mean - half));
-    pen.area(&above.chain(below).collect::<Vec<_>>(), Role::Of(line.tint), 0.14)
+    let outline: Vec<Position> = above.chain(below).collect();
+    if banded.len() > 1 {
+        canvas.area(&outline, Color::Regulariser(line.tint), 0.14);
+    }
 }
 
-/// The mark of what lies beyond the frame: an arrow at its edge.
-fn outwards(pen: &Pen<'_>, frame: Frame, (across, level): Place, point: &Point) -> Drawn {
-    let middle = (frame.top + frame.bottom) / 2.0;
-    let inwards = if level > middle { -1.0 } else { 1.0 };
-    let color = point.look.color();
-    pen.line((across, level), (across, level + 16.0 * inwards), color, 1.5)?;
-    pen.area(
-        &[
-            (across, level),
-            (across - 4.0, level + 7.0 * inwards),
-            (across + 4.0, level + 7.0 * inwards),
-        ],
-        color,
-        1.0,
-    )
+/// Draws the mark of a level beyond the frame: an arrow at its edge.
+fn outwards(canvas: &mut Canvas, frame: Frame, (across, level): Position, color: Color) {
+    let direction = if level > frame.center().1 { 1.0 } else { -1.0 };
+    canvas.line((across, level), (across, level - 16.0 * direction), color, 1.5);
+    canvas.arrow((across, level), (0.0, direction), color);
 }
 
-/// The interval of a mark; an arrow where it goes beyond the frame.
-fn whisker(pen: &Pen<'_>, frame: Frame, y: &Axis, point: &Point, across: f64) -> Drawn {
-    let Some(half) = point.half else { return Ok(()) };
-    let color = point.look.color();
-    let level = |value: f64| frame.bottom - y.share(value).clamp(0.0, 1.0) * frame.height();
-    let (low, high) = (point.mean - half, point.mean + half);
-    pen.line((across, level(low)), (across, level(high)), color, 1.5)?;
-    for (value, outwards) in [(low, 1.0), (high, -1.0)] {
-        let end = level(value);
-        if !(0.0..=1.0).contains(&y.share(value)) {
-            pen.area(
-                &[
-                    (across, end),
-                    (across - 3.5, end - 6.0 * outwards),
-                    (across + 3.5, end - 6.0 * outwards),
-                ],
-                color,
-                1.0,
-            )?;
+/// Draws the interval of a mark, with an arrow where it goes beyond the frame.
+fn whisker(canvas: &mut Canvas, frame: Frame, y: &Axis, point: &Point, across: f64) {
+    let Some(half) = point.half else { return };
+    let ends = [(point.mean - half, 1.0), (point.mean + half, -1.0)];
+    let [low, high] = ends.map(|(value, _)| (across, frame.level(y.share(value))));
+    canvas.line(low, high, point.look.color(), 1.5);
+    for ((value, direction), end) in ends.into_iter().zip([low, high]) {
+        if !y.contains(value) {
+            canvas.arrow(end, (0.0, direction), point.look.color());
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -405,43 +358,40 @@ mod tests {
 
     fn line(points: impl Iterator<Item = (f64, f64)>) -> Line {
         let points = points.map(|(x, mean)| Point { x, mean, half: None, look: LOOK }).collect();
-        Line { name: "fn".to_owned(), tint: LOOK.tint, points, kind: Kind::Line }
+        Line { name: "fn".to_owned(), tint: LOOK.tint, points, kind: LineKind::Curve }
     }
 
     /// The axis of a chart over 10,000 iterations with one row.
-    fn axis(lines: Vec<Line>, vertical: Vertical) -> Axis {
+    fn axis(lines: Vec<Line>, scale: Scale) -> Axis {
         let panel = Panel { row: 0, column: 0, title: String::new(), lines };
-        let uprights = vec![Upright { title: String::new(), vertical }];
-        Lines { uprights, x: Axis::linear("iteration", 0.0, 10_000.0), panels: vec![panel] }
+        let verticals = vec![Vertical { title: String::new(), scale }];
+        Lines { verticals, x: Axis::linear("iteration", 0.0, 10_000.0), panels: vec![panel] }
             .vertical(0)
     }
 
-    fn inside(axis: &Axis, value: f64) -> bool {
-        (0.0..=1.0).contains(&axis.share(value))
-    }
-
     #[test]
-    fn a_peak_at_the_beginning_and_a_short_run_stay_in_the_picture() {
+    fn peaks_and_short_runs_stay_in_the_picture() {
         // From 10 to a peak of 90 at a tenth, and down to 80.
         let early =
             |i: i32| (f64::from(i) * 500.0, if i < 2 { 10.0 } else { 90.5 - f64::from(i) * 0.5 });
-        let long = axis(vec![line((1..=20).map(early))], Vertical::Late);
-        assert!(inside(&long, 89.5) && inside(&long, 80.5) && !inside(&long, 10.0));
+        let long = axis(vec![line((1..=20).map(early))], Scale::Late);
+        assert!(long.contains(89.5) && long.contains(80.5) && !long.contains(10.0));
         // All of the second one lies before three tenths of the first.
         let steep = |i: i32| (f64::from(i) * 100.0, if i < 3 { 10.0 } else { 60.0 });
-        let both = axis(vec![line((1..=20).map(early)), line((1..=10).map(steep))], Vertical::Late);
-        assert!(inside(&both, 60.0) && inside(&both, 89.5) && !inside(&both, 10.0));
+        let both = axis(vec![line((1..=20).map(early)), line((1..=10).map(steep))], Scale::Late);
+        assert!(both.contains(60.0) && both.contains(89.5) && !both.contains(10.0));
     }
 
-    /// Means that lie close together among wide intervals; one interval is far wider than the others.
+    /// Means that lie close together among wide intervals; one interval is far wider than the
+    /// others.
     #[test]
-    fn no_interval_is_cut_but_one_that_dwarfs_the_others() {
+    fn only_intervals_that_dwarf_others_are_cut() {
         let mut close = line((1..=4).map(|i| (f64::from(i) * 100.0, 80.0 + 0.1 * f64::from(i))));
         close.points.iter_mut().for_each(|point| point.half = Some(2.0));
-        let all = axis(vec![close.clone()], Vertical::Percent);
-        assert!(inside(&all, 78.1) && inside(&all, 82.4));
+        let all = axis(vec![close.clone()], Scale::Percent);
+        assert!(all.contains(78.1) && all.contains(82.4));
         close.points[0].half = Some(50.0);
-        let most = axis(vec![close], Vertical::Percent);
-        assert!(inside(&most, 78.2) && !inside(&most, 40.0));
+        let most = axis(vec![close], Scale::Percent);
+        assert!(most.contains(78.2) && !most.contains(40.0));
     }
 }

@@ -1,6 +1,7 @@
-//! The charts of a report, each drawn once for light and once for dark ground, as SVG and as PNG.
+//! The charts of a report, drawn as SVG in several themes, and as PNG.
 
 mod axis;
+mod canvas;
 mod facets;
 mod figure;
 mod forest;
@@ -10,131 +11,108 @@ mod lines;
 mod over;
 pub mod palette;
 mod panels;
-mod pen;
 mod png;
 mod strip;
 #[cfg(test)]
 mod tests;
 mod theme;
 
+pub(crate) use canvas::swatch;
 pub(crate) use figure::{Content, Figure, Study};
-pub(crate) use forest::Difference;
 pub(crate) use over::cells_of_curves;
-pub(crate) use pen::swatch;
 pub(crate) use png::png;
-pub(crate) use theme::{Theme, follow_page};
+pub(crate) use theme::Theme;
 
-use lines::{Upright, Vertical};
-use swfn_shared::grid::Selection;
+use lines::{Scale, Vertical};
 
-use crate::numbers::source::Curves;
+use crate::{numbers::source::Curves, phrases::legends::which_accuracy};
 
-/// What figures are drawn from.
-pub(crate) struct Material<'m> {
-    pub(crate) study: &'m Study<'m>,
-    pub(crate) accuracy: &'m Curves,
-    pub(crate) function_norm: &'m Curves,
-    pub(crate) differences: &'m [Difference],
-}
-
-/// All figures, the ones without data too.
-pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
-    let Material { study, accuracy, function_norm, differences } = *material;
-    let selection = study.summary.selection;
-    let which = match selection {
-        Selection::Final => "test accuracy after the last iteration",
-        Selection::Best => "test accuracy of the best evaluation, CHOSEN ON THE TEST IMAGES",
-        Selection::Validation => "test accuracy at the best evaluation on the validation images",
-    };
+/// All figures, those without data too.
+pub(crate) fn figures(study: &Study<'_>, accuracy: &Curves, function_norm: &Curves) -> Vec<Figure> {
+    let which = which_accuracy(study.summary.selection);
     let intervals = match study.seeds() {
-        0 | 1 => "One seed: no interval.",
+        0 | 1 => "There is one seed, so there are no intervals.",
         _ => {
-            "Bars and bands: 95 % intervals of the mean over seeds (Student's t); an arrow ends what is far wider than the others."
+            "Bars and bands: 95 % intervals of the mean over seeds (Student's t). An arrow ends an \
+             interval that is far wider than the others."
         }
     };
-    let same = "over the same seeds without any regulariser";
-    let figure = |name, title, caption: &str, content| {
+    let differences = format!(
+        "Differences between trials of the same subset and seed: {which}. Bars: 95 % intervals."
+    );
+    let gain = "points gained over the same seeds without any regulariser";
+    let curve = |title: &str, scale| Vertical { title: title.to_owned(), scale };
+    let figure = |name, title, caption: String, content| {
         let caption = match &content {
-            Content::Drawing { note, .. } => format!("{caption}{note}"),
+            Content::Drawing { note, .. } => caption + note,
             Content::Missing(_) => String::new(),
         };
         Figure { name, title, caption, content }
     };
-    let differences_are = format!(
-        "Differences between trials of the same subset and seed, with 95 % intervals: {which}."
-    );
     vec![
         figure(
             "differences",
             "Paired differences",
-            &format!(
-                "{differences_are} Filled and bold: decided after Holm's correction; hollow: not decided."
-            ),
-            forest::first(differences, selection),
+            format!("{differences} Filled and bold: decided. Hollow: not decided."),
+            forest::first(study),
         ),
-        figure(
-            "all-differences",
-            "All paired differences",
-            &differences_are,
-            forest::all(differences, selection),
-        ),
+        figure("all-differences", "All paired differences", differences, forest::all(study)),
         figure(
             "lambda",
             "Gain over λ",
-            &format!(
-                "Over the weight λ of the function norm, points gained {same}: {which}. Dashed: regularisers without λ; those far beyond the lines have their number at the edge. {intervals}"
+            format!(
+                "Over the weight λ of the function norm: {gain} ({which}). Dashed: regularisers \
+                 without λ; their number stands at the edge if they are far beyond the lines. \
+                 {intervals}"
             ),
             over::lambda(study),
         ),
         figure(
             "subset-size",
             "Accuracy and gain over the size of the subset",
-            &format!(
-                "Over the number of training images: {which}; below it points gained {same}. {intervals}"
-            ),
+            format!("Over the number of training images: {which}. Below it: {gain}. {intervals}"),
             over::size(study),
         ),
         figure(
             "heat-map",
             "λ and size of the subset",
-            &format!(
-                "Bold: gain over the same seeds without function norm, in percentage points (blue above zero, grey below); beneath it the \
-                 {which}. Where there is nothing to compare with, the accuracy alone."
+            format!(
+                "Bold: gain over the same seeds without function norm, in percentage points (blue \
+                 above zero, grey below). Beneath it: {which}. The accuracy stands alone where \
+                 there are no such seeds."
             ),
             heat::heat(study),
         ),
         figure(
             "seeds",
             "Distribution over seeds",
-            &format!(
-                "A mark a seed, thin lines from row to row join one seed: {which}. Stroke: mean; bar: its 95 % interval."
+            format!(
+                "Each mark is a seed: {which}. Thin lines join the marks of one seed. Stroke: \
+                 mean. Bar: its 95 % interval."
             ),
             strip::strip(study),
         ),
         figure(
             "iterations",
             "Accuracy over iterations",
-            &format!(
-                "Test accuracy during training, mean over seeds. {intervals} The steep beginning may lie below the axis."
+            format!(
+                "Test accuracy during training, mean over seeds. {intervals} The steep beginning \
+                 may lie below the axis."
             ),
-            over::iterations(
-                study,
-                accuracy,
-                Upright { title: over::ACCURACY.to_owned(), vertical: Vertical::Late },
-                100.0,
-            ),
+            over::iterations(study, accuracy, curve("test accuracy, %", Scale::Late), 100.0),
         ),
         figure(
             "function-norm",
             "Function norm over iterations",
-            &format!(
-                "Estimate of the squared weighted norm of the function that is trained, ‖f(x)‖² over samples x of the density, mean since the \
-                 report before. {intervals} It is measured where it is limited: not for λ = 0."
+            format!(
+                "Estimate of the squared function norm, ‖f(x)‖² over samples x of the density. \
+                 Each point is the mean since the previous report. {intervals} With λ = 0 it is \
+                 not measured."
             ),
             over::iterations(
                 study,
                 function_norm,
-                Upright { title: "function norm R(f)".to_owned(), vertical: Vertical::LogIfWide },
+                curve("function norm R(f)", Scale::LogIfWide),
                 1.0,
             ),
         ),

@@ -1,17 +1,17 @@
-//! How regularisers look: one colour and one shape of marks for each, the same in all charts and on all pages of a study.
+//! How regularisers look: each has one colour and one shape of marks, in all charts and on all
+//! pages.
 
-use serde::Serialize;
 use swfn_shared::{
     axes,
     treatment::{Regulariser, Switch},
 };
 
-use super::theme::{COMMON, MIDDLE, Role, SHADES, Theme, Tint, hex};
+use super::theme::{COMMON, Color, MIDDLE, SHADES, Theme, Tint};
 
-/// How many shapes of marks there are.
+/// Number of shapes of marks.
 pub(super) const SHAPES: usize = 8;
 
-/// Shape of a mark.
+/// Shape of a mark, below [`SHAPES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark(pub(super) usize);
 
@@ -23,21 +23,15 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    pub(super) fn color(self) -> Role {
-        Role::Of(self.tint)
+    pub(super) fn color(self) -> Color {
+        Color::Regulariser(self.tint)
     }
 }
 
-/// The kind of a regulariser, values left out: its place in the table of hues.
+/// The combination of regularisers without their weights, as a row of the table of hues.
 fn family(regulariser: &Regulariser) -> usize {
-    let others =
-        regulariser.weights().any(|(axis, _)| ![axes::LAMBDA, axes::WEIGHT_DECAY].contains(&axis));
-    common_family(regulariser) + if others { COMMON } else { 0 }
-}
-
-fn common_family(regulariser: &Regulariser) -> usize {
     let (norm, decay) = (regulariser.lambda() > 0.0, regulariser.weight(axes::WEIGHT_DECAY) > 0.0);
-    match (regulariser.switch(), norm, decay) {
+    let common = match (regulariser.switch(), norm, decay) {
         (None, false, false) => 0,
         (None, false, true) => 1,
         (Some(Switch::Dropout), false, false) => 2,
@@ -50,15 +44,20 @@ fn common_family(regulariser: &Regulariser) -> usize {
         (Some(Switch::BatchNorm), false, true) => 9,
         (Some(Switch::Dropout), true, true) => 10,
         (Some(Switch::BatchNorm), true, true) => 11,
-    }
+    };
+    let others =
+        regulariser.weights().any(|(axis, _)| ![axes::LAMBDA, axes::WEIGHT_DECAY].contains(&axis));
+    common + if others { COMMON } else { 0 }
 }
 
-/// The colour of a kind as a whole, as of a line over lambda.
-pub(super) fn kind(regulariser: &Regulariser) -> Tint {
+/// The colour of a whole family, for a line over lambda.
+pub(super) fn family_tint(regulariser: &Regulariser) -> Tint {
     Tint { family: family(regulariser), shade: MIDDLE }
 }
 
-/// Looks for these regularisers, in their order. One may stand there several times, when other settings tell trials apart.
+/// The looks of these regularisers, in their order.
+///
+/// A regulariser may stand there several times, when other settings distinguish its trials.
 pub(crate) fn looks(regularisers: &[Regulariser]) -> Vec<Look> {
     let families: Vec<usize> = regularisers.iter().map(family).collect();
     let look = |(place, family): (usize, &usize)| {
@@ -69,50 +68,18 @@ pub(crate) fn looks(regularisers: &[Regulariser]) -> Vec<Look> {
     families.iter().enumerate().map(look).collect()
 }
 
-/// The look of a regulariser, for pages that draw themselves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Legend {
-    /// As in all files.
-    pub regulariser: Regulariser,
-    /// Name of its colour in [`style`].
-    pub variable: String,
-    /// Its colour on light ground.
-    pub light: String,
-    /// Its colour on dark ground.
-    pub dark: String,
-    /// Shape of its marks.
-    pub mark: &'static str,
-}
-
-/// What the shapes are called, in the order of [`Mark`].
-const MARKS: [&str; SHAPES] = [
-    "circle",
-    "square",
-    "triangle-up",
-    "diamond",
-    "triangle-down",
-    "triangle-right",
-    "bar",
-    "triangle-left",
-];
-
-/// The looks of the regularisers of a study, as its report has them.
-pub fn legend(regularisers: impl IntoIterator<Item = Regulariser>) -> Vec<Legend> {
+/// Each regulariser of a study with the variable of its colour, which is that of the report.
+pub fn variables(
+    regularisers: impl IntoIterator<Item = Regulariser>,
+) -> Vec<(Regulariser, String)> {
     let mut all: Vec<Regulariser> = regularisers.into_iter().collect();
     all.sort();
     all.dedup();
     let looks = looks(&all);
-    let entry = |(regulariser, look): (Regulariser, Look)| Legend {
-        regulariser,
-        variable: look.tint.name(),
-        light: hex(Theme::Light.color(look.color())),
-        dark: hex(Theme::Dark.color(look.color())),
-        mark: MARKS[look.mark.0],
-    };
-    all.into_iter().zip(looks).map(entry).collect()
+    all.into_iter().zip(looks.iter().map(|look| look.color().variable())).collect()
 }
 
-/// The colours by their names, for light and dark ground, as a style sheet.
+/// All colours as variables of a style sheet, for light and dark ground.
 pub fn style() -> String {
     let (light, dark) = (Theme::Light.declarations(), Theme::Dark.declarations());
     format!(":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n")
@@ -123,28 +90,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_regulariser_has_a_colour_and_a_shape_of_its_own() {
+    fn each_regulariser_has_a_colour_of_its_own() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\narchitecture = [\"net\", \
                     \"net+dropout\", \"lenet\", \"lenet+bn\"]\nlambda = [0, 0.01, 0.1]\nweight_decay = [0, 5e-4]\n";
         let grid = swfn_shared::grid::Grid::parse("t", grid, 1000).unwrap();
-        let legend = legend(grid.trials().map(|spec| spec.regulariser()));
-        assert_eq!(legend.len(), 3 * 2 * 3);
+        let variables = variables(grid.trials().map(|spec| spec.regulariser()));
+        assert_eq!(variables.len(), 3 * 2 * 3);
         let colours: std::collections::BTreeSet<_> =
-            legend.iter().map(|entry| &entry.light).collect();
-        assert_eq!(colours.len(), legend.len());
-        let none = serde_json::to_value(&legend[0]).unwrap();
-        assert_eq!(
-            (&none["regulariser"], &none["variable"], &none["mark"]),
-            (&"none".into(), &"--r0-2".into(), &"circle".into())
-        );
-        assert!(style().contains(&format!("--r0-2:{};", legend[0].light)));
+            variables.iter().map(|(_, variable)| variable).collect();
+        assert_eq!(colours.len(), variables.len());
+        assert_eq!((variables[0].0.parts(), variables[0].1.as_str()), (0, "--r0-2"));
+        assert!(style().contains("--r0-2:#6B7075;"));
     }
 
     #[test]
     fn more_of_the_same_kind_is_stronger() {
-        let of = |lambda| Regulariser::new(None).with(axes::LAMBDA, lambda);
+        let norm = |lambda| Regulariser::new(None).with(axes::LAMBDA, lambda);
         for count in 1..12 {
-            let all: Vec<Regulariser> = (1..=count).map(|step| of(f64::from(step))).collect();
+            let all: Vec<Regulariser> = (1..=count).map(|step| norm(f64::from(step))).collect();
             let shades: Vec<usize> = looks(&all).iter().map(|look| look.tint.shade).collect();
             assert!(shades.is_sorted() && shades.iter().all(|shade| *shade < SHADES), "{shades:?}");
             assert!(count > SHADES as i32 || shades.is_sorted_by(|a, b| a < b), "{shades:?}");

@@ -1,15 +1,14 @@
-//! Drawings as PNG, with a font of our own: the machine need not have any.
+//! Drawings as PNG, with a linked font: the machine need not have any.
 
 use std::sync::{Arc, LazyLock};
 
+use anyhow::Context as _;
 use resvg::{
     tiny_skia::{Pixmap, Transform},
     usvg::{Options, Tree, fontdb::Database},
 };
 
-use super::pen::{ChartError, Drawn};
-
-/// Pixels of the file in a pixel of the drawing: for print.
+/// Pixels of the file for each pixel of the drawing, for print.
 const SCALE: f32 = 2.0;
 
 static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
@@ -21,14 +20,13 @@ static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
-/// The bytes of a PNG file of a drawing.
-pub(crate) fn png(svg: &str) -> Drawn<Vec<u8>> {
+/// The bytes of a drawing's PNG file.
+pub(crate) fn png(svg: &str) -> anyhow::Result<Vec<u8>> {
     let options = Options { fontdb: FONTS.clone(), ..Options::default() };
-    let tree = Tree::from_str(svg, &options).map_err(|error| ChartError(error.to_string()))?;
-    let size = tree.size();
-    let (width, height) = ((size.width() * SCALE) as u32, (size.height() * SCALE) as u32);
-    let mut pixels = Pixmap::new(width, height)
-        .ok_or_else(|| ChartError(format!("{width} x {height} pixels")))?;
+    let tree = Tree::from_str(svg, &options)?;
+    let [width, height] =
+        [tree.size().width(), tree.size().height()].map(|pixels| (pixels * SCALE) as u32);
+    let mut pixels = Pixmap::new(width, height).context("the chart has no pixels")?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|error| ChartError(error.to_string()))
+    Ok(pixels.encode_png()?)
 }

@@ -1,31 +1,36 @@
-//! The accuracies of all seeds, cell by cell: a mark for each with the mean and its interval. Trials of one seed are joined: they are
-//! paired.
+//! The accuracies of all seeds, cell by cell: a mark for each, with the mean and its interval.
+//!
+//! Trials of one seed are paired, so lines join them.
 
 use std::collections::BTreeMap;
 
 use super::{
     axis::Axis,
+    canvas::{
+        AXIS_TITLE, Anchor, Canvas, Frame, LABEL, NUMBER, PANEL_TITLE, fitted, picture, widest,
+    },
     facets::{Facets, chosen},
     figure::{Content, Study},
-    geometry::cap,
-    over::selected_accuracy,
+    geometry::{ends, extremes},
     palette::Look,
-    pen::{Anchor, Drawn, Frame, NORMAL, Pen, Place, SMALL, STRONG, fitted, picture, widest},
-    theme::{Role, Theme},
+    panels::{horizontal_axis, vertical_lines},
+    theme::{Color, Theme},
 };
 use crate::{
-    numbers::{cell::Cell, statistics::Estimate},
-    phrases::rounding::decimal,
+    numbers::statistics::Estimate,
+    phrases::{legends::selected_accuracy, rounding::decimal},
 };
 
-/// Rows of all sections together.
+/// The most rows of all sections together.
 const ROWS: usize = 80;
 
 struct Row {
     label: String,
     /// By seed, in percent.
     values: BTreeMap<u64, f64>,
-    estimate: Estimate,
+    mean: f64,
+    /// Half of the interval.
+    half: Option<f64>,
     look: Look,
 }
 
@@ -40,27 +45,20 @@ pub(super) fn strip(study: &Study<'_>) -> Content {
         return Content::Missing("it takes results of two seeds".to_owned());
     }
     let mut note = String::new();
-    let cells: Vec<&Cell> =
-        study.cells().iter().filter(|cell| !cell.accuracies.is_empty()).collect();
-    let mut cells = chosen(cells, ROWS, "cells", &mut note);
+    let mut cells = chosen(study.cells().collect(), ROWS, "cells", &mut note);
     cells.sort_by_key(|cell| cell.treatment);
-    let networks = Facets::new(study, |cell| !cell.accuracies.is_empty()).networks;
+    let facets = Facets::new(study);
     let mut sections: BTreeMap<(Option<usize>, u32), Section> = BTreeMap::new();
     for cell in cells {
-        let values: BTreeMap<u64, f64> =
-            cell.accuracies.iter().map(|(seed, share)| (*seed, 100.0 * share)).collect();
-        let Some(estimate) = Estimate::of(&values.values().copied().collect::<Vec<_>>()) else {
-            continue;
-        };
-        let (network, size) = (cell.network, cell.subset_size);
-        let title = format!("{network}, n = {size}");
-        let place = networks.iter().position(|other| *other == network);
-        let section = sections.entry((place, size)).or_insert(Section { title, rows: Vec::new() });
-        let treatment = study.treatment(cell);
+        let Some((mean, half)) = cell.test_accuracy.map(Estimate::percent) else { continue };
+        let title = format!("{}, n = {}", cell.network, cell.subset_size);
+        let place = (facets.column(cell), cell.subset_size);
+        let section = sections.entry(place).or_insert(Section { title, rows: Vec::new() });
         section.rows.push(Row {
-            label: treatment.name.clone(),
-            values,
-            estimate,
+            label: study.treatment(cell).name.clone(),
+            values: cell.accuracies.iter().map(|(seed, share)| (*seed, 100.0 * share)).collect(),
+            mean,
+            half,
             look: study.look(cell),
         });
     }
@@ -75,113 +73,82 @@ const BELOW: f64 = 34.0;
 const PLOT: f64 = 430.0;
 const EDGE: f64 = 14.0;
 
-fn draw(sections: &[Section], title: &str, theme: Theme) -> Drawn<String> {
-    let rows = || sections.iter().flat_map(|section| &section.rows);
-    let labels = widest(rows().map(|row| row.label.as_str()), SMALL)?.min(380.0);
-    let numbers = widest(["100.00 ± 10.00"], SMALL)?;
+fn draw(sections: &[Section], title: &str, theme: Theme) -> String {
+    let rows = sections.iter().flat_map(|section| &section.rows);
+    let labels = widest(rows.map(|row| &row.label), LABEL).min(380.0);
     let left = EDGE + labels + 12.0;
-    let width = left + PLOT + 12.0 + numbers + EDGE;
-    let height: f64 =
-        sections.iter().map(|section| ABOVE + BELOW + STEP * section.rows.len() as f64).sum();
-    picture(width, height + 26.0, theme, |pen| {
-        let mut top = 0.0;
-        for section in sections {
-            let bottom = top + ABOVE + STEP * section.rows.len() as f64;
-            let frame = Frame { left, top: top + ABOVE, right: left + PLOT, bottom };
-            draw_section(pen, section, frame, labels)?;
-            top = bottom + BELOW;
+    let right = left + PLOT;
+    let width = right + 12.0 + widest(["100.00 ± 10.00"], LABEL) + EDGE;
+    let mut bottom = 0.0;
+    let mut frames = Vec::new();
+    for section in sections {
+        let top = bottom + ABOVE;
+        frames.push(Frame { left, top, right, bottom: top + STEP * section.rows.len() as f64 });
+        bottom = top + STEP * section.rows.len() as f64 + BELOW;
+    }
+    picture(width, bottom + 26.0, theme, |canvas| {
+        for (section, frame) in sections.iter().zip(frames) {
+            section.draw(canvas, frame, labels);
         }
-        pen.text(title, (left + PLOT / 2.0, top + 6.0), Anchor::Middle, NORMAL, Role::Ink)
+        canvas.text(title, (left + PLOT / 2.0, bottom + 6.0), Anchor::Middle, AXIS_TITLE);
     })
 }
 
-/// Around all values and intervals but those that dwarf the others.
-fn horizontal(section: &Section) -> Axis {
-    let values = section.rows.iter().flat_map(|row| row.values.values().copied());
-    let estimates = section.rows.iter().map(|row| (row.estimate.mean, row.estimate.confidence_95));
-    let cap = cap(&estimates.collect::<Vec<_>>());
-    let ends = section.rows.iter().flat_map(|row| {
-        let half = row.estimate.confidence_95.unwrap_or(0.0).min(cap);
-        [row.estimate.mean - half, row.estimate.mean + half]
-    });
-    let (low, high) =
-        values.chain(ends).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(value), high.max(value))
-        });
-    let margin = 0.04 * (high - low).max(0.5);
-    Axis::linear("", low - margin, high + margin)
-}
-
-fn draw_section(pen: &Pen<'_>, section: &Section, frame: Frame, labels: f64) -> Drawn {
-    let x = horizontal(section);
-    let across = |value: f64| frame.left + x.share(value).clamp(0.0, 1.0) * frame.width();
-    let level = |row: usize| frame.top + (row as f64 + 0.5) * STEP;
-    pen.text(&section.title, (EDGE, frame.top - 13.0), Anchor::Left, STRONG, Role::Ink)?;
-    pen.text(
-        "mean ± 95 %",
-        (frame.right + 12.0, frame.top - 13.0),
-        Anchor::Left,
-        SMALL,
-        Role::Muted,
-    )?;
-    for (share, text) in &x.ticks {
-        let place = frame.left + share * frame.width();
-        pen.line((place, frame.top), (place, frame.bottom), Role::Grid, 1.0)?;
-        pen.text(text, (place, frame.bottom + 13.0), Anchor::Middle, SMALL, Role::Muted)?;
+impl Section {
+    /// The axis around all values and intervals, except intervals that dwarf the others.
+    fn axis(&self) -> Axis {
+        let estimates = self.rows.iter().map(|row| (row.mean, row.half));
+        let values = self.rows.iter().flat_map(|row| row.values.values().copied());
+        let (low, high) = extremes(values.chain(ends(estimates)));
+        let margin = 0.04 * (high - low).max(0.5);
+        Axis::linear("", low - margin, high + margin)
     }
-    pen.line((frame.left, frame.bottom), (frame.right, frame.bottom), Role::Muted, 1.0)?;
-    for (index, row) in section.rows.iter().enumerate() {
-        let level = level(index);
-        let label = fitted(&row.label, SMALL, labels)?;
-        pen.text(&label, (EDGE, level), Anchor::Left, SMALL, Role::Ink)?;
-        let Estimate { mean, confidence_95, .. } = row.estimate;
-        let mut text = decimal(mean, 2);
-        if let Some(half) = confidence_95 {
-            let (from, to) = (across(mean - half), across(mean + half));
-            let (above, below) = (level - 6.5, level + 6.5);
-            pen.area(
-                &[(from, above), (to, above), (to, below), (from, below)],
-                row.look.color(),
-                0.2,
-            )?;
-            text += &format!(" ± {}", decimal(half, 2));
+
+    fn draw(&self, canvas: &mut Canvas, frame: Frame, labels: f64) {
+        let x = self.axis();
+        let across = |value: f64| frame.across(x.share(value));
+        let level = |row: usize| frame.top + (row as f64 + 0.5) * STEP;
+        let above = frame.top - 13.0;
+        canvas.text(&self.title, (EDGE, above), Anchor::Left, PANEL_TITLE);
+        canvas.text("mean ± 95 %", (frame.right + 12.0, above), Anchor::Left, NUMBER);
+        vertical_lines(canvas, frame, &x);
+        horizontal_axis(canvas, frame, &x);
+        for (index, row) in self.rows.iter().enumerate() {
+            let level = level(index);
+            let label = fitted(&row.label, LABEL, labels);
+            canvas.text(&label, (EDGE, level), Anchor::Left, LABEL);
+            let mut text = decimal(row.mean, 2);
+            if let Some(half) = row.half {
+                let (left, right) = (across(row.mean - half), across(row.mean + half));
+                let bar = Frame { left, top: level - 6.5, right, bottom: level + 6.5 };
+                canvas.rectangle(bar, row.look.color(), 0.2);
+                text += &format!(" ± {}", decimal(half, 2));
+            }
+            canvas.text(&text, (frame.right + 12.0, level), Anchor::Left, LABEL);
         }
-        pen.text(&text, (frame.right + 12.0, level), Anchor::Left, SMALL, Role::Ink)?;
-    }
-    for path in threads(section, |row, place, value| (across(value), level(row) + aside(place))) {
-        pen.path(&path, Role::Muted, 0.6)?;
-    }
-    for (index, row) in section.rows.iter().enumerate() {
-        for (seed, value) in &row.values {
-            let place = (across(*value), level(index) + aside(place_of(section, *seed)));
-            pen.mark(place, row.look.mark, row.look.color(), 2.8)?;
+        // Marks of equal accuracies stay apart.
+        let aside = |seed: u64| ((self.place_of(seed) % 3) as f64 - 1.0) * 3.0;
+        let at = |row: usize, seed: u64, value: f64| (across(value), level(row) + aside(seed));
+        // A thin line joins the trials of a seed from row to row, unless a row lacks the seed.
+        for (index, pair) in self.rows.windows(2).enumerate() {
+            for (seed, value) in &pair[0].values {
+                if let Some(next) = pair[1].values.get(seed) {
+                    let (from, to) = (at(index, *seed, *value), at(index + 1, *seed, *next));
+                    canvas.line(from, to, Color::Muted, 0.6);
+                }
+            }
         }
-        let mean = across(row.estimate.mean);
-        pen.line((mean, level(index) - 8.0), (mean, level(index) + 8.0), Role::Ink, 2.0)?;
-    }
-    Ok(())
-}
-
-/// Marks of equal accuracies stay apart.
-fn aside(place: usize) -> f64 {
-    ((place % 3) as f64 - 1.0) * 3.0
-}
-
-/// The place of a seed among those of a section.
-fn place_of(section: &Section, seed: u64) -> usize {
-    let before = |row: &Row| row.values.range(..seed).count();
-    section.rows.iter().map(before).max().unwrap_or(0)
-}
-
-/// For each seed the line through its marks, from row to row; broken where a row lacks it.
-fn threads(section: &Section, at: impl Fn(usize, usize, f64) -> Place) -> Vec<Vec<Place>> {
-    let mut threads = Vec::new();
-    for (index, pair) in section.rows.windows(2).enumerate() {
-        for (seed, value) in &pair[0].values {
-            let Some(next) = pair[1].values.get(seed) else { continue };
-            let place = place_of(section, *seed);
-            threads.push(vec![at(index, place, *value), at(index + 1, place, *next)]);
+        for (index, row) in self.rows.iter().enumerate() {
+            for (seed, value) in &row.values {
+                canvas.mark(at(index, *seed, *value), row.look, 2.8);
+            }
+            let (mean, level) = (across(row.mean), level(index));
+            canvas.line((mean, level - 8.0), (mean, level + 8.0), Color::Ink, 2.0);
         }
     }
-    threads
+
+    /// The place of a seed among those of all rows.
+    fn place_of(&self, seed: u64) -> usize {
+        self.rows.iter().map(|row| row.values.range(..seed).count()).max().unwrap_or(0)
+    }
 }

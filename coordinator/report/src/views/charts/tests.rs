@@ -2,54 +2,38 @@
 
 use roxmltree::Document;
 
-use super::{
-    Content, Difference, Figure, Material, Study, Theme, cells_of_curves, figures, follow_page, png,
-};
+use super::{Content, Figure, Study, Theme, cells_of_curves, figures, png};
 use crate::{
     numbers::{
-        source::{Curves, Sources, open},
+        source::{Sources, open},
         summary::Summary,
     },
     sample,
 };
 
-fn summary(sources: &Sources) -> Summary {
-    Summary::united(&[&sources.runs[0].grid], &sources.trials)
-}
-
-/// All figures of a made-up run of a grid with these axes.
-fn drawn(axes: &str) -> Vec<Figure> {
+/// The figures of a made-up run of a grid with these axes. `done`: whether its trials have ended.
+fn figures_of(axes: &str, done: bool) -> Vec<Figure> {
     let dir = tempfile::tempdir().unwrap();
-    sample::run(dir.path(), &sample::grid(axes), |_, _| Some(Ok(())));
+    sample::run(dir.path(), &sample::grid(axes), |_, _| done.then_some(Ok(())));
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
-    let summary = summary(&sources);
+    let summary = Summary::united(&[&sources.runs[0].grid], &sources.trials);
     let study = Study::new(&summary);
     let cells = cells_of_curves(&study);
     let curves = |metric| {
-        sources
-            .curves(metric, summary.cells().iter().filter(|cell| cells.contains(&cell.id)))
-            .unwrap()
+        let cells = summary.cells().iter().filter(|cell| cells.contains(&cell.id));
+        sources.curves(metric, cells).unwrap()
     };
-    let (accuracy, function_norm) = (curves("test/accuracy"), curves("train/function_norm"));
-    let difference = |index: usize| Difference {
-        name: format!("group {} of <none> & \"none\"", index / 3),
-        size: summary.cells()[index].subset_size,
-        network: summary.cells()[index].network.to_string(),
-        treatment: study.treatment(&summary.cells()[index]).name.clone(),
-        control: "none".to_owned(),
-        look: study.look(&summary.cells()[index]),
-        mean: index as f64 - 1.0,
-        half: (!index.is_multiple_of(4)).then_some(0.5 * index as f64),
-        decided: index.is_multiple_of(2),
-    };
-    let differences: Vec<Difference> = (0..summary.cells().len() - 1).map(difference).collect();
-    figures(&Material {
-        study: &study,
-        accuracy: &accuracy,
-        function_norm: &function_norm,
-        differences: &differences,
-    })
+    figures(&study, &curves("test/accuracy"), &curves("train/function_norm"))
 }
+
+/// Comparisons over none for axes with the function norm, in two groups with hostile names.
+const GROUPS: &str = "\n[[compare]]\nname = 'group 0 of <none> & \"none\"'\nagainst = { lambda = 0 }\n\
+                      [[compare]]\nname = 'group 1'\nsubset_size = 300\nlambda = 0.1\n\
+                      against = { lambda = 0.01 }\n";
+
+/// A sweep with one chart of each kind that needs few results.
+const SMALL: &str =
+    "subset_size = 100\nseed = { count = 2 }\narchitecture = \"net\"\nlambda = [0, 0.1]";
 
 /// The texts of a drawing.
 fn texts(svg: &str) -> Vec<String> {
@@ -63,9 +47,8 @@ fn drawings(figures: Vec<Figure>) -> Vec<(&'static str, String)> {
     let mut drawings = Vec::new();
     let folder = sample::folder("charts");
     for figure in figures {
-        let Content::Drawing { draw, .. } = figure.content else { continue };
         for theme in [Theme::Light, Theme::Dark] {
-            let svg = draw(theme).unwrap();
+            let Some(svg) = figure.svg(theme) else { continue };
             let document = Document::parse(&svg).unwrap();
             let size: Vec<f64> = document
                 .root_element()
@@ -97,18 +80,18 @@ fn drawings(figures: Vec<Figure>) -> Vec<(&'static str, String)> {
 }
 
 fn missing(axes: &str) -> Vec<(&'static str, String)> {
-    let missing = drawn(axes).into_iter().filter_map(|figure| match figure.content {
-        Content::Missing(why) if !why.is_empty() => Some((figure.name, why)),
-        Content::Missing(_) | Content::Drawing { .. } => None,
-    });
+    let figures = figures_of(axes, true);
+    let missing = figures.iter().filter_map(|figure| Some((figure.name, figure.missing()?.into())));
     missing.collect()
 }
 
 #[test]
-fn a_usual_sweep_has_all_charts_with_their_labels() {
-    let axes = "subset_size = [100, 300]\nseed = { count = 5 }\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.01, 0.1, 1]";
+fn a_usual_sweep_has_all_charts() {
+    let axes = "subset_size = [100, 300]\nseed = { count = 5 }\narchitecture = [\"net\", \"lenet\"]\n\
+                lambda = [0, 0.01, 0.1, 1]";
+    let axes = &format!("{axes}{GROUPS}");
     assert_eq!(missing(axes), []);
-    let drawings = drawings(drawn(axes));
+    let drawings = drawings(figures_of(axes, true));
     assert_eq!(drawings.len(), 7);
     let has = |name: &str, wanted: &[&str]| {
         let (_, svg) = drawings.iter().find(|(other, _)| *other == name).unwrap();
@@ -140,14 +123,7 @@ fn a_usual_sweep_has_all_charts_with_their_labels() {
     has("seeds", &["net, n = 100", "fn 0.1"]);
     has(
         "differences",
-        &[
-            "group 0 of <none> & \"none\"",
-            "lenet",
-            "fn 0.01",
-            "+1.00 ± 1.00",
-            "regulariser",
-            "over",
-        ],
+        &["group 0 of <none> & \"none\"", "n = 100, lenet", "fn 0.01", "regulariser", "over"],
     );
     has("function-norm", &["fn 1", "function norm R(f)"]);
 }
@@ -155,7 +131,7 @@ fn a_usual_sweep_has_all_charts_with_their_labels() {
 const REGULARISERS: &str = "subset_size = [100, 300]\nseed = { count = 3 }\narchitecture = \"net\"\nlambda = [0, 0.01, 0.1]\n\
                             [[include]]\nlambda = 0\nweight_decay = 5e-4\n[[include]]\nlambda = 0\narchitecture = \"net+dropout\"";
 
-/// What stands beside a text: the colour of the mark before it.
+/// The colour of the mark before a text.
 fn colour_of(svg: &str, name: &str) -> Option<String> {
     let document = Document::parse(svg).unwrap();
     let mut last = None;
@@ -174,8 +150,8 @@ fn colour_of(svg: &str, name: &str) -> Option<String> {
 }
 
 #[test]
-fn regularisers_of_one_network_share_its_panels_and_keep_their_colours() {
-    let drawings = drawings(drawn(REGULARISERS));
+fn regularisers_share_panels_and_keep_their_colours() {
+    let drawings = drawings(figures_of(REGULARISERS, true));
     let svg = |name: &str| &drawings.iter().find(|(other, _)| *other == name).unwrap().1;
     for chart in ["subset-size", "lambda", "iterations"] {
         let texts = texts(svg(chart));
@@ -194,10 +170,10 @@ fn regularisers_of_one_network_share_its_panels_and_keep_their_colours() {
     assert_ne!(none, decay);
 }
 
-/// Names of groups are texts that may be long; no line of the plot runs through them.
+/// Names of groups may be long, so no line of the plot may run through them.
 #[test]
 fn no_line_of_the_forest_crosses_a_name() {
-    let drawings = drawings(drawn(REGULARISERS));
+    let drawings = drawings(figures_of(&format!("{REGULARISERS}{GROUPS}"), true));
     let document = Document::parse(&drawings[0].1).unwrap();
     let mut lines = Vec::new();
     for node in document.descendants().filter(|node| node.has_tag_name("polyline")) {
@@ -224,94 +200,58 @@ fn no_line_of_the_forest_crosses_a_name() {
 }
 
 #[test]
-fn one_seed_and_one_lambda_leave_out_what_cannot_be_said() {
+fn one_seed_and_one_lambda_omit_charts() {
     let axes = "subset_size = 100\nseed = [0]\narchitecture = \"net\"\nlambda = [0, 0.1]";
     let missing: Vec<_> = missing(axes).into_iter().map(|(name, _)| name).collect();
     assert_eq!(missing, ["lambda", "subset-size", "heat-map", "seeds"]);
-    assert_eq!(drawings(drawn(axes)).len(), 3);
+    assert_eq!(drawings(figures_of(axes, true)).len(), 3);
 }
 
 #[test]
 fn a_sweep_without_results_has_no_charts() {
-    let dir = tempfile::tempdir().unwrap();
-    sample::run(
-        dir.path(),
-        &sample::grid("subset_size = 100\nseed = [0]\narchitecture = \"net\"\nlambda = [0, 0.1]"),
-        |_, _| None,
-    );
-    let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
-    let summary = summary(&sources);
-    let study = Study::new(&summary);
-    let none = Curves::new();
-    let all = figures(&Material {
-        study: &study,
-        accuracy: &none,
-        function_norm: &none,
-        differences: &[],
-    });
+    let axes = "subset_size = 100\nseed = [0]\narchitecture = \"net\"\nlambda = [0, 0.1]";
+    let all = figures_of(axes, false);
     assert!(all.iter().all(|figure| matches!(figure.content, Content::Missing(_))));
 }
 
 #[test]
-fn a_large_sweep_shows_a_choice_and_says_so() {
-    let axes = "subset_size = [20, 50, 100, 300, 1000, 3000]\nseed = { count = 2 }\narchitecture = [\"net\", \"net+dropout\", \"lenet\", \
-                \"lenet+bn\"]\nlambda = { log10 = [-4, 2], count = 13 }\nweight_decay = [0, 5e-4]";
-    let figures = drawn(axes);
+fn a_large_sweep_shows_a_choice() {
+    let axes = "subset_size = [20, 50, 100, 300, 1000, 3000]\nseed = { count = 2 }\n\
+                architecture = [\"net\", \"net+dropout\", \"lenet\", \"lenet+bn\"]\n\
+                lambda = { log10 = [-4, 2], count = 13 }\nweight_decay = [0, 5e-4]\n\
+                [[compare]]\nweight_decay = 5e-4\nagainst = { weight_decay = 0 }\n";
+    let figures = figures_of(axes, true);
     for figure in &figures {
         assert!(figure.caption.contains("Shown are"), "{}: {}", figure.name, figure.caption);
     }
-    // What is drawn is bounded, whatever the sweep.
+    // The size of drawings is bounded for any sweep.
     for (name, svg) in drawings(figures) {
         assert!(svg.len() < 500_000, "{name}: {} bytes", svg.len());
     }
 }
 
 #[test]
-fn pictures_have_letters_without_any_font_of_the_machine() {
-    let (_, svg) = drawings(drawn(
-        "subset_size = 100\nseed = { count = 2 }\narchitecture = \"net\"\nlambda = [0, 0.1]",
-    ))
-    .remove(0);
-    let reader = ::png::Decoder::new(std::io::Cursor::new(png(&svg).unwrap()));
+fn pictures_need_no_font_of_the_machine() {
+    let (_, svg) = drawings(figures_of(SMALL, true)).remove(0);
+    let without: Vec<&str> = svg.lines().filter(|line| !line.starts_with("<text")).collect();
+    let [with_text, without] = [dark_pixels(&svg), dark_pixels(&without.join("\n"))];
+    assert!(with_text > without + 2000, "{with_text} and {without} dark pixels");
+}
+
+fn dark_pixels(svg: &str) -> usize {
+    let reader = ::png::Decoder::new(std::io::Cursor::new(png(svg).unwrap()));
     let mut reader = reader.read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
-    let with_text = dark(&pixels, info.color_type.samples());
     assert!(f64::from(info.width) > 1000.0);
-    let bare = svg.split('\n').collect::<Vec<_>>();
-    let mut without = String::new();
-    let mut within = false;
-    for line in bare {
-        within |= line.starts_with("<text");
-        if !within {
-            without += line;
-            without.push('\n');
-        }
-        within &= !line.starts_with("</text");
-    }
-    let mut reader =
-        ::png::Decoder::new(std::io::Cursor::new(png(&without).unwrap())).read_info().unwrap();
-    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut pixels).unwrap();
-    let without_text = dark(&pixels, info.color_type.samples());
-    assert!(with_text > without_text + 2000, "{with_text} and {without_text} dark pixels");
-}
-
-fn dark(pixels: &[u8], samples: usize) -> usize {
-    pixels.chunks_exact(samples).filter(|pixel| pixel[0] < 128).count()
+    pixels.chunks_exact(info.color_type.samples()).filter(|pixel| pixel[0] < 128).count()
 }
 
 #[test]
-fn in_the_page_colours_follow_the_page() {
-    let (_, svg) = drawings(drawn(
-        "subset_size = 100\nseed = { count = 2 }\narchitecture = \"net\"\nlambda = [0, 0.1]",
-    ))
-    .remove(0);
-    let inline = follow_page(&svg);
-    assert!(
-        inline.contains("\"var(--ink)\"")
-            && inline.contains("\"var(--ground)\"")
-            && inline.contains("\"var(--r0-2)\"")
-    );
-    assert!(!inline.contains("#FFFFFF"));
+fn colours_in_the_page_follow_the_page() {
+    let svg = figures_of(SMALL, true)[0].svg(Theme::Page).unwrap();
+    for variable in ["\"var(--ink)\"", "\"var(--ground)\"", "\"var(--r4-2)\""] {
+        assert!(svg.contains(variable), "{variable}");
+    }
+    assert!(!svg.contains("\"#"));
 }

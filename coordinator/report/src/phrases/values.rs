@@ -5,15 +5,15 @@ use swfn_shared::text::count;
 use super::rounding::{decimal, percent, signed};
 use crate::numbers::{contrast::Comparison, statistics::Estimate};
 
-/// What stands where nothing is known.
+/// The text where a number is unknown.
 pub(crate) const UNKNOWN: &str = "–";
 
-/// A share as percentage points with its sign, as many digits as 10,000 test images can tell apart.
+/// A share as percentage points with its sign, with the resolution of 10,000 test images.
 pub(crate) fn points(share: f64) -> String {
     signed(100.0 * share, 2)
 }
 
-/// A p-value: in three significant digits where decisions are made, and never rounded across the level of 5 %.
+/// A p-value, in three significant digits below 0.06. Rounding never crosses the level of 5 %.
 pub(crate) fn p_value(p: f64) -> String {
     const LEVEL: f64 = 0.05;
     match p {
@@ -28,8 +28,8 @@ pub(crate) fn p_value(p: f64) -> String {
     }
 }
 
-/// The same with its name.
-pub(super) fn p_is(p: Option<f64>) -> String {
+/// A p-value after its name.
+pub(super) fn named_p(p: Option<f64>) -> String {
     match p.map(p_value) {
         None => "p unknown".to_owned(),
         Some(p) if p.starts_with('<') => format!("p {p}"),
@@ -40,13 +40,13 @@ pub(super) fn p_is(p: Option<f64>) -> String {
 /// A mean with half of its interval.
 pub(crate) fn estimate(estimate: Option<Estimate>, shown: fn(f64) -> String) -> String {
     let half = |half: f64| format!(" ± {}", percent(half));
-    known(estimate, |Estimate { mean, confidence_95, .. }| {
+    or_unknown(estimate, |Estimate { mean, confidence_95, .. }| {
         shown(mean) + &confidence_95.map_or(String::new(), half)
     })
 }
 
-/// What is known, in words.
-pub(crate) fn known<T>(value: Option<T>, shown: impl Fn(T) -> String) -> String {
+/// The text of a number, or the one for unknown numbers.
+pub(crate) fn or_unknown<T>(value: Option<T>, shown: impl Fn(T) -> String) -> String {
     value.map_or(UNKNOWN.to_owned(), shown)
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn interval(mean: f64, half: Option<f64>) -> Option<String> {
     half.map(|half| format!("{} to {}", points(mean - half), points(mean + half)))
 }
 
-/// How many seeds make a pair, and which should and do not.
+/// The number of seeds with a pair of results, and the missing seeds.
 pub(crate) fn seeds(comparison: &Comparison) -> String {
     const LISTED: usize = 6;
     let Comparison { pairs, missing_seeds, .. } = comparison;
@@ -70,7 +70,7 @@ pub(crate) fn seeds(comparison: &Comparison) -> String {
     format!("{of}, missing: {}", missing.join(" "))
 }
 
-/// Wins, ties and losses.
+/// Wins, ties and losses: `4/0/1`.
 pub(crate) fn wins(comparison: &Comparison) -> String {
     format!("{}/{}/{}", comparison.wins, comparison.ties, comparison.losses)
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p_values_near_the_level_are_told_apart() {
+    fn p_values_near_the_level_stay_distinct() {
         for (p, text) in [
             (0.049_6, "0.0496"),
             (0.050_3, "0.0503"),
@@ -95,13 +95,5 @@ mod tests {
         ] {
             assert_eq!(p_value(p), text);
         }
-    }
-
-    #[test]
-    fn one_is_no_plural() {
-        assert_eq!(
-            (count(1, "seed"), count(0, "seed"), count(2, "seed")),
-            ("1 seed".into(), "0 seeds".into(), "2 seeds".into())
-        );
     }
 }
