@@ -317,7 +317,7 @@ async fn nobody_fills_the_disk_in_minutes() {
         files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")).count();
     assert!(partial <= 3, "{partial} files of attempts that are over");
     let log = scene.coordinator.stderr();
-    assert!(log.contains("it says so much that it is held up"), "the log does not mention it");
+    assert!(log.contains("slowed down: it sends too much"), "the log does not mention it");
     assert!(log.contains("[of 4000 bytes]"), "the log does not mark the cut");
 }
 

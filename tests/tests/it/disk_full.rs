@@ -45,7 +45,11 @@ fn a_full_disk_pauses_the_sweep_without_loss() {
     drop(filling);
     coordinator.succeed();
     worker.succeed();
-    assert!(coordinator.stderr().contains("it can be written again"), "{}", coordinator.stderr());
+    assert!(
+        coordinator.stderr().contains("the disk takes writes again"),
+        "{}",
+        coordinator.stderr()
+    );
     assert!(sweep.journal().iter().all(|line| line.kind != "lost"), "{:?}", sweep.journal());
     judge(&sweep);
 }

@@ -85,7 +85,7 @@ fn logs_have_failed_lost_and_succeeded_attempts() {
             && story.contains("ERROR diverged: "),
         "{story}"
     );
-    assert!(story.contains("== what its process said last:"), "{story}");
+    assert!(story.contains("== last lines of its process:"), "{story}");
     let mut unknown = logs(&sweep, "unknown", &["0123456789abcdef"]);
     assert_eq!(unknown.wait(), Some(1));
     let output = unknown.stderr();

@@ -93,11 +93,11 @@ fn repeated_uploads_make_one_run_per_trial() {
     };
     let arguments = ["--mlflow", server.url.as_str()];
     let output = export(&sweep, "once", &arguments);
-    assert!(output.ends_with("3 new runs, 0 brought up to date, 0 there already\n"), "{output}");
+    assert!(output.ends_with("3 new runs, 0 updated, 0 unchanged\n"), "{output}");
     let first = runs();
     assert_eq!(first.len(), 3);
     let output = export(&sweep, "twice", &arguments);
-    assert!(output.ends_with("0 new runs, 0 brought up to date, 3 there already\n"), "{output}");
+    assert!(output.ends_with("0 new runs, 0 updated, 3 unchanged\n"), "{output}");
     assert_eq!(runs(), first, "nothing has changed");
 
     // The study grows, and the failed trials are retried.
@@ -110,7 +110,7 @@ fn repeated_uploads_make_one_run_per_trial() {
     command.arg("--run-dir").arg(sweep.run_dir()).arg("--data-dir").arg(images::few());
     assert_eq!(sweep.start(&mut command, "more").wait(), Some(3));
     let output = export(&sweep, "more-exported", &arguments);
-    assert!(output.ends_with("4 new runs, 0 brought up to date, 2 there already\n"), "{output}");
+    assert!(output.ends_with("4 new runs, 0 updated, 2 unchanged\n"), "{output}");
     let all = runs();
     let (live, deleted): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["stage"] == "active");
     assert_eq!(
