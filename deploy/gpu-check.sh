@@ -2,22 +2,22 @@
 #
 # Tests and measures the trainer on a GPU, and writes a folder with the report.
 #
-# usage: deploy/gpu-check.sh [OPTIONS]            build against CUDA (2.5 GB to fetch), then run
-#        deploy/gpu-check.sh pack DIR             build, and put what `run` needs into DIR; no GPU needed
-#        DIR/gpu-check.sh run [OPTIONS]           run, on a machine with a GPU and without this repository
+# usage: deploy/gpu-check.sh [OPTIONS]        build against CUDA (2.5 GB to fetch), then run
+#        deploy/gpu-check.sh pack DIR         build, and collect all files for `run`; no GPU needed
+#        DIR/gpu-check.sh run [OPTIONS]       run on a machine with a GPU, without this repository
 #
-#   --quick           a subset, of about five minutes
-#   --tiny            next to nothing, to try this script out
-#   --data-dir DIR    folder with MNIST's files; without it the built-in synthetic digits stand in
+#   --quick           run a subset, which takes about five minutes
+#   --tiny            run next to nothing, to try this script out
+#   --data-dir DIR    folder with MNIST's files [default: use the built-in synthetic digits]
 #   --report DIR      folder for the report [default: gpu-report]
 #   --python PROGRAM  Python with PyTorch 2.11.0 [default: python3]
 #   --help            print this
 #
-# A packed run takes libtorch from that Python: torch 2.11.0 with CUDA 13.0 (`pip install torch==2.11.0`).
-# Where this repository was built, Python's PyTorch is needed only for the comparisons with PyTorch.
+# A packed run takes libtorch from that Python: torch 2.11.0 with CUDA 13.0, as `pip install
+# torch==2.11.0` installs it. A run in this repository needs that Python for comparisons alone.
 #
-# The report is report.txt for people, report.json for programs, and a log of each step. Exits with 1 if
-# a test or a step failed.
+# The report is report.txt for people, report.json for programs, and a log of each step. Exits with
+# 1 if a test or a step failed.
 #
 # environment:
 #   SWFN_GPU_TEST_DEVICE  the device to test [default: cuda:0]; `cpu` tries tests and script out
@@ -59,7 +59,7 @@ build() {
     coordinator=$PWD/target/release/swfn-coordinator
     worker=$PWD/target/release/swfn-worker
     cd - >/dev/null
-    [[ -x $tests ]] || die "cargo named no test program"
+    [[ -x $tests ]] || die "cargo has built no test program"
 }
 
 # pack DIR
@@ -71,9 +71,9 @@ pack() {
     cp "$tests" "$to/bin/gpu-tests"
     for program in "$to"/bin/*; do
         strip --strip-debug "$program"
-        # Without this the loader takes the library for unused, and torch never hears of GPUs.
+        # Without this the loader drops the library as unused, and torch finds no GPUs.
         if [[ $program != */swfn-coordinator ]] && ! readelf -d "$program" | grep -q 'NEEDED.*libtorch_cuda\.so'; then
-            die "\`$program\` does not need libtorch_cuda.so" "LIBTORCH must be of the CUDA flavour"
+            die "\`$program\` does not need libtorch_cuda.so" "set LIBTORCH to the CUDA flavour"
         fi
     done
     cp "$here/../coordinator/grids/paper.toml" "$to/grids/"
@@ -83,7 +83,7 @@ pack() {
     say "packed into \`$to\`, $(du -sh "$to" | cut -f1); there: ./gpu-check.sh run"
 }
 
-# What the programs load, from Python's PyTorch.
+# use_libraries_of_python: finds the programs' libraries in Python's PyTorch.
 use_libraries_of_python() {
     local found version cuda folders
     # shellcheck disable=SC2016  # Python, not shell
@@ -93,16 +93,18 @@ lib = os.path.join(os.path.dirname(torch.__file__), "lib")
 wheels = os.path.join(os.path.dirname(os.path.dirname(torch.__file__)), "nvidia")
 folders = [lib] + sorted(glob.glob(os.path.join(wheels, "*", "lib")))
 print(torch.__version__.split("+")[0], torch.version.cuda, ":".join(folders))') ||
-        die "\`$python\` has no PyTorch" "pip install torch==$TORCH_VERSION" "or name another with --python"
+        die "\`$python\` has no PyTorch" "run \`pip install torch==$TORCH_VERSION\`" \
+            "or name another Python with --python"
     read -r version cuda folders <<<"$found"
     if [[ $version != "$TORCH_VERSION" || $cuda != "$CUDA_VERSION" ]]; then
         die "\`$python\` has PyTorch $version with CUDA $cuda; $TORCH_VERSION with CUDA $CUDA_VERSION is needed" \
-            "pip install torch==$TORCH_VERSION" "or name another with --python"
+            "run \`pip install torch==$TORCH_VERSION\`" \
+            "or name another Python with --python"
     fi
     export LD_LIBRARY_PATH=$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 
-# What is missing is said before anything runs.
+# check: reports missing tools and files before anything runs.
 check() {
     local missing words
     missing=$(ldd "$worker" "$coordinator" "$tests" 2>&1 | grep 'not found' | sort -u || true)
@@ -112,16 +114,17 @@ check() {
     fi
     if [[ $device != cpu ]]; then
         command -v nvidia-smi >/dev/null || die "nvidia-smi is missing" "install NVIDIA's driver"
-        nvidia-smi >&2 || die "nvidia-smi fails; its words are above"
+        nvidia-smi >&2 || die "nvidia-smi fails; see its output above"
     fi
-    # Else sweeps would run on the CPU, for hours.
+    # Without a GPU, sweeps would run on the CPU for hours.
     if ! words=$("$tests" --ignored --exact gpu::random_numbers_are_those_of_the_cpu 2>&1); then
         printf '%s\n' "$words" >&2
-        die "device \`$device\` does not compute; what was tried is above"
+        die "device \`$device\` does not compute; see the attempt above"
     fi
 }
 
-# step NAME LIMIT COMMAND...: its output goes to NAME.txt. One that fails is counted, and the others go on.
+# step NAME LIMIT COMMAND...: runs a command with its output in NAME.txt. A failure is counted, and
+# the next step runs.
 step() {
     local name=$1 limit=$2 start=$SECONDS
     shift 2
@@ -129,13 +132,13 @@ step() {
     if timeout "$limit" "$@" >"$report/$name.txt" 2>&1; then
         say "$name: $((SECONDS - start)) s"
     else
-        say "error: $name failed; its last words:"
+        say "error: $name failed; its log ends with:"
         tail -n 8 "$report/$name.txt" >&2
         failed+=("$name")
     fi
 }
 
-# grid NAME FROM SEEDS: a grid file for this data set and for the time that there is.
+# grid NAME FROM SEEDS: makes a grid file for this data set and the available time.
 grid() {
     local to=$report/$1.toml iterations=
     sed -e "s/^name = .*/name = \"$1\"/" -e "s/^seed = .*/seed = { count = $3 }/" "$grids/$2" >"$to"
@@ -144,18 +147,18 @@ grid() {
     fi
     if [[ $size == tiny ]]; then
         iterations=$'iterations = 200\nevaluate_every = 100'
-        # The table may be there.
+        # The table may exist.
         grep -q '^\[classifier\]' "$to" || printf '\n[classifier]\n' >>"$to"
         printf '%s\n\n[vae]\niterations = 200\n' "$iterations" >>"$to"
     fi
 }
 
-# sweep NAME FOLDER: a sweep by one local worker, and how long it took.
+# sweep NAME FOLDER: runs a sweep with one local worker and measures its time.
 sweep() {
     local start
     rm -rf "${report:?}/$2"
     start=$(date +%s.%N)
-    # Of the device that is checked: local workers take the first that they see.
+    # Local workers take the first device that they see, so they see the checked one alone.
     CUDA_VISIBLE_DEVICES=$visible step "$1" 1800 "$coordinator" --grid "$report/$2.toml" --run-dir "$report/$2" --local-workers 1 \
         ${data_dir:+--data-dir "$data_dir"}
     awk -v start="$start" -v end="$(date +%s.%N)" -v run="$2" \
@@ -187,7 +190,7 @@ run() {
     local lanes seconds seeds kind
     failed=()
     if [[ -d $report && ! -f $report/machine.json && -n $(ls "$report") ]]; then
-        die "\`$report\` holds something else than a report" "give another folder with --report"
+        die "\`$report\` has files that are no report" "name another folder with --report"
     fi
     mkdir -p "$report"
     report=$(cd "$report" && pwd)
@@ -198,7 +201,7 @@ run() {
         tiny) lanes=1 seconds=0.1 seeds=2 ;;
     esac
     check
-    # Nothing of earlier runs, VAEs and numbers of lanes above all.
+    # The cache of earlier runs is removed, above all VAEs and numbers of lanes.
     rm -rf "${report:?}/cache"
     export SWFN_CACHE=$report/cache
     machine
@@ -214,7 +217,7 @@ run() {
     if [[ $size == tiny ]]; then grid paper paper.toml 1; else grid paper paper.toml 10; fi
     sweep sweep-first paper
     if [[ $size == full ]]; then
-        # Once more with the numbers of lanes known, and nothing else.
+        # The sweep runs again with known numbers of lanes and nothing else.
         rm -rf "$SWFN_CACHE/vaes" "$SWFN_CACHE/checkpoints"
         rm -rf "${report:?}/paper-first"
         if [[ -d $report/paper ]]; then mv "$report/paper" "$report/paper-first"; fi
@@ -231,12 +234,12 @@ run() {
         step formulations 1800 "$python" -B "$reference/formulations.py" --device "$device" --lanes "$lanes" \
             --json "$report/formulations.json"
     else
-        say "\`$python\` has no PyTorch: no comparisons with it"
+        say "\`$python\` has no PyTorch: comparisons are skipped"
     fi
 
     "$python" -B "$here/gpu_report.py" "$report"
     if ((${#failed[@]} > 0)); then
-        die "failed: ${failed[*]}" "their logs are in \`$report\`"
+        die "failed: ${failed[*]}" "read their logs in \`$report\`"
     fi
     say "all passed; the report is in \`$report\`"
 }
@@ -282,7 +285,7 @@ main() {
     case $command in
         pack) pack "$target" ;;
         run)
-            [[ -x $here/bin/gpu-tests ]] || die "\`run\` is for a packed folder; \`$here\` is none" \
+            [[ -x $here/bin/gpu-tests ]] || die "\`$here\` is not a packed folder, which \`run\` needs" \
                 "make one with \`deploy/gpu-check.sh pack DIR\`, or leave \`run\` out to build here"
             coordinator=$here/bin/swfn-coordinator worker=$here/bin/swfn-worker tests=$here/bin/gpu-tests
             grids=$here/grids reference=$here/reference

@@ -82,12 +82,12 @@ sha256_of() {
     printf '%s' "${hash%% *}"
 }
 
-# Settles a LIBTORCH that the user set: prints it and exits, or fails.
+# use_libtorch_of_the_user: checks a LIBTORCH that the user set, prints it and exits.
 use_libtorch_of_the_user() {
     local own version
     for own in "$base/cpu" "$base/cuda"; do
-        # Set to a folder that this script makes (by .cargo/config.toml, or from an earlier call's
-        # output) it says where the result goes, not that the user has one of his own.
+        # If LIBTORCH is a folder that this script makes (from .cargo/config.toml or an earlier
+        # call), it only names the place of the result.
         if [[ ${LIBTORCH%/} == "$own" || $LIBTORCH -ef $own ]]; then
             return
         fi
@@ -104,7 +104,7 @@ use_libtorch_of_the_user() {
         fi
     fi
     if [[ $flavour == cuda && ! -e $LIBTORCH/lib/libtorch_cuda.so ]]; then
-        say "warning: --cuda was asked for, but LIBTORCH \`$LIBTORCH\` has no lib/libtorch_cuda.so"
+        say "warning: --cuda is given, but LIBTORCH \`$LIBTORCH\` has no lib/libtorch_cuda.so"
     fi
     printf '%s\n' "$LIBTORCH"
     exit 0
@@ -138,7 +138,7 @@ version_at_least() {
     ((major > $2 || (major == $2 && ${minor:-0} >= $3)))
 }
 
-# Looked for here although only cargo needs it: better now than after the download.
+# check_compiler: only cargo needs it, but its absence should show before the download.
 check_compiler() {
     local compiler
     for compiler in ${CXX:+"${CXX%% *}"} c++ g++; do
@@ -146,16 +146,16 @@ check_compiler() {
             return
         fi
     done
-    die "no C++ compiler: neither c++ nor g++ is there${CXX:+, nor CXX=\`$CXX\`}" \
+    die "no C++ compiler: neither c++ nor g++ is installed${CXX:+, nor CXX=\`$CXX\`}" \
         "tch compiles C++: install one, e.g. \`apt-get install g++\` or \`dnf install gcc-c++\`"
 }
 
 check_python() {
     local version
     if ! command -v python3 >/dev/null; then
-        die "no python3" "install it, e.g. \`apt-get install python3 python3-pip\`; 3.8 or newer will do"
+        die "python3 is missing" "install it, e.g. \`apt-get install python3 python3-pip\`; 3.8 or newer will do"
     fi
-    # Python 2's syntax too, so that whatever answers to the name can say what it is.
+    # The syntax is also valid for Python 2, so that any Python can print its version.
     if ! version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
         die "\`$(command -v python3)\` does not run" \
             "try \`python3 --version\`, or put a working Python 3.8 or newer first in PATH"
@@ -185,11 +185,12 @@ check_space() {
     fi
 }
 
-# Only one call at a time works in $base. The lock goes when the process ends, however it ends.
+# lock: ensures that only one call works in $base. The lock ends with the process, however that
+# ends.
 lock() {
     if command -v flock >/dev/null; then
-        # Python and pip inherit the descriptor: should only this shell be killed, they still hold
-        # the lock, and nobody sweeps the folders away that they write to.
+        # Python and pip inherit the descriptor. If only this shell is killed, they keep the lock,
+        # and no other call removes their folders.
         exec 9>"$base/lock"
         if ! flock -n 9; then
             say "another call is at work in \`$base\`; waiting for it"
@@ -200,10 +201,11 @@ lock() {
     fi
 }
 
-# The lock where flock is missing. Each call that gets it leaves a ticket in lock.d, a symlink named
-# by the next number that says which process it is (a symlink, since it is made with its contents in
-# one step, and only one of two calls can make it). Whoever holds the highest ticket holds the lock
-# while it lives. Tickets are never removed: a slow call could otherwise take a number twice.
+# lock_by_tickets: the lock where flock is missing. Each call that gets it leaves a ticket in
+# lock.d: a symlink named by the next number, which contains the process. A symlink is made with its
+# contents in one step, and only one of two calls can make it. The process with the highest ticket
+# holds the lock while it lives. Tickets are never removed: a slow call could otherwise take a
+# number twice.
 lock_by_tickets() {
     local tickets=$base/lock.d last holder said=
     mkdir -p "$tickets"
@@ -225,11 +227,11 @@ lock_by_tickets() {
     done
 }
 
-# Names a process for all time: its number, and when it started, since numbers come round again.
+# process: names a process uniquely by its number and its start time, since numbers are used again.
 process() {
     local stat fields
     if { read -r stat <"/proc/$1/stat"; } 2>/dev/null; then
-        # The second field, the command's name in brackets, may hold anything.
+        # The second field, the command's name in parentheses, may contain anything.
         read -r -a fields <<<"${stat##*) }"
         printf '%s.%s' "$1" "${fields[19]}"
     fi
@@ -238,14 +240,14 @@ process() {
 # fetch SHA256 WHEEL: brings it into $wheels.
 fetch() {
     local sha256=$1 wheel=$2 name version abi platform actual
-    # NAME-VERSION-PYTHON-ABI-PLATFORM.whl; of a platform's several names one will do.
+    # NAME-VERSION-PYTHON-ABI-PLATFORM.whl. One of a platform's several names is enough.
     IFS=- read -r name version _ abi platform <<<"${wheel%.whl}"
     platform=${platform%%.*}
     mkdir -p "$work/fetched"
     printf '%s==%s --hash=sha256:%s\n' "$name" "$version" "$sha256" >"$work/requirement.txt"
-    # One wheel at a time with exactly its own tags: this also works with a pip too old to know
-    # newer platforms, and what has arrived survives a failure of the next. pip's temporary files
-    # belong beside the result, since /tmp may be small.
+    # Each wheel is fetched alone, with exactly its own tags. So a pip that does not know newer
+    # platforms works, too, and a failure loses no earlier wheel. pip's temporary files lie beside
+    # the result, since /tmp may be small.
     if ! (
         cd "$work"
         TMPDIR=$work python3 -m pip download --no-deps --only-binary=:all: --require-hashes \
@@ -253,8 +255,8 @@ fetch() {
             --disable-pip-version-check --dest fetched -r requirement.txt >&2 2>pip.log
     ); then
         tail -n 15 "$work/pip.log" >&2
-        die "pip could not fetch \`$name\` $version; its last words are above" \
-            "check the network and run this again: what has arrived is kept" \
+        die "pip could not fetch \`$name\` $version; see its output above" \
+            "check the network and run this again: fetched wheels are kept" \
             "behind a proxy or with a mirror of the package index, set PIP_INDEX_URL (and PIP_CERT)" \
             "or install libtorch $TORCH_VERSION yourself and set LIBTORCH to its folder"
     fi
@@ -267,8 +269,8 @@ fetch() {
     mv "$work/fetched/$wheel" "$wheels/$wheel"
 }
 
-# Reads rows WHEEL LIBRARY... from stdin and takes from each wheel in folder argv[1] what is needed
-# into the folder argv[2].
+# Reads rows WHEEL LIBRARY... from stdin, and unpacks the needed files of each wheel in folder
+# argv[1] into the folder argv[2].
 # shellcheck disable=SC2016  # the backticks are Python's
 readonly UNPACK='
 import os, posixpath, shutil, sys, zipfile
@@ -307,22 +309,22 @@ unpack() {
     while read -r _ _ wheel libraries; do
         printf '%s %s\n' "$wheel" "$libraries"
     done <<<"$rows" | python3 -I -c "$UNPACK" "$wheels" "$1" ||
-        die "the wheels in \`$wheels\` could not be unpacked; Python's last words are above" \
+        die "the wheels in \`$wheels\` could not be unpacked; see Python's output above" \
             "delete that folder and run this again"
     if [[ $flavour == cpu ]]; then
-        # The wheel's own libtorch.so is an empty one that pulls in the CUDA libraries.
+        # The wheel's own libtorch.so is empty and loads the CUDA libraries.
         ln -s libtorch_cpu.so "$1/lib/libtorch.so"
     fi
     printf '%s\n' "$TORCH_VERSION" >"$1/build-version"
 }
 
-# check_loads FOLDER: whether the loader finds all that the libraries in it need.
+# check_loads FOLDER: whether the loader finds all dependencies of the libraries in it.
 check_loads() {
     local missing
     if ! command -v ldd >/dev/null; then
         return
     fi
-    # libcuda comes with the driver, which the machine that builds may well not have.
+    # libcuda comes with the driver, which the building machine may not have.
     missing=$(env -u LD_LIBRARY_PATH ldd "$1"/lib/*.so* 2>/dev/null |
         awk '/not found/ && $1 != "libcuda.so.1" { print $1 }' | sort -u | tr '\n' ' ' || true)
     if [[ -n $missing ]]; then
@@ -331,12 +333,12 @@ check_loads() {
     fi
 }
 
-# Whether the result is there, made by this very recipe.
+# finished: whether this very recipe has made the result.
 finished() {
     [[ -f $target/.swfn-stamp && $(<"$target/.swfn-stamp") == "$recipe_hash" ]]
 }
 
-# Makes the result, aside in $work, and puts it in place with one rename.
+# make: makes the result in $work and renames it into place.
 make() {
     local sha256 bytes wheel missing=0 largest=0 row
     local to_fetch=()
@@ -344,7 +346,7 @@ make() {
     check_compiler
     check_python
 
-    # What calls that were killed left behind.
+    # These folders are from killed calls.
     rm -rf "$base"/work.*
     work=$base/work.$flavour.$$
     trap 'rm -rf "$work"' EXIT
@@ -360,7 +362,7 @@ make() {
         fi
     done <<<"$rows"
 
-    # pip holds a wheel twice for a moment. Unpacked sizes as measured, rounded up.
+    # For a moment pip holds a wheel twice. Unpacked sizes are measured and rounded up.
     local unpacked=500000000
     if [[ $flavour == cuda ]]; then
         unpacked=3600000000
@@ -386,7 +388,8 @@ make() {
     mv "$work/new" "$target"
 }
 
-# Deletes this recipe's wheels, and their folder where no others wait there for the other flavour.
+# drop_wheels: deletes this recipe's wheels, and their folder unless it has wheels of the other
+# flavour.
 drop_wheels() {
     local wheel
     if [[ ${SWFN_KEEP_WHEELS:-} != 1 ]]; then
@@ -433,7 +436,8 @@ main() {
         use_libtorch_of_the_user
     fi
 
-    # First of all, so that an unsupported system hears of it before it misses some tool.
+    # The platform is checked first, so that an unsupported system hears of it before it misses a
+    # tool.
     check_platform
 
     rows=$({ if [[ -n $recipe_file ]]; then cat "$recipe_file"; else recipe; fi; } |
@@ -441,13 +445,14 @@ main() {
     recipe_hash=$(printf '%s\n' "$SCRIPT_VERSION" "$flavour" "$rows" | sha256sum)
     recipe_hash=${recipe_hash%% *}
 
-    # A call that was killed after its last step has still left its folder and wheels to sweep away.
+    # A call that was killed after its last step has left its folder and wheels, which are removed
+    # here.
     if ! finished || compgen -G "$base/work.$flavour.*" >/dev/null; then
         if ! mkdir -p "$base" || [[ ! -w $base ]]; then
             die "cannot write to the folder \`$base\`" "make it writable, or give another with --dir DIR"
         fi
         lock
-        # The call that this one waited for may have done it all.
+        # The call that held the lock may have made the result.
         if ! finished; then
             make
         fi

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 #
-# Tests deploy/libtorch.sh without a network, in seconds: with wheels of a few bytes, and with a PATH
-# on which pip, uname, df and the like are stand-ins that say what a test wants to hear.
+# Tests deploy/libtorch.sh without a network, in seconds. Wheels have a few bytes, and pip, uname,
+# df and the like are stand-ins whose answers a test chooses.
 #
 # usage: deploy/libtorch.test.sh
 #
-# It needs bash, coreutils, util-linux and a python3 with zipfile. One line for each check; exits
-# with 1 if any failed.
+# It needs bash, coreutils, util-linux and a python3 with zipfile. It prints one line for each
+# check, and exits with 1 if any failed.
 
 # shellcheck disable=SC2016  # what `check` is given for `eval` is expanded there
 
@@ -19,7 +19,7 @@ trap 'rm -rf "$room"' EXIT
 passed=0
 failed=0
 
-# A repository whose path has spaces, since the script must cope with that throughout.
+# The repository's path has spaces, which the script must handle throughout.
 repo="$room/a repo"
 base=$repo/.libtorch
 target=$base/cpu
@@ -56,8 +56,8 @@ printf '\tlibcuda.so.1 => not found\n'
 SH
 stand_in c++ </dev/null
 
-# pip download logs what it is asked for and takes it from $room/index. With FAKE_PIP=hang it says
-# that it is there, for a test to kill it, and sleeps over the second wheel.
+# pip download logs its arguments and copies from $room/index. With FAKE_PIP=hang it sleeps over the
+# second wheel, so that a test can kill it.
 export REAL_PYTHON ROOM=$room
 REAL_PYTHON=$(python3 -c 'import sys; print(sys.executable)')
 stand_in python3 <<'SH'
@@ -187,7 +187,7 @@ complete() {
     [[ $(ls "$folder/lib") == "libcudart.so.13"$'\n'"libtorch.so"$'\n'"libtorch_cpu.so" ]]
 }
 
-# tidy: nothing beside the results but the lock.
+# tidy: only the results and the lock are left.
 tidy() {
     local path
     for path in "$base"/*; do
@@ -216,7 +216,7 @@ calls() {
     [[ $count == "$2" ]]
 }
 
-# wait_for FILE: up to ten seconds.
+# wait_for FILE: waits up to ten seconds.
 wait_for() {
     local i
     for ((i = 0; i < 200; i++)); do
@@ -226,7 +226,7 @@ wait_for() {
     return 1
 }
 
-# kill_all: the script and all that it started, with no chance to clean up.
+# kill_all: kills the script and all its children, which cannot clean up.
 kill_all() {
     kill -KILL -- "-$group"
     wait "$group" 2>/dev/null
@@ -251,7 +251,7 @@ before=$(stat -c %i "$target")
 libtorch
 untouched() { made && calls pip 0 && calls unpack 0 && [[ $(stat -c %i "$target") == "$before" ]]; }
 check "a repeated call changes nothing" untouched
-# Processor time, since other work on the machine stretches the time by the clock.
+# Processor time is measured, since other work on the machine stretches the wall time.
 quick() {
     local i used fastest=1000000 TIMEFORMAT='%3U %3S'
     for i in 1 2 3 4 5; do
@@ -315,8 +315,8 @@ wait "$group"
 check "ended by SIGTERM, it cleans up itself" \
     eval '[[ -z $(ls -d "$base"/work.* 2>/dev/null) && ! -e $target && -f $base/wheels/$TORCH ]]'
 
-# Kills the script right before its command number KILL_AT, which bash counts for us. By turns a
-# complete libtorch of another recipe is to be replaced, and there is none yet.
+# Kills the script right before its command number KILL_AT, which bash counts. In turn there is a
+# complete libtorch of another recipe, and none.
 cat >"$room/kill.bash" <<'SH'
 if [[ $0 == */libtorch.sh ]]; then
     set -o functrace
@@ -387,7 +387,7 @@ check "a damaged wheel in the cache is fetched again" made
 
 fresh
 libtorch FAKE_PIP=fail
-check "pip fails: its own words, and what to do" refused "pip could not fetch \`torch\` 2.11.0" "run this again"
+check "pip fails: its own output, and a hint" refused "pip could not fetch \`torch\` 2.11.0" "run this again"
 check "... of which the first is pip's" eval '[[ $err == *"the tubes are clogged"*"error:"* ]]'
 libtorch FAKE_PIP=none
 check "no pip" refused "python3 has no pip" "apt-get install python3-pip"
@@ -397,7 +397,7 @@ libtorch FAKE_PYTHON=broken
 check "a Python that does not run" refused "does not run" "python3 --version"
 mv "$room/bin/python3" "$room/python3"
 libtorch
-check "no Python" refused "no python3" "apt-get install python3"
+check "no Python" refused "python3 is missing" "apt-get install python3"
 mv "$room/python3" "$room/bin/python3"
 mv "$room/bin/c++" "$room/bin/my-c++"
 libtorch

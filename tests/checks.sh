@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# What the checks of deployments have in common; sourced by them. They set `topic` and `logs`, a folder.
+# Common functions for checks of deployments, which source this file and set `topic` and the folder
+# `logs`.
 
 say() {
     printf '%s: %s\n' "$topic" "$1" >&2
@@ -15,7 +16,7 @@ fail() {
     exit 1
 }
 
-# check WORDS COMMAND...: counted, and fatal when it does not hold.
+# check WORDS COMMAND...: counts a check, and ends the script if it fails.
 checks=0
 check() {
     local words=$1
@@ -30,7 +31,7 @@ within() {
     local end=$((SECONDS + $1)) words=$2
     shift 2
     until "$@"; do
-        ((SECONDS < end)) || fail "in vain: $words"
+        ((SECONDS < end)) || fail "not in time: $words"
         sleep 0.5
     done
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 #
-# Three hosts as network name spaces: a coordinator on one, workers on the two others, started with deploy/ssh/sweep.sh, with TLS both ways
-# and a token. Who lacks any of it must be refused. In the middle all workers are stopped and started again.
+# Runs a sweep on three hosts, which are network namespaces: a coordinator on one, workers on the
+# two others. deploy/ssh/sweep.sh starts them, with mutual TLS and a token. Workers that lack any of
+# these must be refused. In the middle all workers are stopped and restarted.
 #
 # usage: tests/hosts.sh
 #
@@ -9,8 +10,9 @@
 #   SWFN_BIN   folder of the programs [default: target/release]
 #   LIBTORCH   folder of their libtorch [default: .libtorch/cpu]
 #
-# It needs root on Linux with `ip netns`. With `sshd` and `ssh` each host has an ssh daemon of its own, otherwise a stand-in. Where this
-# cannot be, it says so, and exits with 0. Logs lie in target/hosts.
+# It needs root on Linux with `ip netns`. With `sshd` and `ssh` each host has an ssh daemon of its
+# own, otherwise a stand-in. Without these tools it says so and exits with 0. Logs lie in
+# target/hosts.
 
 set -euo pipefail
 
@@ -23,11 +25,13 @@ source tests/checks.sh
 bin=$(realpath "${SWFN_BIN:-target/release}")
 readonly NET=10.214.0
 
-# Hosts on one bridge, which is nobody's: they reach each other, and nothing else.
+# make_hosts: makes hosts on an isolated bridge, where they only reach each other.
 make_hosts() {
     local index host
-    ip netns add "$switch" 2>"$logs/ip.log" || skip "no network name spaces here: $(<"$logs/ip.log")"
-    ip -n "$switch" link add bridge type bridge 2>"$logs/ip.log" || skip "no bridges here: $(<"$logs/ip.log")"
+    ip netns add "$switch" 2>"$logs/ip.log" ||
+        skip "network namespaces do not work: $(<"$logs/ip.log")"
+    ip -n "$switch" link add bridge type bridge 2>"$logs/ip.log" ||
+        skip "bridges do not work: $(<"$logs/ip.log")"
     ip -n "$switch" link set bridge up
     for index in "${!hosts[@]}"; do
         host=${hosts[index]}
@@ -41,7 +45,7 @@ make_hosts() {
     done
 }
 
-# A daemon for each host, which runs what it is told in a home folder of that host.
+# start_ssh: starts a daemon for each host, which runs commands in a home folder of that host.
 start_ssh() {
     local index host home
     ssh-keygen -q -t ed25519 -N '' -f "$work/key"
@@ -73,7 +77,7 @@ CONF
     say "with ssh daemons"
 }
 
-# In place of ssh: `HOST COMMAND`.
+# stand_in: replaces ssh: `HOST COMMAND`.
 stand_in() {
     cat >"$work/ssh" <<SCRIPT
 #!/bin/sh
@@ -81,7 +85,7 @@ cd "$work/\$1" && exec ip netns exec "\$1" env HOME="$work/\$1" SWFN_CACHE="$wor
 SCRIPT
     chmod +x "$work/ssh"
     ssh=$work/ssh
-    say "without ssh, which is not here: with a stand-in"
+    say "ssh is missing; a stand-in replaces it"
 }
 
 clean() {
@@ -113,12 +117,12 @@ at_work() {
     [[ $(sql "$run" "SELECT count(*) FROM trial WHERE state = 'leased'" 2>/dev/null) -ge $1 ]]
 }
 
-# ended HOW: how many leases.
+# ended HOW: counts such ends of leases.
 ended() {
     sql "$run" "SELECT count(*) FROM event WHERE kind = '$1'"
 }
 
-# recipe COMMAND [OPTION...]: the ssh recipe on the first host, from a folder of its own, where runs/ is.
+# recipe COMMAND [OPTION...]: runs the ssh recipe on the first host, in a folder with runs/.
 recipe() {
     local command=$1
     shift
@@ -127,7 +131,7 @@ recipe() {
         "$root/deploy/ssh/sweep.sh" "$command" "$work/hosts" "$work/three.toml" "$@")
 }
 
-# refused WORDS OPTION...: a worker with these options ends with 1 and says so.
+# refused WORDS OPTION...: a worker with these options ends with 1 and prints these words.
 refused() {
     local words=$1 code=0
     shift
@@ -158,8 +162,8 @@ sweep() {
     check "their logs can be read" [ "$(recipe logs | grep -c 'trial')" -gt 0 ]
     recipe stop >"$logs/stop.log" 2>&1
     check "both are stopped" [ "$(recipe status | grep -c ': does not run$')" = 2 ]
-    # One may have ended just then; or the next ones were there already.
-    say "leases: $(ended released) given back, $(ended lost) lost"
+    # One trial may have just ended, or the next ones may have been granted already.
+    say "leases: $(ended released) returned, $(ended lost) lost"
     check "trials were given back" [ "$(ended released)" -ge 1 ]
     check "no lease was lost" [ "$(ended lost)" = 0 ]
     recipe start >"$logs/start.log" 2>&1
@@ -180,9 +184,10 @@ main() {
     [[ $(uname -s) == Linux && $(id -u) == 0 ]] || skip "root on Linux is needed"
     command -v ip >/dev/null || skip "\`ip\` is missing (package iproute2)"
     PATH=$PATH:/usr/sbin
-    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] || fail "there are no programs in $bin: make build, or set SWFN_BIN"
+    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] ||
+        fail "$bin has no programs: run make build, or set SWFN_BIN"
     work=$(mktemp --directory)
-    # sshd insists.
+    # sshd requires these rights.
     chmod 755 "$work"
     switch=swfn-switch-$$
     hosts=("swfn-head-$$" "swfn-one-$$" "swfn-two-$$")

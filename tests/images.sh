@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 #
-# Builds the images and runs them: a sweep in two containers that may do next to nothing, and one of the pods of deploy/k8s/overlays/local-cpu.
+# Builds the images and runs them: a sweep in two containers with minimal rights, and one of the
+# pods of deploy/k8s/overlays/local-cpu.
 #
 # usage: tests/images.sh [--cuda] [--twice]
 #
 #   --cuda    build the CUDA target, too (2.5 GB to fetch)
 #   --twice   build the coordinator a second time, from nothing, and compare the two images
 #
-# It needs root on Linux with buildah, podman and runc; where apt-get works, what is missing is installed. No engine runs, and no
-# registry of images is asked: a base made with debootstrap takes the name of the real one, and this machine's Rust that of Rust's image.
-# Where any of this cannot be, it says so, and exits with 0.
+# It needs root on Linux with buildah, podman and runc; apt-get installs what is missing. No engine
+# runs, and no registry of images is used. A base from debootstrap gets the name of the real one,
+# and this machine's Rust that of Rust's image. Where this fails, it says so and exits with 0.
 #
-# Everything lies in target/images, the bases included: remove that folder to begin anew. STORAGE_DRIVER=vfs takes that driver even where
-# overlays can be mounted.
+# Everything lies in target/images, including the bases: remove that folder to begin anew.
+# STORAGE_DRIVER=vfs forces that driver even where overlays can be mounted.
 
 set -euo pipefail
 
@@ -24,13 +25,13 @@ readonly topic=images
 # shellcheck source=tests/checks.sh
 source tests/checks.sh
 readonly SUITE=bookworm
-# The first validates bills of materials, the second reads manifests.
+# The first package validates bills of materials, the second reads manifests.
 readonly PACKAGES=('cyclonedx-python-lib[json-validation]==11.12.0' 'PyYAML==6.0.3')
-# As they are called in the pins.
+# The tags come from the pins.
 rust_tag=$(sed -n 's/^RUST_TAG=//p' deploy/images/pins)
 debian_tag=$(sed -n 's/^DEBIAN_TAG=//p' deploy/images/pins)
 
-# Overlays take a third of the space, but cannot be mounted everywhere.
+# storage_driver: overlays take a third of the space, but cannot be mounted everywhere.
 storage_driver() {
     local try driver=vfs
     try=$(mktemp --directory "$work/overlay.XXXXXX")
@@ -43,7 +44,7 @@ storage_driver() {
     printf '%s' "$driver"
 }
 
-# Of everything here: a storage and configuration of its own, without systemd or networks.
+# settings: makes a separate storage and configuration, without systemd or networks.
 settings() {
     export BUILDAH_ISOLATION=chroot
     STORAGE_DRIVER=${STORAGE_DRIVER:-$(storage_driver)}
@@ -71,8 +72,8 @@ CONF
 
 tools() {
     local missing=() program
-    [[ $(uname -s) == Linux ]] || skip "this is no Linux"
-    [[ $(id -u) == 0 ]] || skip "root is needed, for chroots and name spaces"
+    [[ $(uname -s) == Linux ]] || skip "the system is not Linux"
+    [[ $(id -u) == 0 ]] || skip "root is needed, for chroots and namespaces"
     for program in buildah podman runc debootstrap; do
         command -v "$program" >/dev/null || missing+=("$program")
     done
@@ -87,7 +88,7 @@ tools() {
     [[ $STORAGE_DRIVER == overlay ]] || needed=24
     [[ -z $cuda ]] || needed=$((needed + 20))
     free=$(df -Pk "$work" | awk 'END { print int($4 / 1048576) }')
-    # Bases that are there have taken their part.
+    # Existing bases already use their part of the space.
     ((free >= needed)) || exists "rust:$rust_tag" ||
         skip "$free GiB free in $work, $needed are needed with storage driver $STORAGE_DRIVER"
     command -v cargo >/dev/null || skip "cargo is missing"
@@ -97,7 +98,7 @@ exists() {
     buildah inspect --type image "$1" >/dev/null 2>&1
 }
 
-# The base, under the name of Debian's.
+# make_debian: makes the base and names it like Debian's.
 make_debian() {
     exists "debian:$debian_tag" && return
     local tree=$work/$SUITE container
@@ -105,7 +106,7 @@ make_debian() {
     say "debootstrap $SUITE"
     debootstrap --variant=minbase "$SUITE" "$tree" >"$work/debootstrap.log" 2>&1 ||
         skip "debootstrap cannot fetch $SUITE (see $work/debootstrap.log)"
-    # An engine makes devices of its own.
+    # An engine makes its own devices.
     rm -rf "$tree"/var/cache/apt/archives/*.deb "${tree:?}"/dev/*
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$tree" / >/dev/null
@@ -114,7 +115,8 @@ make_debian() {
     keep "$container" "debian:$debian_tag"
 }
 
-# The compilers, under the name of Rust's image: this machine's Rust, in the places where that image has it.
+# make_rust: makes the compilers' image from this machine's Rust, with the name and the paths of
+# Rust's image.
 make_rust() {
     exists "rust:$rust_tag" && return
     local container sysroot packages=(ca-certificates g++ libc6-dev make python3 python3-pip)
@@ -136,7 +138,7 @@ keep() {
     buildah commit --quiet --format docker --timestamp 0 --rm "$1" "$2" >/dev/null
 }
 
-# The images, with this machine's crates and libtorch in place of downloads.
+# build_images: builds the images from this machine's crates and libtorch, without downloads.
 build_images() {
     local cargo_home=${CARGO_HOME:-$HOME/.cargo} images=(coordinator worker-cpu) flavours=(cpu)
     if [[ -n $cuda ]]; then
@@ -148,10 +150,11 @@ build_images() {
     for flavour in "${flavours[@]}"; do
         option=()
         [[ $flavour == cpu ]] || option=(--cuda)
-        # The folder that is mounted below, whatever LIBTORCH says.
+        # The folder is mounted below, so LIBTORCH is ignored.
         env -u LIBTORCH deploy/libtorch.sh "${option[@]}" >/dev/null
     done
-    # Without layers: vfs keeps a whole copy of each. Bases that are made here have other digests than the pinned ones.
+    # Layers are off, because vfs keeps a whole copy of each. The bases made here have other digests
+    # than the pinned ones.
     offline=(--pull-never --layers=false --build-arg CARGO_NET_OFFLINE=true --build-arg RUST_DIGEST= --build-arg DEBIAN_DIGEST=
         --volume "$cargo_home/registry:/usr/local/cargo/registry:ro" --volume "$root/.libtorch:/libtorch:ro")
     deploy/images/build.sh --engine buildah "${images[@]}" -- "${offline[@]}" >"$work/names"
@@ -162,26 +165,27 @@ inspect() {
     podman image inspect --format "$2" "$1"
 }
 
-# in_image IMAGE COMMAND...: without any right.
+# in_image IMAGE COMMAND...: runs a command without any rights.
 in_image() {
     local image=$1 program=$2
     shift 2
     podman run --rm "${confined[@]}" --network none --entrypoint "$program" "$image" "$@"
 }
 
-# A Python with the packages, where pip can fetch them.
+# make_python: makes a Python with the packages, if pip can fetch them.
 make_python() {
     python=$work/venv/bin/python
     [[ -x $python ]] && "$python" -c 'import cyclonedx.validation.json, yaml' 2>/dev/null && return
     say "installing ${PACKAGES[*]}"
     rm -rf "$work/venv"
     if ! { python3 -m venv "$work/venv" && "$python" -m pip install --quiet "${PACKAGES[@]}"; } >"$work/pip.log" 2>&1; then
-        say "note: bills of materials are not validated, and no overlay runs, as pip cannot install ${PACKAGES[*]} (see $work/pip.log)"
+        say "note: pip cannot install ${PACKAGES[*]} (see $work/pip.log)"
+        say "note: bills of materials are not validated, and no overlay runs"
         python=
     fi
 }
 
-# valid FILE: whether the strict schema of CycloneDX 1.6 has nothing against it.
+# valid FILE: whether a file matches the strict schema of CycloneDX 1.6.
 valid() {
     "$python" -c 'import sys
 from cyclonedx.schema import SchemaVersion
@@ -190,13 +194,13 @@ error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).r
 sys.exit(error and repr(error)[:2000])' "$1"
 }
 
-# One without versions is wrong: else the validator would hold nothing against anything.
+# faulty_is_found: a file without versions is invalid, which shows that the validator works.
 faulty_is_found() {
     sed 's/"specVersion"/"specificationVersion"/' "$1" >"$work/faulty.cdx.json"
     ! valid "$work/faulty.cdx.json" 2>/dev/null
 }
 
-# The bill names what must be in it, and nothing that must not.
+# bill: checks that the bill names the required packages and no forbidden ones.
 bill() {
     local file=$1 wanted=$2 unwanted=$3
     python3 -c 'import json, sys
@@ -205,7 +209,7 @@ names = {component["name"] for component in bill["components"]}
 assert sys.argv[1] in names and sys.argv[2] not in names and len(names) > 100, len(names)' "$wanted" "$unwanted" <"$file"
 }
 
-# owned IMAGE FOLDER...: whether these folders, and nothing else, belong to the user that programs run as.
+# owned IMAGE FOLDER...: whether exactly these folders belong to the user of the programs.
 owned() {
     local image=$1
     shift
@@ -262,7 +266,7 @@ exit_code() {
     podman inspect --format '{{.State.ExitCode}}' "$1"
 }
 
-# count QUERY [RUN]: a number from the database of a run directory in $data.
+# count QUERY [RUN]: reads a number from the database of a run directory in $data.
 count() {
     python3 -c 'import sqlite3, sys
 print(sqlite3.connect("file:%s?mode=ro" % sys.argv[1], uri=True).execute(sys.argv[2]).fetchone()[0])' \
@@ -273,7 +277,8 @@ healthy() {
     podman healthcheck run "$1" >/dev/null 2>&1
 }
 
-# inside COMMAND...: where pods meet, in name spaces of their own of mounts and of the network, if there are any.
+# inside COMMAND...: runs a command in the pods' namespaces of mounts and of the network, if there
+# are any.
 inside() {
     if [[ -n $holder ]]; then
         nsenter --target "$holder" --mount --net "$@"
@@ -282,9 +287,10 @@ inside() {
     fi
 }
 
-# powerless NAME: whether what runs in it has an ordinary user, no capabilities, no way to more, and cannot write to its program's folder.
+# powerless NAME: whether its processes have an ordinary user, no capabilities and no way to more,
+# and cannot write to their program's folder.
 powerless() {
-    # shellcheck disable=SC2016  # that shell's
+    # shellcheck disable=SC2016  # for the inner shell
     inside podman exec "$1" sh -c 'status=$(cat /proc/1/status) || exit 1
         for line in "Uid:.*10001.*10001" "CapEff:.*0000000000000000" "CapBnd:.*0000000000000000" "NoNewPrivs:.*1"; do
             echo "$status" | grep -q "^$line" || exit 1
@@ -293,22 +299,23 @@ powerless() {
 }
 
 some_leased() {
-    # The file may not be there yet, or have no tables.
+    # The file may be missing, or have no tables yet.
     [[ $(count "SELECT count(*) FROM event WHERE kind = 'leased'" 2>/dev/null) -gt 0 ]]
 }
 
-# A sweep of a coordinator and two workers after each other, the first of which is stopped in the middle.
+# run_sweep: runs a coordinator with two workers after each other; the first is stopped in the
+# middle.
 run_sweep() {
     data=$work/data
     rm -rf "$data"
     mkdir -p "$data"/{cache,grids}
     chown 10001:10001 "$data" "$data/cache"
-    # What comes of it does not matter.
+    # The results do not matter.
     sed -e 's/^seed = .*/seed = { count = 3 }/' -e 's/^iterations = .*/iterations = 300/' -e 's/^evaluate_every = .*/evaluate_every = 100/' \
         coordinator/grids/quick.toml >"$data/grids/grid.toml"
     local cache=(--volume "$data/cache:/var/cache/swfn") network=(--network container:coordinator)
 
-    # So few connections since the limit of open files is low.
+    # The number of connections is small, since the limit of open files is low.
     start coordinator "$coordinator" --network none --volume "$data:/var/lib/swfn" -- --grid grids/grid.toml --run-dir run \
         --listen 127.0.0.1:7077 --health 127.0.0.1:7079 --max-connections 100
     within 60 "the coordinator is healthy" healthy coordinator
@@ -334,7 +341,7 @@ run_sweep() {
     check "there is a report" [ -s "$data/run/report.html" ]
 }
 
-# What the hook of a worker's pod runs.
+# hook: returns the hook of a worker's pod.
 hook() {
     "$python" -c 'import sys, yaml
 [command] = {tuple(container["lifecycle"]["preStop"]["exec"]["command"])
@@ -347,18 +354,19 @@ all_have_ended() {
     [[ $(count "SELECT count(*) FROM trial WHERE state IN ('succeeded', 'quarantined')") == "$1" ]]
 }
 
-# The overlay for one machine, run by podman as a kubelet would: its commands, users, rights, mounts and limits.
+# run_overlay: runs the overlay for one machine in podman as a kubelet would: its commands, users,
+# rights, mounts and limits.
 run_overlay() {
     local tree=$work/k8s pods=$work/pods.yaml render=(kustomize build) command=() table trials
     kustomize version >/dev/null 2>&1 || render=(kubectl kustomize)
     if [[ -z $python ]] || ! "${render[@]}" --help >/dev/null 2>&1; then
-        say "note: the local overlay is not run: neither kustomize nor a kubectl that has it is here, or no PyYAML"
+        say "note: the local overlay is not run: it needs kustomize (or kubectl) and PyYAML"
         return
     fi
     rm -rf "$tree"
     cp -r deploy/k8s "$tree"
     rm -rf "$tree/secrets/pki"
-    # As who it is that makes them.
+    # The user who makes the files may differ.
     chmod 777 "$tree/secrets"
     podman run --rm "${confined[@]}" --network none --volume "$tree/secrets:/secrets" "$coordinator" \
         certs --out /secrets/pki --hosts swfn-coordinator,localhost >/dev/null
@@ -366,13 +374,14 @@ run_overlay() {
 
     unshare --mount --net --propagation private sleep infinity &
     holder=$!
-    inside true || fail "no name spaces"
+    inside true || fail "namespaces do not work"
     inside ip link set lo up
-    # podman makes a group for each pod.
+    # podman makes a control group for each pod.
     inside mount -o remount,rw /sys/fs/cgroup 2>/dev/null || true
     printf '127.0.0.1 localhost swfn-coordinator\n' >"$work/hosts"
     inside mount --bind "$work/hosts" /etc/hosts
-    inside podman play kube --quiet "$pods" >"$work/pods.log" || fail "podman does not take the pods of the local overlay"
+    inside podman play kube --quiet "$pods" >"$work/pods.log" ||
+        fail "podman refuses the pods of the local overlay"
     data=$(podman volume inspect --format '{{.Mountpoint}}' run-swfn-coordinator-0)
     within 60 "a trial is leased to a pod" some_leased
     check "the coordinator's pod answers probes" \
@@ -382,7 +391,7 @@ run_overlay() {
     done
     trials=$(count 'SELECT count(*) FROM trial')
 
-    # A node is drained: one worker finishes what it holds.
+    # As when a node is drained: one worker finishes its trials.
     mapfile -d '' -t command < <(hook "$pods")
     inside podman exec swfn-worker-1-worker "${command[@]}" >/dev/null 2>&1 || true
     within 60 "a worker ends behind its hook" ended swfn-worker-1-worker
@@ -406,14 +415,15 @@ clean_overlay() {
         inside podman logs "$container" >"$work/$container.log" 2>&1 || true
     done
     inside podman pod rm --all --force --time 5 >/dev/null 2>&1 || true
-    # A second time: groups of processes may outlive their pod by a moment.
+    # The second call is needed because control groups may outlive their pod by a moment.
     inside podman pod rm --all --force --time 0 >/dev/null 2>&1 || true
     podman volume rm --all --force >/dev/null 2>&1 || true
     kill "$holder" 2>/dev/null || true
     holder=
 }
 
-# Layers are named by hashes of all that is in them. An image's id is not compared: builders write the name of a container into it.
+# build_twice: compares layers, which are named by hashes of their content. Image ids are not
+# compared, since builders write the name of a container into them.
 build_twice() {
     local all='{{json .RootFS.Layers}} {{json .Config}} {{.Created}}' first second
     first=$(inspect "$coordinator" "$all")
@@ -425,7 +435,7 @@ build_twice() {
 clean() {
     local i name
     clean_overlay
-    # The last one first: one whose network others use cannot be removed before them.
+    # The last one goes first: a pod whose network others use cannot be removed before them.
     for ((i = ${#started[@]} - 1; i >= 0; i--)); do
         name=${started[i]}
         podman logs "$name" >"$work/$name.log" 2>&1 || true

@@ -1,11 +1,12 @@
-"""Pods of a rendered overlay, as podman's `play kube` takes them.
+"""Turns a rendered overlay into pods for podman's `play kube`.
 
 usage: kubectl kustomize OVERLAY | pods.py >MANIFEST
 
-Templates of StatefulSets and Deployments become pods, with the names that Kubernetes gives those of a StatefulSet, and claims. Commands,
-arguments, environment, users, rights, limits and mounts stay as they are. Three things are not podman's (4.3), and change here: Secrets,
-which it does not decode, become ConfigMaps; it has no probes of kind gRPC; and pods share the network and the names of the machine that
-they run on, where nothing is to be published.
+Templates of StatefulSets and Deployments become pods, with the names of a StatefulSet's pods, and
+claims. Commands, arguments, environment, users, rights, limits and mounts stay as they are. podman
+(4.3) lacks three features, which change here: it does not decode Secrets, so they become
+ConfigMaps; it has no gRPC probes; and pods share the machine's network and names, so they publish
+no ports.
 """
 
 import base64
@@ -15,7 +16,7 @@ import yaml
 
 
 def pods(controller):
-    """A pod and its claims, as often as the controller has replicas."""
+    """Yields a pod and its claims for each replica of the controller."""
     name, spec = controller["metadata"]["name"], controller["spec"]
     for number in range(spec["replicas"]):
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-{number}"}}
@@ -23,9 +24,16 @@ def pods(controller):
         for claim in spec.get("volumeClaimTemplates", []):
             volume = claim["metadata"]["name"]
             full = f"{volume}-{name}-{number}"
-            yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": full}, "spec": claim["spec"]}
-            pod["spec"]["volumes"].append({"name": volume, "persistentVolumeClaim": {"claimName": full}})
-        # Else a worker that has been drained would start again.
+            yield {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": full},
+                "spec": claim["spec"],
+            }
+            pod["spec"]["volumes"].append(
+                {"name": volume, "persistentVolumeClaim": {"claimName": full}}
+            )
+        # Otherwise a drained worker would start again.
         pod["spec"] |= {"hostNetwork": True, "restartPolicy": "OnFailure"}
         for volume in pod["spec"]["volumes"]:
             if "secret" in volume:
@@ -40,13 +48,22 @@ def main():
     made = []
     for document in yaml.safe_load_all(sys.stdin):
         if document["kind"] == "Secret":
-            data = {key: base64.b64decode(value).decode() for key, value in document["data"].items()}
-            made.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": document["metadata"], "data": data})
+            data = {
+                key: base64.b64decode(value).decode() for key, value in document["data"].items()
+            }
+            made.append(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": document["metadata"],
+                    "data": data,
+                }
+            )
         elif document["kind"] == "ConfigMap":
             made.append(document)
         elif document["kind"] in ("StatefulSet", "Deployment"):
             made.extend(pods(document))
-    # What others mount comes first.
+    # Documents that others mount come first.
     made.sort(key=lambda document: document["kind"] == "Pod")
     yaml.safe_dump_all(made, sys.stdout)
 

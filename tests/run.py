@@ -3,12 +3,13 @@
 
 usage: tests/run.py quick|test|rest
 
-quick  the unit tests of what has changed since they last passed, one sweep, one kill
-test   all but what is marked with `#[ignore = "make test-all: ..."]`
+quick  unit tests of programs that changed since they last passed, one sweep, one kill
+test   all tests except those marked with `#[ignore = "make test-all: ..."]`
 rest   those
 
-`cargo test` runs one test program after the other. Most of the end-to-end tests wait while the unit
-tests compute, so here they run at the same time. README.md beside this file tells what is where.
+`cargo test` runs one test program after the other. Here they run at the same time, because most of
+the end-to-end tests wait while the unit tests compute. README.md beside this file describes the
+tests.
 """
 
 import json
@@ -21,17 +22,17 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the quick tier takes of the end-to-end tests.
+# End-to-end tests of the quick tier.
 ONE_SWEEP_AND_ONE_KILL = [
-    "end_to_end::two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do",
+    "end_to_end::two_workers_finish_a_sweep_exactly_once",
     "faults::a_worker_killed_in_the_middle_changes_nothing",
 ]
-# What no tier runs: it needs PyTorch, a GPU or a quiet machine, and has targets of its own.
+# No tier runs these: they need PyTorch, a GPU or a quiet machine, and have targets of their own.
 ELSEWHERE = ["pytorch::", "gpu::", "timings"]
-# Test programs at a time. The end-to-end tests count little: most of them wait, and those that
-# compute take permits.
-AT_A_TIME = 1 + (os.cpu_count() or 2)
-# The longest first.
+# Test programs at a time. The two of end-to-end tests count little: most of these wait, and those
+# that compute take permits.
+AT_A_TIME = 2 + (os.cpu_count() or 2)
+# The programs that take longest start first.
 FIRST = ["tests test", "worker test", "worker lib", "coordinator/scheduler lib"]
 
 
@@ -44,7 +45,7 @@ class Program:
         self.state = f"{state.st_mtime_ns} {state.st_size}"
 
     def run(self, arguments, environment, nice):
-        """Its exit code, what it printed, and how long it took."""
+        """Returns its exit code, its output, and its duration."""
         start = time.monotonic()
         environment = {**os.environ, **environment, "CARGO_MANIFEST_DIR": str(self.folder)}
         done = subprocess.run(
@@ -62,7 +63,7 @@ class Program:
 
 
 def build():
-    """The test programs, after cargo has built them and the programs under test."""
+    """Builds the test programs and the programs under test, and returns the former."""
     cargo = [os.environ.get("CARGO", "cargo"), "test", "--workspace", "--locked", "--no-run"]
     form = "--message-format=json-render-diagnostics"
     built = subprocess.run([*cargo, form], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
@@ -80,13 +81,16 @@ def build():
 
 
 def tasks(tier, programs, passed):
-    """Pairs of a program and its arguments."""
+    """Returns pairs of a program and its arguments."""
     if tier == "quick":
         changed = [p for p in programs if p.name.endswith(" lib") and passed.get(p.path) != p.state]
-        ends = [(p, ["--exact", *ONE_SWEEP_AND_ONE_KILL]) for p in programs if p.name == "tests test"]
+        exact = ["--exact", *ONE_SWEEP_AND_ONE_KILL]
+        ends = [(p, exact) for p in programs if p.name == "tests test"]
         return ends + [(program, []) for program in changed]
     if tier == "test":
-        return [(program, []) for program in programs]
+        # The scenarios of promises take longest and come last by name, so they start at once.
+        split = [["promises::"], ["--skip", "promises::"]]
+        return [(p, rest) for p in programs for rest in (split if p.name == "tests test" else [[]])]
     set_up = Program("deploy set-up", ROOT / "deploy/libtorch.test.sh", ROOT)
     skipped = [word for name in ELSEWHERE for word in ("--skip", name)]
     return [(program, ["--ignored", *skipped]) for program in programs] + [(set_up, [])]
@@ -97,11 +101,11 @@ def main():
         sys.exit(__doc__)
     tier = sys.argv[1]
     programs = build()
-    # Beside the folder of the test programs, wherever cargo puts that.
+    # The file lies beside the folder of the test programs, wherever cargo puts that.
     memory = Path(programs[0].path).parents[1] / "tests-passed.json"
     passed = json.loads(memory.read_text()) if memory.exists() else {}
     waiting = tasks(tier, programs, passed)
-    # In the end-to-end tests most threads wait; see src/permit.rs.
+    # Most threads of the end-to-end tests wait; see src/permit.rs.
     threads = str(max(8, 4 * (os.cpu_count() or 2)))
     failed, lock, todo = [], threading.Lock(), queue.SimpleQueue()
     for task in waiting:
@@ -113,7 +117,7 @@ def main():
                 program, arguments = todo.get_nowait()
             except queue.Empty:
                 return
-            # The end-to-end tests take longest: the others get what these leave of the processor.
+            # The end-to-end tests take longest, so the others run at a lower priority.
             end_to_end = program.name == "tests test"
             more = {"RUST_TEST_THREADS": threads} if end_to_end else {}
             code, output, seconds = program.run(arguments, more, 0 if end_to_end else 10)

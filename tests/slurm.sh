@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 #
-# Sweeps on a real Slurm of one node: a coordinator as a job, an array of four workers, one of which is requeued in the middle, as is the
-# coordinator; and a worker whose time runs out. No lease may be lost, and what was interrupted must come to what it comes to undisturbed.
+# Runs sweeps on a real Slurm of one node: a coordinator as a job and an array of four workers. One
+# worker and the coordinator are requeued in the middle, and another worker's time runs out. No
+# lease may be lost, and interrupted trials must have their undisturbed results.
 #
 # usage: tests/slurm.sh
 #
 # environment:
 #   SWFN_BIN   folder of the programs [default: target/release]
 #
-# It needs root on Linux with slurmctld, slurmd and munge; where apt-get works, they are installed. Where this cannot be, it says so,
-# and exits with 0. Logs lie in target/slurm.
+# It needs root on Linux with slurmctld, slurmd and munge; apt-get installs what is missing. Where
+# this fails, it says so and exits with 0. Logs lie in target/slurm.
 
-# Texts for another shell; functions that others call by their names.
+# Texts are for another shell, and functions are called by their names.
 # shellcheck disable=SC2016,SC2317
 
 set -euo pipefail
@@ -26,9 +27,10 @@ bin=$(realpath "${SWFN_BIN:-target/release}")
 
 tools() {
     local missing=() program
-    [[ $(uname -s) == Linux ]] || skip "this is no Linux"
+    [[ $(uname -s) == Linux ]] || skip "the system is not Linux"
     [[ $(id -u) == 0 ]] || skip "root is needed, for slurmd"
-    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] || fail "there are no programs in $bin: make build, or set SWFN_BIN"
+    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] ||
+        fail "$bin has no programs: run make build, or set SWFN_BIN"
     PATH=$PATH:/usr/sbin
     for program in slurmctld slurmd munged sbatch scontrol; do
         command -v "$program" >/dev/null || missing+=("$program")
@@ -42,11 +44,12 @@ tools() {
     fi
 }
 
-# A cluster of one node with four GPUs that are made up: their files are no devices, so Slurm tells a job their number and nothing else.
+# configure: sets up a cluster of one node with four fake GPUs. Their files are no devices, so a job
+# learns their numbers from Slurm alone.
 configure() {
     local node
     node=$(hostname --short)
-    # Short paths: sockets have a limit. Readable by all: munge insists.
+    # Sockets need short paths, and munge requires that all can read the folder.
     work=$(mktemp --directory /tmp/swfn-slurm.XXXXXX)
     chmod 755 "$work"
     mkdir "$work"/{state,spool,bin}
@@ -60,7 +63,7 @@ SlurmctldPort=26817
 SlurmdPort=26818
 SlurmUser=root
 AuthType=auth/munge
-# After a requeue a job waits until its old credential has run out.
+# After a requeue a job waits until its old credential has expired.
 AuthInfo=socket=$work/munge.socket,cred_expire=5
 StateSaveLocation=$work/state
 SlurmdSpoolDir=$work/spool
@@ -68,7 +71,7 @@ SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.pid
 SlurmctldLogFile=$logs/slurmctld.log
 SlurmdLogFile=$logs/slurmd.log
-# This machine may be a container: no control groups.
+# This machine may be a container without control groups.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -111,7 +114,7 @@ clean() {
     rm -rf "$work"
 }
 
-# job ID KEY: what Slurm says of a job.
+# job ID KEY: reads a value of a job from Slurm.
 job() {
     scontrol --oneliner show job "$1" 2>/dev/null | grep -o "\b$2=[^ ]*" | head -n 1 | cut -d = -f 2
 }
@@ -131,7 +134,7 @@ for row in sqlite3.connect("file:%s/sweep.sqlite?mode=ro" % sys.argv[1], uri=Tru
     print(*row)' "$1" "$2"
 }
 
-# events RUN KIND: how many there are.
+# events RUN KIND: counts such events.
 events() {
     sql "$1" "SELECT count(*) FROM event WHERE kind = '$2'"
 }
@@ -154,7 +157,7 @@ submit() {
     sbatch --parsable --chdir="$work" --time=30 --mem=0 "$@"
 }
 
-# Tasks that are not told which GPUs are theirs must not take each other's.
+# the_gpus: tasks that do not learn their GPUs from Slurm must not take each other's.
 the_gpus() {
     local fake=$work/fake array told
     mkdir "$fake"
@@ -175,7 +178,7 @@ SCRIPT
     within 60 "they are gone" bash -c '[[ -z $(squeue --noheader) ]]'
 }
 
-# One worker with little time and many trials.
+# start_the_short_one: starts a worker with little time and many trials.
 start_the_short_one() {
     local grid=$work/long.toml
     sed -e 's/^seed = .*/seed = { count = 500 }/' coordinator/grids/quick.toml >"$grid"
@@ -200,7 +203,7 @@ check_the_short_one() {
     check "none of its leases was lost, also when both were cancelled" [ "$(events "$run" lost)" = 0 ]
 }
 
-# undisturbed TRIAL: its accuracy and loss when it is trained alone, without a coordinator.
+# undisturbed TRIAL: prints its accuracy and loss when it is trained alone, without a coordinator.
 undisturbed() {
     "$bin/swfn-worker" train --spec "$work/grid.toml" --trial "$1" --offline 2>"$logs/undisturbed.log" >"$work/$1.json"
     python3 - "$work/$1.json" <<'PYTHON'
@@ -220,7 +223,7 @@ the_array() {
 
     scontrol requeue "${array}_2"
     within 60 "the task was requeued" restarted "${array}_2"
-    # As when its time is nearly up: the shell alone.
+    # Slurm signals the shell alone when its time is nearly up.
     scancel --batch --signal=TERM "$coordinator"
     within 60 "the coordinator was requeued" restarted "$coordinator"
     check "the coordinator went back into the queue in order" says 'time is up: back into the queue' "$work/swfn-$coordinator.out"
@@ -232,7 +235,7 @@ the_array() {
     check "the coordinator's job is completed" [ "$(job "$coordinator" JobState)" = COMPLETED ]
     check "each of 32 trials has one result" [ "$(sql "$run" "SELECT count(*), count(DISTINCT trial),
         (SELECT count(*) FROM trial WHERE state = 'succeeded') FROM result")" = "32 32 32" ]
-    say "leases: $(events "$run" released) given back, $(events "$run" lost) lost, of $(events "$run" leased)"
+    say "leases: $(events "$run" released) returned, $(events "$run" lost) lost, of $(events "$run" leased)"
     check "something was interrupted" [ "$(events "$run" released)" -gt 0 ]
     check "no lease was lost" [ "$(events "$run" lost)" = 0 ]
     for trial in $(sql "$run" "SELECT DISTINCT id FROM event JOIN trial ON trial.number = event.trial WHERE kind = 'released' LIMIT 2"); do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what some scenarios need besides the programs: libfaketime for jumps of the clock, `ip` and `nft` for cut networks.
-# Where it cannot, it says which scenarios are skipped, before they start.
+# Installs what some scenarios need besides the programs: libfaketime for jumps of the clock, `ip`
+# and `nft` for cut networks. If that fails, it lists the skipped scenarios before they start.
 
 set -euo pipefail
 
@@ -21,4 +21,4 @@ if ((EUID == 0)) && command -v apt-get >/dev/null; then
     { apt-get update -qq &&
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2 && exit 0
 fi
-echo "note: install ${missing[*]}; without libfaketime clocks do not jump, without the others no network is cut" >&2
+echo "note: ${missing[*]} are missing; scenarios of clocks (libfaketime) or networks are skipped" >&2

@@ -1,4 +1,4 @@
-//! How much work a grid is, and what it is spent on.
+//! The work of a grid, and what it is spent on.
 
 use std::collections::HashSet;
 
@@ -6,14 +6,15 @@ use swfn_shared::{trial::TrialSpec, work};
 
 use crate::rates::Rate;
 
-/// The work of a grid by what it is spent on: in seconds of a worker where speeds are known, else in floating-point operations.
+/// The work of a grid by kind: in seconds of one worker where speeds are known, else in
+/// floating-point operations.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Work {
-    /// Of classifiers, without evaluations.
+    /// Training of classifiers, without evaluations.
     pub(crate) training: f64,
     pub(crate) evaluations: f64,
     pub(crate) vaes: f64,
-    /// What evaluations would be if there were one for each trial.
+    /// Evaluations, if each trial had one.
     single: f64,
 }
 
@@ -26,11 +27,11 @@ impl Work {
         specs.into_iter().fold(Self::default(), |sum, spec| {
             let [training, evaluation, vae] = rate.map_or([1.0; 3], |rate| rate.speeds(spec));
             let evaluations = work::evaluation_flop(spec);
-            let new = spec.vae().is_some_and(|vae| vaes.insert(vae));
+            let is_new = spec.vae().is_some_and(|vae| vaes.insert(vae));
             Self {
                 training: sum.training + (work::classifier_flop(spec) - evaluations) / training,
                 evaluations: sum.evaluations + evaluations / evaluation,
-                vaes: sum.vaes + if new { work::vae_flop(spec) / vae } else { 0.0 },
+                vaes: sum.vaes + if is_new { work::vae_flop(spec) / vae } else { 0.0 },
                 single: sum.single + evaluations / evaluation / f64::from(work::evaluations(spec)),
             }
         })
@@ -40,7 +41,7 @@ impl Work {
         self.training + self.evaluations + self.vaes
     }
 
-    /// The share of all work that one evaluation of each trial would save.
+    /// The share of all work that a single evaluation of each trial would save.
     pub(crate) fn saving(&self) -> f64 {
         (self.evaluations - self.single) / self.total()
     }

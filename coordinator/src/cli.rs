@@ -10,59 +10,98 @@ use swfn_shared::{command_line, faults, output, person::Retry, telemetry};
 
 use crate::{
     arguments::SweepArguments,
-    backup::{self, BackupArguments},
-    check::{self, CheckArguments},
+    backup, check,
     logs::{self, LogsArguments},
     progress::{self, Terminal},
     retry::RetryArguments,
-    sweep::{self, Ending},
+    sweep::{self, SweepEnd},
     view::{self, ViewArguments},
 };
 
-/// Runs a grid of trials on workers and tells which regulariser wins.
+/// Runs a grid of trials on workers and reports which regulariser wins.
 ///
-/// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 it finished and some trials failed;
-/// 4 trials that `[run] verify` had trained a second time came to something else;
-/// 130 interrupted (run the same command again to go on).
+/// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 the sweep ended
+/// and some trials failed; 4 a second training (`[run] verify`) had other results; 130 interrupted
+/// (run the same command again to resume).
 #[derive(Debug, Parser)]
 #[command(
     name = "swfn-coordinator",
     version,
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  swfn-coordinator grid.toml --dry-run
+  swfn-coordinator grid.toml --local-workers auto
+  swfn-coordinator --run-dir runs/quick"
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Option<CommandLine>,
-    /// The grid file
+    /// Run this grid file
     #[arg(value_name = "GRID", conflicts_with = "grid")]
     file: Option<PathBuf>,
     #[command(flatten)]
     sweep: SweepArguments,
 }
 
-/// What else this program does.
+/// The other commands.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
-    /// Try failed trials again, and go on with the sweep
+    /// Retry failed trials, and resume the sweep
+    #[command(after_help = "Examples:
+  swfn-coordinator retry runs/quick --failed --local-workers auto
+  swfn-coordinator retry runs/quick --trial 3f2a --local-workers 1")]
     Retry(Box<RetryArguments>),
-    /// Make the tables, charts and the report again, of a finished or a running sweep, or of several together
+    /// Write tables, charts and report again, for one sweep or for several together
+    #[command(after_help = "Examples:
+  swfn-coordinator report runs/quick
+  swfn-coordinator report runs/a runs/b --out runs/united
+  swfn-coordinator report runs/quick --grid 1")]
     Report(ReportArguments),
-    /// Make an authority, certificates and a token for a small cluster
+    /// Create a CA, certificates and a token for a small cluster
+    #[command(after_help = "Examples:
+  swfn-coordinator certs --out pki --hosts gpu1.example,10.0.0.5 --workers 4
+  swfn-coordinator certs --out new --hosts gpu1.example --authority pki")]
     Certs(CertsArguments),
-    /// Write the results for other tools: CSV, JSON lines, Parquet, TensorBoard, MLflow
+    /// Export results for other tools: CSV, JSON lines, Parquet, TensorBoard, MLflow
+    #[command(after_help = "Examples:
+  swfn-coordinator export runs/quick --format parquet
+  swfn-coordinator export runs/quick --format csv --format tensorboard --out results
+  swfn-coordinator export runs/quick --mlflow http://127.0.0.1:5000")]
     Export(ExportArguments),
-    /// Copy a run directory as a whole, also while its sweep goes on
-    Backup(BackupArguments),
-    /// Check that the results of a run directory are those that were written
-    Check(CheckArguments),
-    /// Show the log of a trial, attempt by attempt, and how each ended
+    /// Copy a run directory, also while its sweep runs
+    #[command(after_help = "Examples:
+  swfn-coordinator backup runs/quick backups/quick")]
+    Backup {
+        /// Run directory of the sweep, which may be running
+        #[arg(value_name = "RUN_DIR")]
+        run: PathBuf,
+        /// New folder for the copy
+        #[arg(value_name = "COPY")]
+        copy: PathBuf,
+    },
+    /// Check the results of a run directory against their checksums
+    #[command(after_help = "Examples:
+  swfn-coordinator check runs/quick")]
+    Check {
+        /// Run directory of the sweep, which may be running
+        #[arg(value_name = "RUN_DIR")]
+        run: PathBuf,
+    },
+    /// Print the logs of a trial's attempts, and how each attempt ended
+    #[command(after_help = "Examples:
+  swfn-coordinator logs 3f2a
+  swfn-coordinator logs runs/quick 3f2a --follow")]
     Logs(LogsArguments),
-    /// Show the page of a run that is over, or runs elsewhere, until Ctrl-C
+    /// Show the page of a sweep that has ended, or runs elsewhere, until Ctrl-C
+    #[command(after_help = "Examples:
+  swfn-coordinator view runs/quick
+  swfn-coordinator view runs/quick --http 127.0.0.1:8080")]
     View(ViewArguments),
 }
 
-const NO_GRID: &str = "name a grid file, as in `swfn-coordinator grid.toml`, or a sweep to go on with, as in `--run-dir runs/quick`";
+const NO_GRID: &str = "name a grid file, as in `swfn-coordinator grid.toml`, or a sweep to resume, \
+                       as in `--run-dir runs/quick`";
 
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
@@ -81,15 +120,15 @@ fn run() -> ExitCode {
         }
         Some(CommandLine::Retry(arguments)) => arguments.split(),
         Some(CommandLine::Report(arguments)) => {
-            return printed(swfn_report::run(&arguments, progress::width()));
+            return print(swfn_report::run(&arguments, progress::width()));
         }
-        Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
-        Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
-        Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
-        Some(CommandLine::Check(arguments)) => return printed(check::run(&arguments)),
-        Some(CommandLine::View(arguments)) => return printed(view::run(&arguments)),
+        Some(CommandLine::Certs(arguments)) => return print(certs::run(&arguments)),
+        Some(CommandLine::Export(arguments)) => return print(swfn_exports::run(&arguments)),
+        Some(CommandLine::Backup { run, copy }) => return print(backup::run(&run, &copy)),
+        Some(CommandLine::Check { run }) => return print(check::run(&run)),
+        Some(CommandLine::View(arguments)) => return print(view::run(&arguments)),
         Some(CommandLine::Logs(arguments)) => {
-            return printed(logs::run(&arguments).map(|()| String::new()));
+            return print(logs::run(&arguments).map(|()| String::new()));
         }
     };
     if arguments.grid.is_none() && arguments.run_dir.is_none() {
@@ -97,27 +136,24 @@ fn run() -> ExitCode {
         return ExitCode::from(2);
     }
     let terminal = Terminal::new();
-    // Under live progress the coming and going of workers would only be noise.
-    // Of a chart's drawing there is nothing to say: a line of one point is none.
+    // Live progress shows the workers. usvg warns of lines with one point, which charts may have.
     let filter = if terminal.is_live() { "warn,usvg=error" } else { "info,usvg=error" };
     telemetry::init(arguments.log_format, filter);
     match sweep::run(&arguments, &retry, &terminal) {
-        Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
-        Ok(Ending::SomeFailed) => ExitCode::from(3),
-        Ok(Ending::Disagreement) => ExitCode::from(4),
-        Ok(Ending::Terminated) => ExitCode::SUCCESS,
-        Ok(Ending::Interrupted) => ExitCode::from(130),
-        Err(error) => complain(error),
+        Ok(SweepEnd::AllSucceeded | SweepEnd::Terminated) => ExitCode::SUCCESS,
+        Ok(SweepEnd::SomeFailed) => ExitCode::from(3),
+        Ok(SweepEnd::Disagreement) => ExitCode::from(4),
+        Ok(SweepEnd::Interrupted) => ExitCode::from(130),
+        Err(error) => print_error(error),
     }
 }
 
-/// For what is no sweep: shows what came of it.
-fn printed(result: anyhow::Result<String>) -> ExitCode {
-    let result = result.and_then(|text| Ok(output::print(&text)?));
-    result.map_or_else(complain, |()| ExitCode::SUCCESS)
+fn print(text: anyhow::Result<String>) -> ExitCode {
+    let printed = text.and_then(|text| Ok(output::print(&text)?));
+    printed.map_or_else(print_error, |()| ExitCode::SUCCESS)
 }
 
-fn complain(error: anyhow::Error) -> ExitCode {
+fn print_error(error: anyhow::Error) -> ExitCode {
     output::print_message(&format!("error: {}", output::describe_error(error.as_ref())));
     ExitCode::FAILURE
 }

@@ -1,5 +1,5 @@
-//! What a sweep has must not leave in silence: results that a grid no longer names, files that were asked for too late, and a run
-//! directory that somebody removes, moves or replaces while it is in use.
+//! Care for results: those that a new grid no longer names, files that were asked for too late, and
+//! a run directory that somebody removes, moves or replaces during a sweep.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use swfn_shared::{
     artifacts::Artifacts, grid::Grid, ids::TrialId, output, problem, problem::Problem, text,
     trial::TrialSpec,
@@ -19,68 +19,60 @@ use swfn_store::{
     run_dir::{self, RunDir, RunFiles},
 };
 
-/// How often the run directory is looked at.
+/// Time between two looks at the run directory.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Values of a setting that a message lists; of more it tells how many.
+/// Values of a setting that a message lists; of more it gives the number.
 const VALUES: usize = 4;
 
-/// The results of a run directory, held against a grid.
+/// The results of a run directory, compared with a grid.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stock {
+pub(crate) struct Inventory {
     /// Trials of the grid that have results.
     pub(crate) done: HashSet<TrialId>,
-    /// How many of those an earlier grid set aside.
-    back: usize,
+    /// How many of those an earlier grid had set aside.
+    returning: usize,
     /// Results of the last grid that this one lacks.
-    aside: usize,
-    /// Whether there are results, and no trial of the run directory is of the grid.
+    set_aside: usize,
+    /// Whether there are results, and the run directory has no trial of the grid.
     pub(crate) is_other: bool,
 }
 
-impl Stock {
-    pub(crate) fn of(known: &[KnownTrial], specs: &[TrialSpec]) -> Self {
+impl Inventory {
+    pub(crate) fn new(known: &[KnownTrial], specs: &[TrialSpec]) -> Self {
         let grid: HashSet<TrialId> = specs.iter().map(TrialSpec::id).collect();
-        let count =
-            |fits: &dyn Fn(&KnownTrial) -> bool| known.iter().filter(|trial| fits(trial)).count();
-        let done = known
-            .iter()
-            .filter(|trial| trial.succeeded && grid.contains(&trial.id))
-            .map(|trial| trial.id);
+        let succeeded = || known.iter().filter(|trial| trial.succeeded);
+        let (named, others): (Vec<&KnownTrial>, Vec<&KnownTrial>) =
+            succeeded().partition(|trial| grid.contains(&trial.id));
         Self {
-            done: done.collect(),
-            back: count(&|trial| trial.succeeded && !trial.in_grid && grid.contains(&trial.id)),
-            aside: count(&|trial| trial.succeeded && trial.in_grid && !grid.contains(&trial.id)),
-            is_other: count(&|trial| trial.succeeded) > 0
-                && count(&|trial| grid.contains(&trial.id)) == 0,
+            done: named.iter().map(|trial| trial.id).collect(),
+            returning: named.iter().filter(|trial| !trial.in_grid).count(),
+            set_aside: others.iter().filter(|trial| trial.in_grid).count(),
+            is_other: succeeded().next().is_some()
+                && !known.iter().any(|trial| grid.contains(&trial.id)),
         }
     }
 
-    /// What becomes of the results, in sentences.
-    pub(crate) fn told(&self, run: &Path, grid: &Grid) -> Vec<String> {
-        let mut told = Vec::new();
-        if self.aside > 0 {
-            let changes = changes(run, grid);
-            told.push(format!(
-                "this grid sets {} of `{}` aside{changes}",
-                text::count(self.aside, "result"),
-                run.display()
-            ));
+    /// Sentences about the results that this grid sets aside or takes back.
+    pub(crate) fn describe(&self, run: &Path, grid: &Grid) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if self.set_aside > 0 {
+            let (count, changes) = (text::count(self.set_aside, "result"), changes(run, grid));
+            sentences.push(format!("this grid sets {count} of `{}` aside{changes}", run.display()));
         }
-        if self.back > 0 {
-            let verb = if self.back == 1 { "comes" } else { "come" };
-            told.push(format!(
-                "{} of an earlier grid {verb} back without training",
-                text::count(self.back, "result")
-            ));
+        if self.returning > 0 {
+            let count = text::count(self.returning, "result");
+            let verb = if self.returning == 1 { "comes" } else { "come" };
+            sentences.push(format!("{count} of an earlier grid {verb} back without training"));
         }
-        told
+        sentences
     }
 }
 
-/// Tells what becomes of results that are there already: of those that the grid lacks, and of those without the files that it wants.
+/// Prints notes about existing results: those that the grid lacks, and those without the files that
+/// it asks for.
 ///
-/// A grid that shares no trial with the results is another study, which a person has to confirm by `replaces`.
+/// A grid that shares no trial with the results is another study, so it needs `replaces`.
 pub(crate) fn take_stock(
     run_dir: &RunDir,
     store: &Store,
@@ -90,61 +82,57 @@ pub(crate) fn take_stock(
     replaces: bool,
 ) -> anyhow::Result<()> {
     let (run, known) = (run_dir.path(), store.known()?);
-    let stock = Stock::of(&known, specs);
-    if stock.is_other && !replaces {
+    let inventory = Inventory::new(&known, specs);
+    if inventory.is_other && !replaces {
         let shown = run.display();
-        match before_epochs(&known, text) {
-            Some(Problem { what, hint, .. }) => {
-                bail!(Problem::new(
-                    format!("`{shown}` has the results of another grid: {what}"),
-                    hint
-                ))
-            }
-            None => bail!(problem!(
+        bail!(match before_epochs(&known, text) {
+            Some(Problem { what, hint, .. }) =>
+                problem!("`{shown}` has the results of another grid: {what}"; "{hint}"),
+            None => problem!(
                 "`{shown}` has the results of another grid, and none of its trials is in this \
                  one{}",
                 changes(run, grid);
                 "--replace sets them aside, for `report --grid N`; or name another folder with \
                  --run-dir"
-            )),
-        }
+            ),
+        });
     }
-    let kept = if stock.aside > 0 { keep_grid(run_dir)? } else { None };
-    for told in stock.told(run, grid) {
-        output::print_message(&format!("note: {told}"));
+    let kept = if inventory.set_aside > 0 { keep_grid(run_dir)? } else { None };
+    for sentence in inventory.describe(run, grid) {
+        output::print_message(&format!("note: {sentence}"));
     }
     if let Some(number) = kept {
         output::print_message(&format!(
-            "note: they are kept: `swfn-coordinator report {0} --grid {number}` shows them, and {0}/grids/{number}.toml brings them back",
+            "note: they are kept: `swfn-coordinator report {0} --grid {number}` shows them, and \
+             {0}/grids/{number}.toml brings them back",
             run.display()
         ));
     }
-    too_late(run_dir, &stock.done, grid.artifacts);
+    note_missing_files(run_dir, &inventory.done, grid.artifacts);
     Ok(())
 }
 
-/// Keeps the grid that was run last under a number, which it may have already.
+/// Keeps the last grid under a number, unless it has one.
 fn keep_grid(run_dir: &RunDir) -> anyhow::Result<Option<u32>> {
     let Ok(last) = fs::read_to_string(run_dir.path().join("grid.toml")) else { return Ok(None) };
     let earlier = grid_file::earlier(run_dir.path());
-    let same =
-        earlier.iter().find(|(_, path)| fs::read_to_string(path).is_ok_and(|text| text == last));
-    if let Some((number, _)) = same {
+    let is_last = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text == last);
+    if let Some((number, _)) = earlier.iter().find(|(_, path)| is_last(path)) {
         return Ok(Some(*number));
     }
     let (number, folder) = (earlier.last().map_or(1, |(number, _)| number + 1), run_dir.grids());
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    run_dir::replace(&folder, &format!("{number}.toml"), |file| {
-        Ok(file.write_all(last.as_bytes())?)
-    })?;
+    let name = format!("{number}.toml");
+    run_dir::replace(&folder, &name, |file| Ok(file.write_all(last.as_bytes())?))?;
     Ok(Some(number))
 }
 
-/// Which settings are not as in the grid that was run last, from what to what: the end of a sentence.
+/// The settings that differ from the last grid, with old and new values: the end of a sentence.
 fn changes(run: &Path, grid: &Grid) -> String {
-    let file = run.join("grid.toml");
-    let last = grid_file::read(&file).ok().and_then(|text| Grid::parse("", &text, u64::MAX).ok());
-    let Some(last) = last else { return String::new() };
+    let last = grid_file::read(&run.join("grid.toml")).ok();
+    let Some(last) = last.and_then(|text| Grid::parse("", &text, u64::MAX).ok()) else {
+        return String::new();
+    };
     let [old, new] = [&last, grid].map(values);
     let shown = |values: Option<&BTreeSet<String>>| match values {
         None => "none".to_owned(),
@@ -153,24 +141,22 @@ fn changes(run: &Path, grid: &Grid) -> String {
     };
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
-    let lines: Vec<_> = changed
+    let lines: String = changed
         .map(|key| format!("\n  {key}: {} -> {}", shown(old.get(key)), shown(new.get(key))))
         .collect();
-    if lines.is_empty() { String::new() } else { format!(":{}", lines.concat()) }
+    if lines.is_empty() { lines } else { format!(":{lines}") }
 }
 
 /// The values of each setting.
 fn values(grid: &Grid) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for spec in grid.trials() {
-        for (key, value) in swfn_report::settings(&spec) {
-            values.entry(key).or_default().insert(value);
-        }
+    for (key, value) in grid.trials().flat_map(|spec| swfn_report::settings(&spec)) {
+        values.entry(key).or_default().insert(value);
     }
     values
 }
 
-/// What to do where the results are of this very grid, from before it could say how epochs go.
+/// Explains results of this very grid from before `[classifier] epochs` existed.
 fn before_epochs(known: &[KnownTrial], text: &str) -> Option<Problem> {
     let known: HashSet<_> = known.iter().map(|trial| trial.id).collect();
     let meant = Grid::parse_before_epochs("grid.toml", text, u64::MAX).ok()?;
@@ -183,8 +169,8 @@ fn before_epochs(known: &[KnownTrial], text: &str) -> Option<Problem> {
     ))
 }
 
-/// Tells of trials that had succeeded before their files were asked for.
-fn too_late(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifacts) {
+/// Notes trials that had succeeded before the grid asked for files.
+fn note_missing_files(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifacts) {
     if wanted == Artifacts::default() {
         return;
     }
@@ -192,19 +178,15 @@ fn too_late(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifacts) {
     let missing = done.iter().filter(|id| !folder.join(id.to_string()).exists()).count();
     if missing > 0 {
         output::print_message(&format!(
-            "note: {} had succeeded before [artifacts] asked for files, and leave none\nhint: another --run-dir trains all anew",
-            trials(missing)
+            "note: {} had succeeded before [artifacts] asked for files, and leave none\n\
+             hint: another --run-dir trains all anew",
+            text::count(missing, "trial")
         ));
     }
 }
 
-/// A number of trials in words.
-pub(crate) fn trials(count: usize) -> String {
-    text::count(count, "trial")
-}
-
-/// Waits until the run directory is not where it was.
-pub(crate) async fn lost(place: &RunFiles) -> String {
+/// Waits until the run directory is no longer at its place; returns what happened to it.
+pub(crate) async fn wait_for_loss(place: &RunFiles) -> String {
     loop {
         tokio::time::sleep(LOOK).await;
         if let Some(what) = place.lost() {
@@ -213,35 +195,32 @@ pub(crate) async fn lost(place: &RunFiles) -> String {
     }
 }
 
-/// Saves what the sweep has, if its files are not where they were; says where everything is.
+/// Saves the results if the run directory is no longer at its place; the error names their folder.
 pub(crate) fn save(
     run_dir: &RunDir,
     place: &RunFiles,
     store: &Store,
     text: &str,
-) -> Option<anyhow::Error> {
-    let what = place.lost()?;
-    let all_is_in = |shown: std::path::Display<'_>| {
-        anyhow!(problem!(
-            "{what} while the sweep ran";
-            "all results are in `{shown}`: go on with --run-dir {shown}"
-        ))
+) -> anyhow::Result<()> {
+    let Some(what) = place.lost() else { return Ok(()) };
+    let saved = match run_dir.moved_to(place) {
+        Some(folder) => folder,
+        None => copy(run_dir.path(), store, text).with_context(|| {
+            format!("{what} while the sweep ran, and the results cannot be saved")
+        })?,
     };
-    Some(match run_dir.moved_to(place) {
-        Some(folder) => all_is_in(folder.display()),
-        None => match copy(run_dir.path(), store, text) {
-            Ok(saved) => all_is_in(saved.display()),
-            Err(error) => error
-                .context(format!("{what} while the sweep ran, and the results cannot be saved")),
-        },
-    })
+    let shown = saved.display();
+    bail!(problem!(
+        "{what} while the sweep ran";
+        "all results are in `{shown}`: go on with --run-dir {shown}"
+    ))
 }
 
 fn copy(path: &Path, store: &Store, text: &str) -> anyhow::Result<PathBuf> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = |number: &u32| !path.with_file_name(format!("{name}.saved-{number}")).exists();
-    let number = (1..).find(free).context("there is no free name")?;
-    let saved = path.with_file_name(format!("{name}.saved-{number}"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = |number: u32| path.with_file_name(format!("{name}.saved-{number}"));
+    let saved = (1..).map(folder).find(|folder| !folder.exists());
+    let saved = saved.context("there is no free name")?;
     fs::create_dir_all(&saved).with_context(|| format!("cannot make `{}`", saved.display()))?;
     store.copy_to(&saved.join("sweep.sqlite"))?;
     fs::write(saved.join("grid.toml"), text)
@@ -271,20 +250,23 @@ mod tests {
     }
 
     #[test]
-    fn results_are_told_of_by_what_becomes_of_them() {
+    fn results_are_counted_as_returning_or_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let (old, new) = (text("[0, 1, 2]", 1000), text("[2, 3, 4, 5, 6]", 1000));
         fs::write(dir.path().join("grid.toml"), &old).unwrap();
         let (old, new) = (grid(&old), grid(&new));
         let specs: Vec<_> = new.trials().collect();
         let mut all = known(&old, true);
-        // A seed of an earlier grid, which has been out of the grid.
+        // A seed that an earlier grid had.
         all.push(KnownTrial { id: specs[1].id(), succeeded: true, in_grid: false });
-        let stock = Stock::of(&all, &specs);
-        assert_eq!((stock.done.len(), stock.back, stock.aside, stock.is_other), (2, 1, 2, false));
+        let inventory = Inventory::new(&all, &specs);
+        assert_eq!(
+            (inventory.done.len(), inventory.returning, inventory.set_aside, inventory.is_other),
+            (2, 1, 2, false)
+        );
         let shown = dir.path().display();
         assert_eq!(
-            stock.told(dir.path(), &new),
+            inventory.describe(dir.path(), &new),
             [
                 format!(
                     "this grid sets 2 results of `{shown}` aside:\n  seed: 0, 1, 2 -> 5 values"
@@ -292,11 +274,11 @@ mod tests {
                 "1 result of an earlier grid comes back without training".to_owned(),
             ]
         );
-        assert_eq!(Stock::of(&[], &specs), Stock::default());
+        assert_eq!(Inventory::new(&[], &specs), Inventory::default());
     }
 
     #[test]
-    fn another_study_has_to_be_confirmed_and_its_grid_is_kept_once() {
+    fn another_study_must_be_confirmed() {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = RunDir::open(&dir.path().join("run")).unwrap();
         let texts = [text("[0, 1]", 1000), text("[0, 1]", 1500)];
@@ -328,30 +310,30 @@ mod tests {
             assert_eq!(fs::read_to_string(&earlier[0].1).unwrap(), texts[0]);
         }
         store.set_trials(&new).unwrap();
-        // It has trials of both by now.
+        // Now it has trials of both grids.
         take(&store, &new, &texts[1], false).unwrap();
         take(&store, &old, &texts[0], false).unwrap();
     }
 
     #[test]
-    fn results_from_before_epochs_could_be_chosen_are_known_again() {
+    fn results_from_before_epochs_are_recognised() {
         let grid = |rest: &str| {
             format!(
                 "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 100\nseed = [0]\n\
                  architecture = \"net\"\nlambda = 0\n[classifier]\n{rest}"
             )
         };
-        let told = |before: &str, now: &str| {
+        let problem = |before: &str, now: &str| {
             let before = Grid::parse_before_epochs("t", &grid(before), DEFAULT_MAX_TRIALS).unwrap();
             before_epochs(&known(&before, true), &grid(now))
         };
         let every_50 = "evaluate_every = 50\n";
         assert!(
-            told(every_50, every_50)
+            problem(every_50, every_50)
                 .unwrap()
                 .hint
                 .contains("`epochs = \"restart\"` and `restart_every = 50`")
         );
-        assert_eq!(told(every_50, "evaluate_every = 20\n"), None);
+        assert_eq!(problem(every_50, "evaluate_every = 20\n"), None);
     }
 }

@@ -1,8 +1,8 @@
-//! `--dry-run`: what a grid comes to, before anything is trained: its cells as a matrix, what will be compared, work and time.
+//! `--dry-run`: what a grid comes to before anything is trained: its cells as a matrix, its
+//! comparisons, work and time.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fmt::Write as _,
     path::Path,
     time::Duration,
 };
@@ -20,7 +20,7 @@ use swfn_store::Store;
 use crate::{
     amount::{Work, percent},
     arguments::LocalWorkers,
-    custody::Stock,
+    custody::Inventory,
     notes::notes,
     rates::{self, Rate},
 };
@@ -28,31 +28,31 @@ use crate::{
 /// Rows of the matrix that are listed, so that all of it fits on a screen.
 const ROWS: usize = 16;
 
-/// Subset sizes that fit on a line, with what each takes.
+/// Subset sizes that are listed, and characters of the column of each.
 const SIZES: usize = 6;
 const COLUMN: usize = 8;
 
-/// Comparisons and claims that are listed, of each: fewer where the matrix has many rows.
+/// Comparisons and claims that are listed, of each; fewer if the matrix has many rows.
 const LISTED: usize = 4;
 
-/// Share of the work that fewer evaluations have to save to be worth a line.
+/// Least share of the work for a line about the saving by fewer evaluations.
 const WORTH: f64 = 0.1;
 
 /// Characters of a line.
 const WIDTH: usize = 80;
 
-/// What is known beside the grid.
+/// The knowledge beside the grid.
 #[derive(Debug, Default)]
 pub(crate) struct Outlook<'r> {
     /// The workers that the command line asks for.
     pub(crate) workers: Option<LocalWorkers>,
-    /// How fast the devices of this machine were.
+    /// The speed of this machine's devices.
     pub(crate) rate: Option<&'r Rate>,
     /// Trials that have results.
     pub(crate) done: HashSet<TrialId>,
 }
 
-/// The text that `--dry-run` prints for a grid that would be run in that directory.
+/// The text of a dry run in that run directory.
 pub(crate) fn run(
     grid: &Grid,
     run_dir: &Path,
@@ -60,58 +60,57 @@ pub(crate) fn run(
 ) -> anyhow::Result<String> {
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let database = run_dir.join("sweep.sqlite");
-    let stock = match database.is_file() {
-        true => Stock::of(&Store::open_to_read(&database)?.known()?, &specs),
-        false => Stock::default(),
+    let inventory = match database.is_file() {
+        true => Inventory::new(&Store::open_to_read(&database)?.known()?, &specs),
+        false => Inventory::default(),
     };
-    let (told, rates) = (stock.told(run_dir, grid), rates::load());
-    let outlook = Outlook { workers, rate: rates::here(&rates), done: stock.done };
-    let other =
-        stock.is_other.then(|| "this needs --replace, or another folder with --run-dir".to_owned());
-    let notes = told.into_iter().chain(other).map(|note| format!("note: {note}\n"));
-    Ok(describe(grid, &outlook) + &notes.collect::<String>())
+    let mut notes = inventory.describe(run_dir, grid);
+    if inventory.is_other {
+        notes.push("this needs --replace, or another folder with --run-dir".to_owned());
+    }
+    let rates = rates::load();
+    let outlook = Outlook { workers, rate: rates::here(&rates), done: inventory.done };
+    Ok(describe(grid, &outlook) + &notes.iter().map(note).collect::<String>())
 }
 
-/// The same with what is known beside the grid.
+fn note(text: &String) -> String {
+    format!("note: {text}\n")
+}
+
 fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let cells: HashSet<CellId> = specs.iter().map(TrialSpec::cell).collect();
     let vaes: HashSet<_> = specs.iter().filter_map(TrialSpec::vae).collect();
     let names = Names::among(specs.iter().map(TrialSpec::regulariser));
     let (dataset, sizes) = (grid.dataset(), grid.dataset().sizes());
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        writeln!(text, "{}", cut(&format!("{name:<10}{value}"))).expect("writing to a string");
+    let sweep = format!("{}: {dataset}, {}, {} classes", grid.name, sizes.image, sizes.classes);
+    let vaes = if vaes.is_empty() { "no VAE".to_owned() } else { text::count(vaes.len(), "VAE") };
+    let done = match outlook.done.len() {
+        0 => String::new(),
+        done => format!("; {done} of them are done"),
     };
-    line("sweep", format!("{}: {dataset}, {}, {} classes", grid.name, sizes.image, sizes.classes));
-    line(
-        "trials",
-        format!("{}{}", specs.len(), counted(cells.len(), vaes.len(), outlook.done.len())),
-    );
+    let cells = text::count(cells.len(), "cell");
+    let trials = format!("{} in {cells}, with {vaes}{done}", specs.len());
     let matrix = matrix(&specs, names);
     let listed = (ROWS.saturating_sub(matrix.lines().count()) / 2).clamp(1, LISTED);
-    text.push_str(&matrix);
-    text.push_str(&comparisons(grid, &specs, names, listed));
     let work = Work::of(&specs, outlook.rate);
-    text.push_str(&cost(&specs, &work, outlook));
-    for note in notes(grid, &specs, &work) {
-        writeln!(text, "note: {note}").expect("writing to a string");
-    }
-    text
+    [
+        short(&format!("{:<10}{sweep}", "sweep"), WIDTH) + "\n",
+        short(&format!("{:<10}{trials}", "trials"), WIDTH) + "\n",
+        matrix,
+        comparisons(grid, &specs, names, listed),
+        cost(&specs, &work, outlook),
+        notes(grid, &specs, &work).iter().map(note).collect(),
+    ]
+    .concat()
 }
 
-fn counted(cells: usize, vaes: usize, done: usize) -> String {
-    let vaes = if vaes == 0 { "no VAE".to_owned() } else { text::count(vaes, "VAE") };
-    let done = if done == 0 { String::new() } else { format!("; {done} of them are done") };
-    format!(" in {}, with {vaes}{done}", text::count(cells, "cell"))
-}
-
-/// A line no longer than the terminal.
-fn cut(line: &str) -> String {
-    if line.chars().count() <= WIDTH {
-        return line.to_owned();
+/// A text of at most so many characters.
+fn short(text: &str, longest: usize) -> String {
+    match text.chars().count() <= longest {
+        true => text.to_owned(),
+        false => text.chars().take(longest - 1).chain(['…']).collect(),
     }
-    line.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
 /// A row of the matrix: what its cells have in common.
@@ -124,50 +123,36 @@ fn row(spec: &TrialSpec) -> Row {
 /// Seeds of each cell, by network and regulariser and by subset size.
 fn matrix(specs: &[TrialSpec], names: Names) -> String {
     let mut rows: BTreeMap<Row, BTreeMap<u32, usize>> = BTreeMap::new();
-    let mut sizes = BTreeSet::new();
     for spec in specs {
         *rows.entry(row(spec)).or_default().entry(spec.subset_size).or_default() += 1;
-        sizes.insert(spec.subset_size);
     }
+    let sizes: BTreeSet<u32> = specs.iter().map(|spec| spec.subset_size).collect();
     let name = |(_, regulariser, more): &Row| names.regulariser(*regulariser) + more;
     let shown: Vec<u32> = sizes.iter().copied().take(SIZES).collect();
     let room = WIDTH - 10 - COLUMN * shown.len();
-    let longest =
-        rows.keys().map(|row| name(row).chars().count()).max().unwrap_or(0).clamp(8, room);
+    let longest = rows.keys().map(|row| name(row).chars().count()).max().unwrap_or(0);
+    let longest = longest.clamp(8, room);
+    let column = |text: String| format!("{text:>COLUMN$}");
     let mut text = format!("{:<10}{:<longest$}", "seeds", "");
-    shown
-        .iter()
-        .for_each(|size| write!(text, "{:>8}", format!("n={size}")).expect("writing to a string"));
+    text.extend(shown.iter().map(|size| column(format!("n={size}"))));
     if sizes.len() > SIZES {
-        write!(text, "  and {} n", sizes.len() - SIZES).expect("writing to a string");
+        text += &format!("  and {} n", sizes.len() - SIZES);
     }
     let mut before = None;
     for (row, cells) in rows.iter().take(ROWS) {
         let network = if before == Some(row.0) { "" } else { row.0.name() };
         before = Some(row.0);
-        write!(text, "\n  {network:<8}{:<longest$}", short(&name(row), longest))
-            .expect("writing to a string");
-        for size in &shown {
-            let seeds = cells.get(size).map_or("-".to_owned(), usize::to_string);
-            write!(text, "{seeds:>8}").expect("writing to a string");
-        }
+        text += &format!("\n  {network:<8}{:<longest$}", short(&name(row), longest));
+        let seeds = |size| cells.get(size).map_or("-".to_owned(), usize::to_string);
+        text.extend(shown.iter().map(|size| column(seeds(size))));
     }
     if rows.len() > ROWS {
-        write!(text, "\n  and {} more rows", rows.len() - ROWS).expect("writing to a string");
+        text += &format!("\n  and {} more rows", rows.len() - ROWS);
     }
     text + "\n"
 }
 
-/// A name of at most so many characters.
-fn short(name: &str, longest: usize) -> String {
-    if name.chars().count() <= longest {
-        name.to_owned()
-    } else {
-        name.chars().take(longest - 1).chain(['…']).collect()
-    }
-}
-
-/// What will be compared and claimed: how much of it, and a line for each of some.
+/// The number of comparisons and claims, and a line for each of some.
 fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) -> String {
     let cells: HashMap<CellId, &TrialSpec> = specs.iter().map(|spec| (spec.cell(), spec)).collect();
     let contrasts = grid.contrasts();
@@ -175,11 +160,11 @@ fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) ->
     for contrast in &contrasts {
         let title = title(contrast, &cells, names);
         let spec = cells[&contrast.cell];
-        let place = groups.iter().position(|group| group.0 == title).unwrap_or_else(|| {
+        let index = groups.iter().position(|group| group.0 == title).unwrap_or_else(|| {
             groups.push((title, 0, BTreeSet::new(), BTreeSet::new()));
             groups.len() - 1
         });
-        let (_, count, networks, sizes) = &mut groups[place];
+        let (_, count, networks, sizes) = &mut groups[index];
         *count += 1;
         networks.insert(spec.network());
         sizes.insert(spec.subset_size);
@@ -199,20 +184,17 @@ fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) ->
 fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names) -> String {
     let [cell, reference] = [contrast.cell, contrast.reference].map(|id| cells[&id]);
     let side = |spec: &TrialSpec| {
-        let network =
-            if cell.network() == reference.network() { "" } else { spec.network().name() };
-        let (regulariser, more) = (names.regulariser(spec.regulariser()), spec.unusual());
-        if network.is_empty() {
-            regulariser + &more
-        } else {
-            format!("{network} {regulariser}{more}")
-        }
+        let network = match cell.network() == reference.network() {
+            true => String::new(),
+            false => format!("{} ", spec.network().name()),
+        };
+        network + &names.regulariser(spec.regulariser()) + &spec.unusual()
     };
     let name = contrast.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
     format!("{name}{} over {}", side(cell), side(reference))
 }
 
-/// How many there are, and some of them.
+/// The number of things, and a line for each of some.
 fn section(
     name: &str,
     count: usize,
@@ -224,21 +206,20 @@ fn section(
         0 => format!("no {name}s\n"),
         count => format!("{}\n", text::count(count, name)),
     };
-    lines.take(listed).for_each(|line| text += &(cut(&line) + "\n"));
+    text.extend(lines.take(listed).map(|line| short(&line, WIDTH) + "\n"));
     if more > 0 {
         text += &format!("     and {more} more like these\n");
     }
     text
 }
 
-/// What the work is spent on, and how long it takes here.
+/// The work by kind, and the time that it takes here.
 fn cost(specs: &[TrialSpec], work: &Work, outlook: &Outlook<'_>) -> String {
     let share = |part: f64| percent(part / work.total());
-    let operations = Work::of(specs, None).total();
     let mut text = format!(
         "{:<10}{:.3} TFLOP; {}: training {}, evaluations {}, VAEs {}\n",
         "work",
-        operations / 1e12,
+        Work::of(specs, None).total() / 1e12,
         if outlook.rate.is_some() { "of the time" } else { "of them" },
         share(work.training),
         share(work.evaluations),
@@ -246,37 +227,36 @@ fn cost(specs: &[TrialSpec], work: &Work, outlook: &Outlook<'_>) -> String {
     );
     let (saving, iterations) = (work.saving(), specs[0].classifier.iterations);
     if saving >= WORTH {
-        text +=
-            &format!("{:<10}`evaluate_every = {iterations}` would save {}\n", "", percent(saving));
+        let saving = percent(saving);
+        text += &format!("{:<10}`evaluate_every = {iterations}` would save {saving}\n", "");
     }
-    let left: Vec<&TrialSpec> =
-        specs.iter().filter(|spec| !outlook.done.contains(&spec.id())).collect();
+    let left: Vec<_> = specs.iter().filter(|spec| !outlook.done.contains(&spec.id())).collect();
     text + &format!("{:<10}{}\n", "time", time(&left, outlook))
 }
 
 fn time(left: &[&TrialSpec], outlook: &Outlook<'_>) -> String {
-    let rest = if outlook.done.is_empty() { "" } else { " for the rest" };
     if left.is_empty() {
         return "nothing is left to train".to_owned();
     }
     let Some(rate) = outlook.rate else {
+        let hint = "(the first one that ends tells the next dry run)";
         return format!(
-            "unknown: no sweep has been measured on this machine yet\n{:<10}(the first one that ends tells the next dry run)",
+            "unknown: no sweep has been measured on this machine yet\n{:<10}{hint}",
             ""
         );
     };
     let workers = rate.workers(outlook.workers);
-    let longest = left.iter().map(|spec| Work::of([*spec], Some(rate)).total()).fold(0.0, f64::max);
-    let seconds =
-        (Work::of(left.iter().copied(), Some(rate)).total() / workers as f64).max(longest);
+    let seconds = |specs: &[&TrialSpec]| Work::of(specs.iter().copied(), Some(rate)).total();
+    let longest = left.iter().map(|spec| seconds(&[*spec])).fold(0.0, f64::max);
+    let seconds = (seconds(left) / workers as f64).max(longest);
     let duration = Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(Duration::MAX);
-    let of = match (workers, outlook.workers) {
+    let rest = if outlook.done.is_empty() { "" } else { " for the rest" };
+    let workers = match (workers, outlook.workers) {
         (1, None) => "one worker".to_owned(),
-        (1, _) => "1 local worker".to_owned(),
-        (workers, _) => format!("{workers} local workers"),
+        (workers, _) => text::count(workers, "local worker"),
     };
     format!(
-        "about {}{rest} with {of}, as fast as the last sweep on {}",
+        "about {}{rest} with {workers}, as fast as the last sweep on {}",
         HumanDuration(duration),
         rate.model
     )
@@ -291,7 +271,6 @@ mod tests {
     use swfn_store::samples::varied;
 
     use super::*;
-    use crate::rates::sample;
 
     fn grid(name: &str) -> Grid {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("grids").join(name);
@@ -300,7 +279,10 @@ mod tests {
 
     #[test]
     fn a_grid_fits_on_a_screen() {
-        let rate = sample(&[("all", 1.5e11)]);
+        let rate = serde_json::json!({
+            "host": "h", "kind": "cpu", "model": "m", "devices": 1, "speeds": {"all": 1.5e11}
+        });
+        let rate: Rate = serde_json::from_value(rate).unwrap();
         let outlook = Outlook {
             workers: Some(LocalWorkers::Count(1)),
             rate: Some(&rate),
@@ -342,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_measured_speed_there_is_no_time() {
+    fn time_is_unknown_without_a_measured_speed() {
         let text = describe(&grid("quick.toml"), &Outlook::default());
         assert!(
             text.contains("time      unknown: no sweep has been measured on this machine yet\n"),

@@ -1,4 +1,4 @@
-//! Fuzz targets: what workers say and what people ask for, as bytes from anywhere. Each panics when a promise is broken.
+//! Fuzz targets: messages of workers as arbitrary bytes. Each panics when a promise is broken.
 
 use std::{path::Path, time::Duration};
 
@@ -18,16 +18,16 @@ use tonic::{Code, Status};
 use v1::worker_message::Kind;
 
 use crate::{
-    engine::{Engine, Letter, Mailbox, Request, Room},
+    engine::{Engine, Letter, Mailbox, Request, Reservation},
     grpc::convert::{self, MAX_TEXT},
 };
 use swfn_scheduler::{
-    Limits,
+    Limits, Scheduler,
     turn::{FromWorker, Hello, Holder, Reply},
 };
 use swfn_store::{ArtifactFolder, Store};
 
-/// The name of a target, which is that of its corpus, and what it does.
+/// The name of a target and of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -37,7 +37,8 @@ pub const TARGETS: &[Target] =
 /// The longest reason for a refusal, in bytes: it travels in a header of limited size.
 const LONGEST: usize = 2_000;
 
-/// The first message of a stream, as it is and of the right version, so that the corpus outlives the next one.
+/// The first message of a stream, as it is and with the right version, so that the corpus outlives
+/// the next version.
 pub fn hello(data: &[u8]) {
     let Ok(mut message) = v1::WorkerMessage::decode(data) else { return };
     introduced(message.clone());
@@ -132,9 +133,10 @@ pub fn worker_message(data: &[u8]) {
     }
 }
 
-/// Streams of up to four workers at a time, spoken to the real actor with a real store in memory. Each message is a byte, the
-/// number of its stream, then the message with its length before it. In place of a trial's id stands its number in the grid.
-/// Afterwards, the journal must lead to the same state, and answers must be fit for the wire.
+/// Streams of up to four workers at a time, sent to the real actor with a real store in memory.
+/// Each message is a byte with the number of its stream, and then the message behind its length.
+/// The number of a trial in the grid stands for its id. Afterwards, the journal must lead to the
+/// same state, and answers must be fit for the wire.
 pub fn conversation(mut data: &[u8]) {
     const MESSAGES: usize = 100;
     let specs = specs();
@@ -154,19 +156,15 @@ pub fn conversation(mut data: &[u8]) {
                 answers.push(receiver);
                 *stream = Some((number, hello.worker.clone()));
                 let (hello, row) = (Box::new(hello), Box::new(row));
-                Request::Join { session: number, hello, row, replies, room: Room::default() }
+                let reservation = Reservation::default();
+                Request::Join { session: number, hello, row, replies, reservation }
             }),
             Some((session, worker)) => match convert::message(message) {
                 Ok((sequence, message)) => {
                     highest = highest.max(sequence);
                     *stream = Some((session, worker.clone()));
-                    Ok(Request::Message {
-                        session,
-                        worker,
-                        sequence,
-                        message,
-                        room: Room::default(),
-                    })
+                    let reservation = Reservation::default();
+                    Ok(Request::Message { session, worker, sequence, message, reservation })
                 }
                 Err(status) => {
                     refused(&status);
@@ -184,7 +182,7 @@ pub fn conversation(mut data: &[u8]) {
     let store = engine(store, &specs).run(queue).expect("memory can be written");
     let letters =
         answers.iter_mut().flat_map(|answers| std::iter::from_fn(|| answers.try_recv().ok()));
-    for reply in letters.flat_map(Letter::replies) {
+    for reply in letters.map(|letter| letter.reply) {
         match &reply {
             Reply::Grant { leases, .. } => {
                 leases.iter().for_each(|(lease, spec)| assert_eq!(lease.trial, spec.id()))
@@ -233,8 +231,8 @@ fn engine(store: Store, specs: &[TrialSpec]) -> Engine {
         ArtifactFolder::open("nowhere".into(), Artifacts::default()).expect("nothing is opened");
     Engine::new(
         store,
-        limits,
-        specs.to_vec(),
+        Scheduler::new(limits, specs.iter().copied()),
+        specs,
         Selection::Final,
         Artifacts::default(),
         folder,
@@ -243,7 +241,7 @@ fn engine(store: Store, specs: &[TrialSpec]) -> Engine {
     .expect("the journal is sound")
 }
 
-/// A digit in place of a trial's id becomes that of the trial with this number: ids are hard to guess.
+/// Replaces numbers of trials by their ids, which are hard to guess.
 fn name_trials(message: &mut v1::WorkerMessage, specs: &[TrialSpec]) {
     let name = |lease: &mut v1::LeaseId| {
         if let Ok(number) = lease.trial.parse::<usize>() {
@@ -269,7 +267,7 @@ fn same_lease(lease: LeaseId, wire: Option<v1::LeaseId>) {
     assert_eq!(Some(lease.into()), wire);
 }
 
-/// Text that is kept and shown: short, and no commands to a terminal.
+/// Text that is kept and shown must be short, without commands to a terminal.
 fn shown(text: &str) {
     assert!(text.len() <= MAX_TEXT, "{} bytes", text.len());
     assert!(text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "{text:?}");

@@ -1,13 +1,14 @@
-//! The coordinator of a sweep: expands a grid, hands its trials to workers, keeps what they report, and tells the answer.
+//! The coordinator of a sweep: expands a grid, hands its trials to workers, keeps their results,
+//! and reports the answer.
 //!
 //! ```text
 //!   grid.toml --> shared::grid --> scheduler (pure) <--+
 //!                                                      |          +-- grpc: one stream per worker
 //!                                       engine (actor) +-- requests, replies
-//!                                         |            |          +-- local: workers that it starts itself
+//!                                         |            |          +-- local: its own workers
 //!                                       store          +-- snapshots --> progress
 //!                                         |
-//!                                       report --> tables, files          exports, logs: read it, beside the sweep or after it
+//!                                       report --> tables, files     exports, logs: only read it
 //! ```
 //!
 //! Torch is never linked here.

@@ -1,7 +1,8 @@
 //! Workers on this machine, started with the sweep and stopped with it.
 //!
-//! `swfn-worker` is its own supervisor, one process per device; this module only starts it and waits for it. Its standard input is a
-//! pipe from here: when the coordinator is gone, however it went, the pipe closes and the workers end.
+//! `swfn-worker` is its own supervisor, one process per device; this module only starts it and
+//! waits for it. Its standard input is a pipe from here. However the coordinator ends, the pipe
+//! closes, and the workers end.
 
 use std::{
     fs::File,
@@ -9,11 +10,11 @@ use std::{
     net::Ipv4Addr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use swfn_access::{Access, listen};
 use swfn_scheduler::turn::Holder;
 use swfn_shared::{
@@ -22,7 +23,6 @@ use swfn_shared::{
     ids::WorkerId,
     problem,
     problem::{OrProblem as _, Problem},
-    telemetry::LogFormat,
     wire::STOP_LINE,
 };
 use tokio::{
@@ -32,34 +32,38 @@ use tokio::{
 };
 
 use crate::{
-    arguments::LocalWorkers,
+    arguments::{LocalWorkers, SweepArguments},
     grpc::{Door, Listener},
 };
 
-/// How worker ids of local workers begin; those of others begin with a host name, which never starts with a dot.
+/// The beginning of local workers' ids. Other ids begin with a host name, which has no leading dot.
 const PREFIX: &str = ".local:";
 
-/// Time that workers have to give their leases back before they are killed.
+/// Time for workers to return their leases before they are killed.
 const GRACE: Duration = Duration::from_secs(25);
 
-/// Bytes of the log's end that are looked at when workers fail.
-const LAST_WORDS: u64 = 8 << 10;
+/// Bytes of the log's end that are read when workers fail.
+const LOG_END: u64 = 8 << 10;
 
-/// What workers read about access, and local ones must not take from this program's environment: there it is about the coordinator.
+/// Variables that set up a worker's access. In this program's environment they are about the
+/// coordinator, so local workers must not inherit them.
 const WORKER_VARIABLES: [&str; 5] =
     ["SWFN_TLS_CA", "SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TOKEN_FILE", TOKEN_VARIABLE];
 
-/// Where local workers come in, and with what.
+/// User ids that systems give to persons.
+const PERSONS: std::ops::Range<u32> = 1_000..60_000;
+
+/// The address and token of local workers.
 #[derive(Debug)]
 pub(crate) struct LocalAccess {
     url: String,
     token: Option<Token>,
 }
 
-/// The file of a run directory with the token of a coordinator that has local workers and was given none.
+/// The file in a run directory with the token that the coordinator made itself.
 pub(crate) const TOKEN_FILE: &str = "token";
 
-/// A token for this run: in a file of its directory that only its owner can read.
+/// Makes a token for this run, in a file that only its owner can read.
 pub(crate) fn run_token(run_dir: &Path) -> anyhow::Result<Token> {
     let (token, path) = (Token::random(), run_dir.join(TOKEN_FILE));
     let write =
@@ -68,55 +72,45 @@ pub(crate) fn run_token(run_dir: &Path) -> anyhow::Result<Token> {
     Ok(token)
 }
 
-/// Whether others use this machine: whoever has a shell in the list of users, or a home that is not mine.
-pub(crate) fn others_are_here() -> bool {
+/// Whether this machine has other users: persons with a shell in the list of users, or with a home.
+pub(crate) fn has_other_users() -> bool {
     let me = nix::unistd::Uid::effective().as_raw();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let homes = std::fs::read_dir("/home")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|home| home.metadata().ok());
-    others(&users, me)
-        || homes.map(|home| home.uid()).any(|owner| owner != me && PERSONS.contains(&owner))
+    let homes = std::fs::read_dir("/home").into_iter().flatten().flatten();
+    let mut owners = homes.filter_map(|home| home.metadata().ok()).map(|home| home.uid());
+    lists_others(&users, me) || owners.any(|owner| owner != me && PERSONS.contains(&owner))
 }
 
-/// Numbers that systems give to persons.
-const PERSONS: std::ops::Range<u32> = 1_000..60_000;
-
-fn others(passwd: &str, me: u32) -> bool {
+fn lists_others(passwd: &str, me: u32) -> bool {
     passwd.lines().any(|line| {
         let fields: Vec<&str> = line.split(':').collect();
-        let person = fields
-            .get(2)
-            .and_then(|uid| uid.parse().ok())
-            .is_some_and(|uid| uid != me && PERSONS.contains(&uid));
-        person
-            && fields
-                .get(6)
-                .is_some_and(|shell| !["nologin", "false"].iter().any(|none| shell.ends_with(none)))
+        let [_, _, uid, _, _, _, shell, ..] = fields[..] else { return false };
+        uid.parse().is_ok_and(|uid| uid != me && PERSONS.contains(&uid))
+            && !["nologin", "false"].iter().any(|none| shell.ends_with(none))
     })
 }
 
-/// The doors of a coordinator, and the one for local workers. That is the only one if whoever comes there needs the token. Where TLS is
-/// demanded, they have no certificates, and need none; where nothing is, others may come in. Then they get a door of their own, which only
-/// this machine can reach, with a token that only they know.
+/// The doors of a coordinator, and the access of local workers.
+///
+/// One door is enough if it needs a token and no TLS. Otherwise local workers get a door of their
+/// own, which only this machine can reach, with a token of their own: they have no certificates,
+/// and a door without a token is open to others.
 pub(crate) async fn doors(
     listener: Listener,
     access: Access,
-    local_workers: bool,
+    has_local_workers: bool,
 ) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
-    let door = |listener: &Listener, access: &Access| LocalAccess {
+    let local_access = |listener: &Listener, access: &Access| LocalAccess {
         url: format!("http://{}", listen::local_address(listener.address)),
         token: access.token.clone(),
     };
-    let mut local = door(&listener, &access);
-    let shared = access.tls.is_some() || access.token.is_none();
+    let mut local = local_access(&listener, &access);
+    let is_shared = access.tls.is_some() || access.token.is_none();
     let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
-    if shared && local_workers {
+    if is_shared && has_local_workers {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--listen").await?;
         let access = Access { token: Some(Token::random()), ..Access::default() };
-        local = door(&listener, &access);
+        local = local_access(&listener, &access);
         doors.push(Door { listener, access, holder: Holder::Local });
     }
     Ok((doors, local))
@@ -126,13 +120,13 @@ pub(crate) async fn doors(
 #[derive(Debug)]
 pub(crate) struct LocalSupervisor {
     child: Child,
-    /// Held open as long as this program lives. Taken out of the child, since waiting for the child would close it.
+    /// Open as long as this program runs. Waiting for the child would close its own.
     stdin: Option<ChildStdin>,
     log: PathBuf,
 }
 
-/// Whether a worker was started by a coordinator of this run directory. When another coordinator holds the directory's lock, all those
-/// have ended with the one that started them.
+/// Whether a worker was started by a coordinator of this run directory. A coordinator that holds
+/// the directory's lock knows that former local workers have ended with their coordinator.
 pub(crate) fn is_local(worker: &WorkerId) -> bool {
     worker.to_string().starts_with(PREFIX)
 }
@@ -142,10 +136,8 @@ impl LocalSupervisor {
     pub(crate) fn start(
         workers: LocalWorkers,
         access: &LocalAccess,
-        data_dir: Option<&Path>,
-        lanes: Option<u16>,
+        arguments: &SweepArguments,
         logs: &Path,
-        log_format: LogFormat,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe()
             .context("this program's own path is unknown")?
@@ -163,10 +155,8 @@ impl LocalSupervisor {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut command = Command::new(&program);
         command
-            .arg("--coordinator")
-            .arg(&access.url)
-            .arg("--log-format")
-            .arg(log_format.to_string())
+            .args(["--coordinator", &access.url])
+            .args(["--log-format", &arguments.log_format.to_string()])
             .arg("--devices")
             .arg(match workers {
                 LocalWorkers::Auto => "auto".to_owned(),
@@ -177,14 +167,14 @@ impl LocalSupervisor {
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)
-            // A terminal's Ctrl-C goes to the whole group; the workers shall be stopped in order, by this program.
+            // A terminal's Ctrl-C goes to the whole group; but this program stops the workers.
             .process_group(0)
             .kill_on_drop(true);
-        if let Some(data_dir) = data_dir {
+        if let Some(data_dir) = &arguments.data_dir {
             command.arg("--data-dir").arg(data_dir);
         }
-        if let Some(lanes) = lanes {
-            command.arg("--lanes").arg(lanes.to_string());
+        if let Some(lanes) = arguments.lanes {
+            command.args(["--lanes", &lanes.to_string()]);
         }
         for variable in WORKER_VARIABLES {
             command.env_remove(variable);
@@ -198,36 +188,31 @@ impl LocalSupervisor {
         Ok(Self { stdin: child.stdin.take(), child, log })
     }
 
-    /// Waits until the supervisor ends by itself; says why when that is no success.
+    /// Waits until the supervisor ends by itself; an error has the end of its log.
     pub(crate) async fn wait(&mut self) -> anyhow::Result<()> {
         let status = self.child.wait().await.context("cannot wait for the local workers")?;
-        ensure!(
-            status.success(),
-            "the local workers ended ({}){}",
-            describe(status),
-            self.last_words()
-        );
-        Ok(())
+        if status.success() {
+            return Ok(());
+        }
+        let end =
+            status.code().map_or("killed by a signal".to_owned(), |c| format!("exit code {c}"));
+        let text = read_end(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(12)..].join("\n");
+        bail!("the local workers ended ({end}); the end of `{}`:\n{last}", self.log.display())
     }
 
-    fn last_words(&self) -> String {
-        let text = end(&self.log).unwrap_or_default();
-        let errors: Vec<_> = text.lines().rev().take(12).collect();
-        let tail: Vec<_> = errors.into_iter().rev().collect();
-        format!("; the end of `{}`:\n{}", self.log.display(), tail.join("\n"))
-    }
-
-    /// Asks the workers to give their leases back and leave, and kills them when they do not. Not by a signal: whoever signals all
-    /// processes at once has sent them one, and two mean haste.
+    /// Asks the workers to return their leases and leave, and kills them if they do not. It sends
+    /// no signal: another program may have signalled all processes, and two signals mean haste.
     pub(crate) async fn stop(mut self) {
         if let Some(stdin) = &mut self.stdin {
-            // One that has just ended hears nothing.
+            // Fails if the supervisor has just ended.
             stdin.write_all(format!("{STOP_LINE}\n").as_bytes()).await.ok();
         }
         self.leave().await;
     }
 
-    /// Waits for workers that have been told to leave, and kills them when they do not.
+    /// Waits for workers that were told to leave, and kills them if they do not.
     pub(crate) async fn leave(mut self) {
         if timeout(GRACE, self.child.wait()).await.is_err() {
             self.child.kill().await.ok();
@@ -235,18 +220,14 @@ impl LocalSupervisor {
     }
 }
 
-/// The end of a file, of which other runs may have written much, as text.
-fn end(path: &Path) -> io::Result<String> {
+/// The end of a file as text. Other runs may have written much of it.
+fn read_end(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(io::SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
+    file.seek(io::SeekFrom::Start(length.saturating_sub(LOG_END)))?;
     let mut bytes = Vec::new();
-    file.take(LAST_WORDS).read_to_end(&mut bytes)?;
+    file.take(LOG_END).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn describe(status: ExitStatus) -> String {
-    status.code().map_or("killed by a signal".to_owned(), |code| format!("exit code {code}"))
 }
 
 #[cfg(test)]
@@ -254,22 +235,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn others_are_persons_with_a_shell() {
+    fn other_users_are_persons_with_a_shell() {
         let users = "root:x:0:0::/root:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\nann:x:1000:1000::/home/ann:/bin/sh\n";
-        assert!(others(users, 0) && others(users, 1001) && !others(users, 1000));
+        assert!(lists_others(users, 0) && lists_others(users, 1001) && !lists_others(users, 1000));
     }
 
     #[test]
-    fn only_the_end_of_a_log_is_read_whatever_is_in_it() {
+    fn only_the_end_of_a_log_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         std::fs::write(&path, [b"no \xff text\n".repeat(1_000), b"the end".to_vec()].concat())
             .unwrap();
-        let read = end(&path).unwrap();
+        let read = read_end(&path).unwrap();
         assert!(read.ends_with("no \u{fffd} text\nthe end"), "{read}");
-        // A byte that is none stands as three.
-        assert!(read.len() as u64 <= 3 * LAST_WORDS, "{}", read.len());
+        // An invalid byte becomes three.
+        assert!(read.len() as u64 <= 3 * LOG_END, "{}", read.len());
         std::fs::write(&path, "short").unwrap();
-        assert_eq!(end(&path).unwrap(), "short");
+        assert_eq!(read_end(&path).unwrap(), "short");
     }
 }

@@ -1,4 +1,5 @@
-//! `swfn-coordinator logs`: what a trial said, attempt by attempt, who trained it, and how each attempt ended; also while it runs.
+//! `swfn-coordinator logs`: the log of each attempt of a trial, its worker and its end, also while
+//! the trial runs.
 
 use std::{
     fs::File,
@@ -10,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use rusqlite::Row;
 use swfn_shared::{
     output, problem,
     problem::OrProblem as _,
@@ -27,37 +29,51 @@ use time::OffsetDateTime;
 /// Time between two looks at a trial that is followed.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Trials that are listed when none, or more than one, is meant.
+/// Trials that an error lists.
 const CANDIDATES: usize = 10;
 
-/// Which trial.
+/// The options of `logs`.
 #[derive(Debug, Args)]
 #[command(override_usage = "swfn-coordinator logs [OPTIONS] [RUN_DIR] <TRIAL>")]
 pub(crate) struct LogsArguments {
-    /// Run directory of the sweep [default: the one in `runs` that has the trial], then the id of the trial, or how it begins
+    /// Run directory of the sweep [default: the one in `runs` that has the trial], then the id of
+    /// the trial, or its beginning
     #[arg(value_name = "[RUN_DIR] TRIAL", required = true)]
     names: Vec<PathBuf>,
     /// The same as RUN_DIR
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// Look among the trials of an earlier grid of the run directory alone: its number [default: all trials]
+    /// Search only an earlier grid of the run directory, by its number [default: all trials]
     #[arg(long, value_name = "N|all")]
     grid: Option<Earlier>,
-    /// Go on until the trial is done or has failed
+    /// Continue until the trial is done or has failed
     #[arg(long, short)]
     follow: bool,
 }
 
 /// A trial that was found.
-struct Found {
+struct FoundTrial {
     run_dir: PathBuf,
     number: i64,
     id: String,
-    /// Its point of the grid, in a few words.
+    /// Its cell, seed and state.
     label: String,
 }
 
-/// Shows the log on standard output.
+impl FoundTrial {
+    fn from_row(run_dir: &Path, row: &Row<'_>) -> rusqlite::Result<Self> {
+        let (spec, state) = (spec_of(row.get_ref("spec")?)?, parse::<TrialState>(row, "state")?);
+        let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
+        Ok(Self {
+            run_dir: run_dir.to_owned(),
+            number: row.get("number")?,
+            id: row.get("id")?,
+            label: format!("{}, seed {}, {}{earlier}", spec.label(), spec.seed, state.word()),
+        })
+    }
+}
+
+/// Prints the log.
 pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
         ([trial], run_dir) => (run_dir.as_deref(), trial),
@@ -72,40 +88,27 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     output::results(|out| show(&found, &reader, arguments.follow, out))
 }
 
-/// What [`label`] is made of.
-const POINT: &str = "spec, state, in_grid";
-
-/// The cell of a trial, its seed and its state, in words.
-fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
-    let (spec, state) = (spec_of(row.get_ref("spec")?)?, parse::<TrialState>(row, "state")?);
-    let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
-    Ok(format!("{}, seed {}, {}{earlier}", spec.label(), spec.seed, state.word()))
-}
-
-/// The one trial whose id begins so, where the run directories of all sweeps are in that folder.
+/// The one trial whose id begins so; without a run directory, among those in the folder `all`.
 fn find_below(
     all: &Path,
     prefix: &str,
     run_dir: Option<&Path>,
     grid: Option<Earlier>,
-) -> anyhow::Result<Found> {
-    let run_dirs = match run_dir {
-        Some(run_dir) => vec![run_dir.to_owned()],
-        None => sweeps(all)?,
-    };
+) -> anyhow::Result<FoundTrial> {
+    let run_dirs = run_dir.map_or_else(|| sweeps(all), |run_dir| Ok(vec![run_dir.to_owned()]))?;
     let wanted = prefix.to_ascii_lowercase();
-    let possible =
+    let is_possible =
         (1..=32).contains(&wanted.len()) && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (mut matches, mut others) = (Vec::new(), Vec::new());
+    let mut unreadable = None;
     let mut opened = 0;
-    let mut unread = None;
     for folder in run_dirs {
         let reader = match Store::open_live(&folder.join("sweep.sqlite")) {
             Ok(reader) => reader,
-            // Nobody named it: another sweep, of an earlier program or broken, is in nobody's way.
+            // The user did not name it: it may be broken, or of another version.
             Err(error) if run_dir.is_none() => {
-                output::print_message(&format!("`{}` is left out: {error}", folder.display()));
-                unread = Some(error);
+                output::print_message(&format!("skipped `{}`: {error}", folder.display()));
+                unreadable = Some(error);
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -114,31 +117,22 @@ fn find_below(
         if let Some(chosen) = grid_file::chosen(&folder, grid)? {
             reader.choose(&chosen)?;
         }
-        let some = |condition: &str, order: &str| {
+        let select = |condition: &str, order: &str| {
             let sql = format!(
-                "SELECT number, id, {POINT} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
+                "SELECT number, id, spec, state, in_grid FROM trial WHERE {condition}
+                 ORDER BY {order} LIMIT {CANDIDATES} + 1"
             );
-            let found = |row: &rusqlite::Row<'_>| {
-                Ok(Found {
-                    run_dir: folder.clone(),
-                    number: row.get(0)?,
-                    id: row.get(1)?,
-                    label: label(row)?,
-                })
-            };
-            reader.all(&sql, (), found)
+            reader.all(&sql, (), |row| FoundTrial::from_row(&folder, row))
         };
-        if possible {
-            // Nothing but hexadecimal digits, so nothing that means anything in SQL.
+        if is_possible {
+            // Only hexadecimal digits, so no SQL.
             let among = if grid.is_some() { "in_grid" } else { "1" };
-            matches.extend(some(&format!("id LIKE '{wanted}%' AND {among}"), "number")?);
+            matches.extend(select(&format!("id LIKE '{wanted}%' AND {among}"), "number")?);
         }
-        others.extend(some(
-            "in_grid",
-            "state = 'quarantined' DESC, state = 'leased' DESC, attempt DESC, number",
-        )?);
+        let order = "state = 'quarantined' DESC, state = 'leased' DESC, attempt DESC, number";
+        others.extend(select("in_grid", order)?);
     }
-    if let (0, Some(error)) = (opened, unread) {
+    if let (0, Some(error)) = (opened, unreadable) {
         return Err(error.into());
     }
     let several =
@@ -152,16 +146,16 @@ fn find_below(
         _ => bail!(problem!(
             "more than one trial has an id that begins with {}", quote(prefix);
             "give more of its digits{}:{}",
-            if several { ", or the run directory before them" } else { "" }, list(&matches, run_dir.is_none())
+            if several { ", or the run directory before them" } else { "" },
+            list(&matches, run_dir.is_none())
         )),
     }
 }
 
-fn list(candidates: &[Found], with_folder: bool) -> String {
-    let line = |found: &Found| {
-        let place =
-            if with_folder { format!(" in {}", found.run_dir.display()) } else { String::new() };
-        format!("\n  {} ({}){place}", found.id, for_terminal(&found.label))
+fn list(candidates: &[FoundTrial], with_folder: bool) -> String {
+    let line = |FoundTrial { run_dir, id, label, .. }: &FoundTrial| {
+        let folder = if with_folder { format!(" in {}", run_dir.display()) } else { String::new() };
+        format!("\n  {id} ({}){folder}", for_terminal(label))
     };
     let more = if candidates.len() > CANDIDATES { "\n  and others" } else { "" };
     candidates.iter().take(CANDIDATES).map(line).collect::<String>() + more
@@ -182,103 +176,94 @@ fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if found.is_empty() { bail!(none()) } else { Ok(found) }
 }
 
-/// Something that happened to the trial.
-struct Event {
-    sequence: i64,
-    at: f64,
-    attempt: u32,
-    kind: String,
-    /// Who took it, and where that is.
-    worker: Option<String>,
-    error: Option<String>,
-    quarantine: bool,
-    log: Option<String>,
-}
-
-/// Writes down what there is and, if it is to be followed, what comes, until the trial is done.
-fn show(found: &Found, reader: &Store, follow: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    writeln!(
-        out,
-        "trial {} ({}) in {}",
-        found.id,
-        for_terminal(&found.label),
-        found.run_dir.display()
-    )?;
+/// Prints what there is and, with `follow`, what comes, until the trial has ended.
+fn show(
+    found: &FoundTrial,
+    reader: &Store,
+    follow: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let (label, folder) = (for_terminal(&found.label), found.run_dir.display());
+    writeln!(out, "trial {} ({label}) in {folder}", found.id)?;
     let mut position = 0;
-    // The attempt that is under way, and how much of its log has been shown.
+    // The attempt that runs, and how many bytes of its log were shown.
     let mut current: Option<(u32, u64)> = None;
     loop {
-        // Before the log is read: what is in the journal of an attempt's end has all of its log before it.
-        let events = events(reader, found.number, position)?;
-        for event in events {
+        // In this order: an attempt whose end is in the journal has its whole log, and a trial that
+        // has ended has its whole journal.
+        let sql = "SELECT state FROM trial WHERE number = ?1";
+        let states: Vec<TrialState> = reader.all(sql, [found.number], |row| parse(row, 0))?;
+        let has_ended = states.first().is_none_or(|state| state.is_final());
+        for event in events(reader, found.number, position)? {
             position = event.sequence;
             if let Some((attempt, shown)) = current.take() {
-                log(found, attempt, shown, out)?;
+                show_log(found, attempt, shown, out)?;
             }
-            begin_or_end(&event, out)?;
+            show_event(&event, out)?;
             current = (event.kind == "leased").then_some((event.attempt, 0));
         }
         if let Some((attempt, shown)) = &mut current {
-            *shown = log(found, *attempt, *shown, out)?;
+            *shown = show_log(found, *attempt, *shown, out)?;
         }
         out.flush()?;
-        let state: Vec<TrialState> =
-            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| {
-                parse(row, 0)
-            })?;
-        let done = state.first().is_none_or(|state| state.is_final());
-        if !follow || (done && events_after(reader, found.number, position)?) {
+        if !follow || has_ended {
             return Ok(());
         }
         thread::sleep(PERIOD);
     }
 }
 
-/// Whether nothing has happened to the trial since.
-fn events_after(reader: &Store, trial: i64, position: i64) -> anyhow::Result<bool> {
-    Ok(events(reader, trial, position)?.is_empty())
+/// An event of the trial's journal.
+struct TrialEvent {
+    sequence: i64,
+    at: f64,
+    attempt: u32,
+    kind: String,
+    /// The worker and its machine.
+    worker: Option<String>,
+    error: Option<String>,
+    quarantine: bool,
+    log: Option<String>,
 }
 
-fn events(reader: &Store, trial: i64, after: i64) -> anyhow::Result<Vec<Event>> {
-    let sql = "SELECT sequence, at, attempt, kind, worker.id || ' on ' || host || ', ' || device || ' (' || model || ')',
-                      error, quarantine, log
-               FROM event LEFT JOIN worker ON worker.id = event.worker WHERE trial = ?1 AND sequence > ?2 ORDER BY sequence";
-    let event = |row: &rusqlite::Row<'_>| {
-        Ok(Event {
+fn events(reader: &Store, trial: i64, after: i64) -> anyhow::Result<Vec<TrialEvent>> {
+    let sql = "SELECT sequence, at, attempt, kind, error, quarantine, log,
+                      worker.id || ' on ' || host || ', ' || device || ' (' || model || ')'
+               FROM event LEFT JOIN worker ON worker.id = event.worker
+               WHERE trial = ?1 AND sequence > ?2 ORDER BY sequence";
+    let event = |row: &Row<'_>| {
+        Ok(TrialEvent {
             sequence: row.get(0)?,
             at: row.get(1)?,
             attempt: row.get(2)?,
             kind: row.get(3)?,
-            worker: row.get(4)?,
-            error: row.get(5)?,
-            quarantine: row.get(6)?,
-            log: row.get(7)?,
+            error: row.get(4)?,
+            quarantine: row.get(5)?,
+            log: row.get(6)?,
+            worker: row.get(7)?,
         })
     };
     Ok(reader.all(sql, (trial, after), event)?)
 }
 
-fn begin_or_end(event: &Event, out: &mut impl Write) -> anyhow::Result<()> {
-    let Event { at, attempt, kind, worker, error, quarantine, log, .. } = event;
+fn show_event(event: &TrialEvent, out: &mut impl Write) -> anyhow::Result<()> {
+    let TrialEvent { at, attempt, kind, worker, error, quarantine, log, .. } = event;
     let at = date(*at);
-    if kind == "leased" {
-        let worker = worker.as_deref().unwrap_or("a worker that is not known");
-        writeln!(out, "\n== attempt {attempt}, {at}, worker {}", for_terminal(worker))?;
-        return Ok(());
-    }
-    let what = match (kind.as_str(), *quarantine) {
+    let kind = match (kind.as_str(), *quarantine) {
+        ("leased", _) => {
+            let worker = for_terminal(worker.as_deref().unwrap_or("a worker that is not known"));
+            writeln!(out, "\n== attempt {attempt}, {at}, worker {worker}")?;
+            return Ok(());
+        }
         ("succeeded", _) => "done",
-        ("released", _) => "given back",
+        ("released", _) => "returned",
         (kind, false) => kind,
         (kind, true) => &format!("{kind} for good"),
     };
-    write!(out, "== {what}, {at}")?;
-    match error {
-        Some(error) => writeln!(out, ": {}", for_terminal(error))?,
-        None => writeln!(out)?,
-    }
+    let error = error.as_ref().map_or(String::new(), |error| format!(": {}", for_terminal(error)));
+    writeln!(out, "== {kind}, {at}{error}")?;
     if let Some(log) = log {
-        writeln!(out, "== what its process said last:")?;
+        writeln!(out, "== last lines of its process:")?;
         for line in for_terminal(log).lines() {
             writeln!(out, "   {line}")?;
         }
@@ -286,8 +271,13 @@ fn begin_or_end(event: &Event, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows the log of an attempt from that place on; returns where it ends.
-fn log(found: &Found, attempt: u32, from: u64, out: &mut impl Write) -> anyhow::Result<u64> {
+/// Prints the log of an attempt from that position on; returns the position of its end.
+fn show_log(
+    found: &FoundTrial,
+    attempt: u32,
+    from: u64,
+    out: &mut impl Write,
+) -> anyhow::Result<u64> {
     let path = log_file(&found.run_dir.join("logs"), &found.id, attempt);
     let Ok(mut file) = File::open(&path) else { return Ok(from) };
     let mut bytes = Vec::new();
@@ -298,14 +288,13 @@ fn log(found: &Found, attempt: u32, from: u64, out: &mut impl Write) -> anyhow::
     Ok(from + bytes.len() as u64)
 }
 
-/// Of a time in seconds since 1970.
+/// The date and time of `at`, in seconds since 1970.
 fn date(at: f64) -> String {
     let Ok(at) = OffsetDateTime::from_unix_timestamp(at as i64) else {
         return "at an unknown time".to_owned();
     };
-    let (year, month, day) = at.to_calendar_date();
-    let (hour, minute, second) = at.to_hms();
-    format!("{year}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC", u8::from(month))
+    let ((hour, minute, second), month) = (at.to_hms(), u8::from(at.month()));
+    format!("{}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", at.year(), at.day())
 }
 
 #[cfg(test)]
@@ -321,11 +310,11 @@ mod tests {
         samples::{batch, leased, specs},
     };
 
-    fn find(prefix: &str, run_dir: &Path) -> anyhow::Result<Found> {
+    fn find(prefix: &str, run_dir: &Path) -> anyhow::Result<FoundTrial> {
         find_below(Path::new("runs"), prefix, Some(run_dir), None)
     }
 
-    fn shown(found: &Found, run_dir: &Path) -> String {
+    fn shown(found: &FoundTrial, run_dir: &Path) -> String {
         let mut out = Vec::new();
         show(found, &Store::open_live(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out)
             .unwrap();
@@ -333,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn other_runs_that_cannot_be_read_are_left_out() {
+    fn unreadable_other_runs_are_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let [broken, good] = ["a-broken", "good"].map(|name| dir.path().join(name));
         fs::create_dir(&broken).unwrap();
@@ -348,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_with_their_logs_and_ends() {
+    fn attempts_have_logs_and_ends() {
         let dir = tempfile::tempdir().unwrap();
         let specs = specs(20);
         let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
@@ -389,7 +378,7 @@ mod tests {
         );
         for unknown in ["", "zz", "%", "\u{1b}[2J", &"0".repeat(33)] {
             let unknown = error(unknown);
-            // Those that something has happened to come first.
+            // Trials with events come first.
             assert!(
                 unknown.contains(&format!("hint: there are\n  {id} (net, n = 100, ")),
                 "{unknown}"

@@ -1,4 +1,4 @@
-//! What somebody should know of a grid before hours are spent on it. A note changes nothing.
+//! Notes about a grid before hours are spent on it. A note changes nothing.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,10 +6,10 @@ use swfn_shared::{grid::Grid, ids::CellId, trial::TrialSpec};
 
 use crate::amount::{Work, percent};
 
-/// Share of the work from which on VAEs or evaluations are worth a note.
+/// Share of the work above which VAEs or evaluations are worth a note.
 const MUCH: f64 = 0.4;
 
-/// All that is worth a note, each in a sentence or two.
+/// All notes, each of a sentence or two.
 pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(few_seeds(specs));
@@ -19,44 +19,45 @@ pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String
                 .to_owned(),
         );
     }
-    let iterations = specs.first().map(|spec| spec.classifier.iterations);
-    let (Some(iterations), total) = (iterations, work.total()) else { return notes };
-    if work.vaes / total > MUCH
+    let Some(first) = specs.first() else { return notes };
+    let (iterations, rest) = (first.classifier.iterations, work.total() - work.vaes);
+    if work.vaes / work.total() > MUCH
         && let Some(vae) = specs.iter().find_map(TrialSpec::vae_samples)
     {
-        let much = if work.vaes > 2.0 * (total - work.vaes) {
-            format!("{:.0} times as much work as all else", work.vaes / (total - work.vaes))
+        let much = if work.vaes > 2.0 * rest {
+            format!("{:.0} times as much work as all else", work.vaes / rest)
         } else {
-            format!("{} of the work", percent(work.vaes / total))
+            format!("{} of the work", percent(work.vaes / work.total()))
         };
         notes.push(format!(
             "VAEs take {much}: `[vae] iterations` is {}, `[classifier] iterations` {iterations}",
             vae.vae.iterations
         ));
     }
-    let every = specs[0].classifier.evaluate_every;
-    if every > iterations {
+    if first.classifier.evaluate_every > iterations {
         notes.push(format!(
-            "each trial is evaluated once, at its end: for curves set `[classifier] evaluate_every` below {iterations}"
+            "each trial is evaluated once, at its end: for curves set `[classifier] \
+             evaluate_every` below {iterations}"
         ));
     }
     notes
 }
 
-/// That most of the time would go into evaluations; a dry run shows their share in any case.
+/// Notes that evaluations take most of the time. A dry run shows their share anyway.
 pub(crate) fn costly_evaluations(specs: &[TrialSpec], work: &Work) -> Option<String> {
     let (share, iterations) =
         (work.evaluations / work.total(), specs.first()?.classifier.iterations);
     (share > MUCH && work.saving() > 0.1).then(|| {
         format!(
-            "evaluations take {} of the work: `[classifier] evaluate_every = {iterations}` would save {}",
+            "evaluations take {} of the work: `[classifier] evaluate_every = {iterations}` would \
+             save {}",
             percent(share),
             percent(work.saving())
         )
     })
 }
 
-/// One seed has no spread, so nothing can be told from it.
+/// Notes cells with one seed, which has no spread.
 fn few_seeds(specs: &[TrialSpec]) -> Option<String> {
     let mut seeds: HashMap<CellId, BTreeSet<u64>> = HashMap::new();
     for spec in specs {
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn traps_of_a_grid_are_told_of() {
+    fn traps_of_a_grid_are_noted() {
         let axes = "subset_size = 100\narchitecture = \"net\"\n";
         let sound = "seed = { count = 5 }\nlambda = [0, 0.1]\n";
         let short = "[classifier]\niterations = 300\nevaluate_every = 100\n";

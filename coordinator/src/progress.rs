@@ -1,4 +1,4 @@
-//! Live progress: bars on a terminal, otherwise a line now and then.
+//! Live progress: bars on a terminal, elsewhere a log line every ten seconds.
 
 use std::{io, time::Duration};
 
@@ -11,22 +11,29 @@ use swfn_report::{rounding::decimal, so_far};
 use swfn_shared::{
     output,
     snapshot::{Counts, Snapshot},
+    text,
 };
 use swfn_store::Reader;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::custody::trials;
-
 /// Time without a worker after which a person is told what to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time between two lines where there is no terminal.
+/// Time between two log lines where there is no terminal.
 const LINE_PERIOD: Duration = Duration::from_secs(10);
 
-/// A terminal that may be gone: what it does not take is lost, and nothing else.
+/// A terminal whose errors are ignored: it may be gone, and indicatif would panic.
 #[derive(Debug)]
 struct Forgiving(Term);
+
+macro_rules! forgive {
+    ($($name:ident($($argument:ident: $type:ty)?);)*) => {
+        $(fn $name(&self $(, $argument: $type)?) -> io::Result<()> {
+            self.0.$name($($argument)?).or(Ok(()))
+        })*
+    };
+}
 
 impl TermLike for Forgiving {
     fn width(&self) -> u16 {
@@ -37,40 +44,19 @@ impl TermLike for Forgiving {
         TermLike::height(&self.0)
     }
 
-    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
-        self.0.move_cursor_up(lines).or(Ok(()))
-    }
-
-    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
-        self.0.move_cursor_down(lines).or(Ok(()))
-    }
-
-    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
-        self.0.move_cursor_right(columns).or(Ok(()))
-    }
-
-    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
-        self.0.move_cursor_left(columns).or(Ok(()))
-    }
-
-    fn write_line(&self, text: &str) -> io::Result<()> {
-        self.0.write_line(text).or(Ok(()))
-    }
-
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        self.0.write_str(text).or(Ok(()))
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        self.0.clear_line().or(Ok(()))
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        self.0.flush().or(Ok(()))
+    forgive! {
+        move_cursor_up(lines: usize);
+        move_cursor_down(lines: usize);
+        move_cursor_right(columns: usize);
+        move_cursor_left(columns: usize);
+        write_line(text: &str);
+        write_str(text: &str);
+        clear_line();
+        flush();
     }
 }
 
-/// Bars on a terminal, which log lines take away while they are written.
+/// Bars on a terminal. They are removed while log lines are written.
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal {
     /// None where there is no terminal.
@@ -78,7 +64,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Starts the thread that writes, too.
+    /// Also starts the thread that writes.
     pub(crate) fn new() -> Self {
         let target = || ProgressDrawTarget::term_like(Box::new(Forgiving(Term::buffered_stderr())));
         let bars = output::on_terminal().then(|| MultiProgress::with_draw_target(target()));
@@ -94,12 +80,12 @@ impl Terminal {
         self.bars.is_some()
     }
 
-    /// A command with its options, to be copied: on a terminal a line each, so that none breaks in an address.
+    /// A command to be copied. On a terminal each option has a line, so that no address breaks.
     pub(crate) fn command(&self, command: &str) -> String {
         if self.is_live() { command.replace(" --", " \\\n  --") } else { command.to_owned() }
     }
 
-    /// What a user has to know: above the bars, or as a line of the log.
+    /// Prints a line above the bars, or logs it.
     pub(crate) fn say(&self, text: &str) {
         if self.is_live() {
             output::print_message(text);
@@ -109,17 +95,16 @@ impl Terminal {
     }
 }
 
-/// Columns of standard output; of no terminal those of a wide one.
+/// Columns of standard output, or those of a wide terminal if it is none.
 pub(crate) fn width() -> u16 {
-    const WITHOUT_TERMINAL: u16 = 120;
-    Term::stdout().size_checked().map_or(WITHOUT_TERMINAL, |(_, columns)| columns)
+    Term::stdout().size_checked().map_or(120, |(_, columns)| columns)
 }
 
-/// What the results say so far, made anew when there are more of them.
+/// The answer so far, updated when there are more results.
 pub(crate) struct Standing {
-    pub(crate) summary: LiveSummary,
-    pub(crate) reader: Reader,
-    /// Trials that it has counted, and what they say.
+    summary: LiveSummary,
+    reader: Reader,
+    /// Trials that the text counts.
     counted: usize,
     text: String,
 }
@@ -129,7 +114,7 @@ impl Standing {
         Self { summary, reader, counted: 0, text: "no result yet".to_owned() }
     }
 
-    async fn of(&mut self, counts: Counts) -> String {
+    async fn update(&mut self, counts: Counts) -> String {
         let ended = counts.succeeded + counts.quarantined;
         if ended != self.counted
             && let Ok(summary) = self.summary.get(&self.reader).await
@@ -148,51 +133,46 @@ pub(crate) async fn show(
     mut standing: Standing,
     mut snapshots: watch::Receiver<Snapshot>,
 ) {
-    if let Some(bars) = &terminal.bars {
-        let style =
-            |template| ProgressStyle::with_template(template).expect("the template is constant");
-        // Hidden until they are among the bars: a bar of its own would write to the terminal itself.
-        let hidden =
-            |length| ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
-        let [bar, counts, results] = [1000, 1, 1].map(hidden);
-        bar.set_style(style("{prefix} {bar:20} {wide_msg}").progress_chars("━╸─"));
-        bar.set_prefix(sweep);
-        [&counts, &results].iter().for_each(|line| line.set_style(style("  {wide_msg}")));
-        let [bar, counts, results] = [bar, counts, results].map(|bar| bars.add(bar));
-        loop {
-            let snapshot = snapshots.borrow_and_update().clone();
-            let (share, told, so_far) =
-                (snapshot.share_done, told(&snapshot), standing.of(snapshot.counts).await);
-            let (one, two, three) = (bar.clone(), counts.clone(), results.clone());
-            output::draw(move || {
-                one.set_position((share * 1000.0) as u64);
-                one.set_message(told[0].clone());
-                two.set_message(told[1].clone());
-                three.set_message(so_far);
-            });
-            if snapshots.changed().await.is_err() {
-                break;
-            }
-        }
-        output::draw(move || [bar, counts, results].iter().for_each(ProgressBar::finish_and_clear));
-    } else {
+    let Some(bars) = &terminal.bars else {
         let mut lines = tokio::time::interval(LINE_PERIOD);
         lines.tick().await;
         loop {
             tokio::select! {
                 _ = lines.tick() => {
                     let snapshot = snapshots.borrow().clone();
-                    let so_far = standing.of(snapshot.counts).await;
-                    info!("{}; {so_far}", told(&snapshot).join("; "));
+                    let so_far = standing.update(snapshot.counts).await;
+                    info!("{}; {so_far}", describe(&snapshot).join("; "));
                 }
-                changed = snapshots.changed() => if changed.is_err() { break },
+                changed = snapshots.changed() => if changed.is_err() { return },
             }
         }
+    };
+    let style =
+        |template| ProgressStyle::with_template(template).expect("the template is constant");
+    // Hidden until they are among the bars: a bar of its own would write to the terminal itself.
+    let hidden = |length| ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+    let [bar, counts, results] = [1000, 1, 1].map(hidden);
+    bar.set_style(style("{prefix} {bar:20} {wide_msg}").progress_chars("━╸─"));
+    bar.set_prefix(sweep);
+    [&counts, &results].iter().for_each(|line| line.set_style(style("  {wide_msg}")));
+    let bars = [bar, counts, results].map(|bar| bars.add(bar));
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        let so_far = standing.update(snapshot.counts).await;
+        let ([far, counts], drawn) = (describe(&snapshot), bars.clone());
+        output::draw(move || {
+            drawn[0].set_position((snapshot.share_done * 1000.0) as u64);
+            drawn.iter().zip([far, counts, so_far]).for_each(|(bar, text)| bar.set_message(text));
+        });
+        if snapshots.changed().await.is_err() {
+            break;
+        }
     }
+    output::draw(move || bars.iter().for_each(ProgressBar::finish_and_clear));
 }
 
-/// Says once what to start where no worker has come for a while.
-pub(crate) async fn tell_what_to_start(
+/// Prints once what to start if no worker joins for a while.
+pub(crate) async fn suggest_workers(
     terminal: Terminal,
     url: String,
     mut snapshots: watch::Receiver<Snapshot>,
@@ -200,31 +180,26 @@ pub(crate) async fn tell_what_to_start(
     let somebody =
         snapshots.wait_for(|snapshot| snapshot.workers > 0 || snapshot.counts.finished());
     if tokio::time::timeout(PATIENCE, somebody).await.is_err() {
-        terminal.say(&what_to_start(&url));
+        terminal.say(&format!(
+            "no worker has joined for {} s: start some with `swfn-worker --coordinator {url}`, or \
+             stop this and run it with `--local-workers auto`",
+            PATIENCE.as_secs()
+        ));
     }
 }
 
-fn what_to_start(url: &str) -> String {
-    format!(
-        "no worker has joined for {} s: start some with `swfn-worker --coordinator {url}`, or stop this and run it with \
-         `--local-workers auto`",
-        PATIENCE.as_secs()
-    )
-}
-
-/// How far it is and how long it will take, then the counts.
-fn told(snapshot: &Snapshot) -> [String; 2] {
+/// The share that is done with the time left, and then the counts.
+fn describe(snapshot: &Snapshot) -> [String; 2] {
     let counts = snapshot.counts;
-    let total = counts.total();
     let mut far = format!("{} %", decimal(100.0 * snapshot.share_done, 0));
-    // Without workers it would take for ever, whatever the pace was.
+    // Without workers the former pace means nothing.
     if let Some(remaining) =
         snapshot.remaining().filter(|_| snapshot.workers > 0 && !counts.finished())
     {
         far += &format!(", about {} left", HumanDuration(remaining));
     }
     let mut parts = vec![
-        format!("{} of {} done", counts.succeeded, trials(total)),
+        format!("{} of {} done", counts.succeeded, text::count(counts.total(), "trial")),
         format!("{} running", counts.leased),
     ];
     if let Some(second) = snapshot.verification.filter(|_| counts.finished()) {
@@ -235,8 +210,7 @@ fn told(snapshot: &Snapshot) -> [String; 2] {
     }
     parts.push(match snapshot.workers {
         0 => "no worker is connected".to_owned(),
-        1 => "1 worker".to_owned(),
-        workers => format!("{workers} workers"),
+        workers => text::count(workers, "worker"),
     });
     [far, parts.join(", ")]
 }
@@ -248,19 +222,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_share_counts_and_time_only_with_workers() {
+    fn time_left_is_shown_only_with_workers() {
         let counts = Counts { pending: 3, leased: 1, succeeded: 1, quarantined: 0 };
         let elapsed = Duration::from_secs(60);
         let mut snapshot =
             Snapshot { counts, workers: 1, share_done: 0.25, elapsed, ..Snapshot::default() };
         assert_eq!(
-            told(&snapshot),
+            describe(&snapshot),
             ["25 %, about 3 minutes left", "1 of 5 trials done, 1 running, 1 worker"]
         );
         snapshot.workers = 0;
         snapshot.running = Arc::default();
         assert_eq!(
-            told(&snapshot),
+            describe(&snapshot),
             ["25 %", "1 of 5 trials done, 1 running, no worker is connected"]
         );
     }

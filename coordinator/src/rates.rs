@@ -1,10 +1,10 @@
-//! How fast devices have been: measured at the end of each sweep, kept in the cache folder, used by `--dry-run`.
+//! The speeds of devices: measured at the end of each sweep, kept in the cache folder, used by
+//! `--dry-run`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     io::Write as _,
-    path::PathBuf,
     thread::available_parallelism,
 };
 
@@ -18,16 +18,19 @@ use crate::arguments::LocalWorkers;
 /// The file in the cache folder.
 const FILE: &str = "rates.json";
 
-/// Seconds of work from which on a speed means something.
+/// Least seconds of work for a meaningful speed.
 const LEAST_SECONDS: f64 = 2.0;
 
-/// Speeds by the parts of the work: training of an architecture, its evaluations, `vae`, and `all` of it.
+/// Most time for which a device holds trials, over the time that the trials report.
+const MOST_OVERHEAD: f64 = 1.25;
+
+/// Speeds by part of the work: training of an architecture, its evaluations, `vae`, and `all`.
 type Speeds = BTreeMap<String, f64>;
 
 const VAE: &str = "vae";
 const ALL: &str = "all";
 
-/// The part that evaluations of an architecture are: they go another way than training, at another speed.
+/// The part for evaluations of an architecture, whose speed differs from that of training.
 fn evaluations_of(architecture: &str) -> String {
     format!("{architecture}, evaluations")
 }
@@ -39,13 +42,13 @@ pub(crate) struct Rate {
     /// `cpu` or `cuda`.
     kind: String,
     pub(crate) model: String,
-    /// Devices of that kind that have been seen; on a CPU each process drives the same one.
+    /// Devices of that kind; all processes of a CPU share one.
     devices: usize,
     /// Operations per second of one worker.
     speeds: Speeds,
 }
 
-/// Seconds that trials of one kind of device took, and what they came to.
+/// The work and time of trials of one kind of device.
 #[derive(Debug, Default)]
 struct Measured {
     devices: BTreeSet<String>,
@@ -56,7 +59,8 @@ struct Measured {
     fits: BTreeMap<String, Fit>,
 }
 
-/// Least squares for the time of an operation in training and in evaluations, from trials that have both and tell one number of seconds.
+/// Least squares for the seconds of an operation in training and in evaluations. Each trial has
+/// both, and reports one number of seconds.
 #[derive(Debug, Default)]
 struct Fit {
     training_squared: f64,
@@ -75,11 +79,11 @@ impl Fit {
         self.evaluation_seconds += evaluations * seconds;
     }
 
-    /// Seconds of an operation of each, unless the trials are too much alike to tell.
+    /// Seconds of an operation of each; `None` if the trials are too similar.
     fn solve(&self) -> Option<[f64; 2]> {
-        /// Below that, the two are as good as in one proportion in all trials.
+        /// Least relative determinant: below it, all trials have about the same proportion.
         const LEAST: f64 = 0.02;
-        /// Neither is as much faster than the other.
+        /// Plausible times of an evaluation's operation over one of training.
         const PLAUSIBLE: std::ops::Range<f64> = 0.1..10.0;
         let product = self.training_squared * self.evaluations_squared;
         let determinant = product - self.mixed * self.mixed;
@@ -103,12 +107,12 @@ impl Measured {
         }
     }
 
-    /// Operations per second. Trials side by side share their seconds, and a device waits and loads in between: what counts is the
-    /// time for which its workers held work.
-    fn speeds(&self, busy: &BTreeMap<&str, f64>) -> Speeds {
+    /// Operations per second. Lanes share their seconds, and a device waits and loads in between,
+    /// so the time counts for which the workers held leases.
+    fn speeds(&self, busy: &HashMap<&str, f64>) -> Speeds {
         let held: f64 = self.workers.iter().filter_map(|worker| busy.get(worker.as_str())).sum();
         let reported = self.parts.get(ALL).map_or(0.0, |(_, seconds)| *seconds);
-        // Attempts that failed held devices, too, and are no part of the speed.
+        // Failed attempts held devices, too, and are no part of the speed.
         let share = (held / reported).min(MOST_OVERHEAD);
         let mut speeds = Speeds::new();
         for (part, (operations, seconds)) in &self.parts {
@@ -116,30 +120,28 @@ impl Measured {
             if seconds < LEAST_SECONDS {
                 continue;
             }
-            let one = operations / seconds;
-            speeds.insert(part.clone(), one);
-            if let Some(fit) = self.fits.get(part) {
-                let [training, evaluation] =
-                    fit.solve().map_or([one; 2], |times| times.map(|time| 1.0 / (time * share)));
-                speeds.insert(part.clone(), training);
-                speeds.insert(evaluations_of(part), evaluation);
-            }
+            let mean = operations / seconds;
+            let Some(fit) = self.fits.get(part) else {
+                speeds.insert(part.clone(), mean);
+                continue;
+            };
+            let [training, evaluation] =
+                fit.solve().map_or([mean; 2], |times| times.map(|time| 1.0 / (time * share)));
+            speeds.insert(part.clone(), training);
+            speeds.insert(evaluations_of(part), evaluation);
         }
         speeds
     }
 }
 
-/// Time that a device holds work over the time of its trials, at most.
-const MOST_OVERHEAD: f64 = 1.25;
-
-/// What the trials of a sweep tell of the devices that trained them.
-pub(crate) fn measure(specs: &[TrialSpec], rows: &[TrialRow], spans: &[LeaseSpan]) -> Vec<Rate> {
+/// The speeds of the devices that trained a sweep.
+fn measure(specs: &[TrialSpec], rows: &[TrialRow], spans: &[LeaseSpan]) -> Vec<Rate> {
     let specs: HashMap<TrialId, &TrialSpec> = specs.iter().map(|spec| (spec.id(), spec)).collect();
-    let mut of_worker: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut leases: HashMap<&str, Vec<(f64, f64)>> = HashMap::new();
     for span in spans {
-        of_worker.entry(&span.worker).or_default().push((span.from, span.to));
+        leases.entry(&span.worker).or_default().push((span.from, span.to));
     }
-    let busy = of_worker.into_iter().map(|(worker, spans)| (worker, covered(spans))).collect();
+    let busy = leases.into_iter().map(|(worker, spans)| (worker, covered(spans))).collect();
     let mut kinds: BTreeMap<[String; 3], Measured> = BTreeMap::new();
     for row in rows {
         let (Some(outcome), Some(worker), Some(spec)) =
@@ -147,9 +149,8 @@ pub(crate) fn measure(specs: &[TrialSpec], rows: &[TrialRow], spans: &[LeaseSpan
         else {
             continue;
         };
-        let kind = worker.device.split(':').next().unwrap_or_default();
-        let measured =
-            kinds.entry([worker.host.clone(), kind.to_owned(), worker.model.clone()]).or_default();
+        let kind = worker.device.split(':').next().unwrap_or_default().to_owned();
+        let measured = kinds.entry([worker.host.clone(), kind, worker.model.clone()]).or_default();
         measured.devices.insert(worker.device.clone());
         measured.workers.insert(worker.id.to_string());
         let (all, evaluations) = (work::classifier_flop(spec), work::evaluation_flop(spec));
@@ -168,7 +169,7 @@ pub(crate) fn measure(specs: &[TrialSpec], rows: &[TrialRow], spans: &[LeaseSpan
     kinds.into_iter().map(rate).filter(|rate| rate.speeds.contains_key(ALL)).collect()
 }
 
-/// Keeps what a sweep tells. That it cannot is no reason to end a sweep with an error.
+/// Keeps the speeds of a sweep. If that fails, it logs a warning.
 pub(crate) fn keep(specs: &[TrialSpec], store: &Store) {
     let write = || -> anyhow::Result<()> {
         let Some(folder) = folders::cache() else { return Ok(()) };
@@ -188,10 +189,10 @@ pub(crate) fn keep(specs: &[TrialSpec], store: &Store) {
 /// The newest speed of each part counts.
 fn merged(mut old: Vec<Rate>, new: Vec<Rate>) -> Vec<Rate> {
     for rate in new {
-        let same = |known: &&mut Rate| {
+        let is_same = |known: &&mut Rate| {
             (&known.host, &known.kind, &known.model) == (&rate.host, &rate.kind, &rate.model)
         };
-        match old.iter_mut().find(same) {
+        match old.iter_mut().find(is_same) {
             Some(known) => {
                 known.devices = known.devices.max(rate.devices);
                 known.speeds.extend(rate.speeds);
@@ -202,9 +203,9 @@ fn merged(mut old: Vec<Rate>, new: Vec<Rate>) -> Vec<Rate> {
     old
 }
 
-/// What is known of devices; nothing if nothing was measured yet.
+/// The speeds that earlier sweeps have kept.
 pub(crate) fn load() -> Vec<Rate> {
-    let path: Option<PathBuf> = folders::cache().map(|folder| folder.join(FILE));
+    let path = folders::cache().map(|folder| folder.join(FILE));
     let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
@@ -216,16 +217,15 @@ pub(crate) fn here(rates: &[Rate]) -> Option<&Rate> {
 }
 
 impl Rate {
-    /// Operations per second in training of a trial, in its evaluations and in its VAE.
+    /// Operations per second in a trial's training, in its evaluations and in its VAE.
     pub(crate) fn speeds(&self, spec: &TrialSpec) -> [f64; 3] {
-        let all = self.speeds.get(ALL).copied().unwrap_or(f64::NAN);
         let speed = |part: &str| self.speeds.get(part).copied();
-        let name = spec.architecture.name();
+        let (all, name) = (speed(ALL).unwrap_or(f64::NAN), spec.architecture.name());
         let training = speed(name).unwrap_or(all);
         [training, speed(&evaluations_of(name)).unwrap_or(training), speed(VAE).unwrap_or(all)]
     }
 
-    /// How many workers work at a time: no more than there are cores or GPUs.
+    /// The number of workers that can work at a time: at most one per core or GPU.
     pub(crate) fn workers(&self, wanted: Option<LocalWorkers>) -> usize {
         let cores = available_parallelism().map_or(1, usize::from);
         let most = if self.kind == "cpu" { cores } else { self.devices };
@@ -237,23 +237,28 @@ impl Rate {
     }
 }
 
-/// A made-up rate of this machine's CPU.
-#[cfg(test)]
-pub(crate) fn sample(speeds: &[(&str, f64)]) -> Rate {
-    let speeds = speeds.iter().map(|(part, speed)| ((*part).to_owned(), *speed)).collect();
-    Rate { host: "h".to_owned(), kind: "cpu".to_owned(), model: "m".to_owned(), devices: 1, speeds }
-}
-
 #[cfg(test)]
 mod tests {
     use swfn_shared::ids::LeaseId;
     use swfn_store::samples::{batch, leased, specs};
 
-    use super::{sample as rate, *};
+    use super::*;
     use crate::amount::Work;
 
+    /// A made-up rate of this machine's CPU.
+    fn sample(speeds: &[(&str, f64)]) -> Rate {
+        let speeds = speeds.iter().map(|(part, speed)| ((*part).to_owned(), *speed)).collect();
+        Rate {
+            host: "h".to_owned(),
+            kind: "cpu".to_owned(),
+            model: "m".to_owned(),
+            devices: 1,
+            speeds,
+        }
+    }
+
     #[test]
-    fn the_estimate_of_what_was_measured_is_what_it_took() {
+    fn estimates_fit_the_measured_time() {
         let dir = tempfile::tempdir().unwrap();
         let specs = specs(2);
         let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
@@ -269,7 +274,7 @@ mod tests {
         }
         let rates = measure(&specs, &store.trials().unwrap(), &store.lease_spans().unwrap());
         let [rate] = &rates[..] else { panic!("{rates:?}") };
-        // Nobody trained a VAE there, so its time is reckoned by the speed of the rest.
+        // Without a trained VAE, the speed of the rest counts for it.
         let classifiers: f64 = specs.iter().map(work::classifier_flop).sum();
         let vaes = 2.0 * work::vae_flop(&specs[1]);
         let expected = 9.0 * (classifiers + vaes) / classifiers;
@@ -282,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn training_and_evaluations_are_told_apart_where_trials_differ_in_them() {
+    fn trials_that_differ_separate_training_from_evaluations() {
         let mut fit = Fit::default();
         for (training, evaluations) in [(1.0, 2.0), (3.0, 2.0), (3.0, 2.0)] {
             fit.add(training, evaluations, 0.5 * training + 2.0 * evaluations);
@@ -298,17 +303,17 @@ mod tests {
     }
 
     #[test]
-    fn new_speeds_replace_those_of_the_same_part() {
-        let old = vec![rate(&[("net", 1.0), ("all", 1.0)])];
-        let other = Rate { host: "other".to_owned(), ..rate(&[("all", 9.0)]) };
-        let all = merged(old, vec![rate(&[("lenet", 2.0), ("all", 3.0)]), other.clone()]);
-        assert_eq!(all, [rate(&[("net", 1.0), ("lenet", 2.0), ("all", 3.0)]), other]);
-        assert_eq!(here(&all), None, "of this machine nothing is known");
+    fn new_speeds_replace_old_ones() {
+        let old = vec![sample(&[("net", 1.0), ("all", 1.0)])];
+        let other = Rate { host: "other".to_owned(), ..sample(&[("all", 9.0)]) };
+        let all = merged(old, vec![sample(&[("lenet", 2.0), ("all", 3.0)]), other.clone()]);
+        assert_eq!(all, [sample(&[("net", 1.0), ("lenet", 2.0), ("all", 3.0)]), other]);
+        assert_eq!(here(&all), None, "this machine is not known");
     }
 
     #[test]
     fn more_workers_than_cores_are_no_faster() {
-        let rate = rate(&[("all", 1.0)]);
+        let rate = sample(&[("all", 1.0)]);
         let cores = rate.workers(Some(LocalWorkers::Auto));
         assert_eq!(rate.workers(None), 1);
         assert_eq!(rate.workers(Some(LocalWorkers::Count(1))), 1);

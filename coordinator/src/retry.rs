@@ -1,4 +1,4 @@
-//! `swfn-coordinator retry`: which failed trials are put back before the sweep goes on.
+//! `swfn-coordinator retry`: requeues failed trials before the sweep resumes.
 
 use std::{collections::HashSet, path::PathBuf};
 
@@ -13,20 +13,27 @@ use swfn_store::Store;
 
 use crate::{arguments::SweepArguments, engine::Engine};
 
-/// The options of `retry`.
+/// The options of `retry`. `-h` shows only its own.
 #[derive(Debug, Args)]
+#[command(mut_args(|arg| {
+    let is_own = arg.is_positional() || arg.get_help_heading() == Some("Trials");
+    arg.hide_short_help(!is_own)
+}))]
 pub(crate) struct RetryArguments {
-    /// The run directory of the sweep
+    /// Run directory of the sweep
     #[arg(value_name = "RUN_DIR", conflicts_with = "run_dir")]
     run: Option<PathBuf>,
-    /// All failed trials, but for those that diverged: they would diverge again
-    #[arg(long, required_unless_present_any = ["trials", "diverged"], conflicts_with = "trials")]
+    /// Retry all failed trials, except those that diverged: they would diverge again
+    #[arg(
+        long, required_unless_present_any = ["trials", "diverged"], conflicts_with = "trials",
+        help_heading = "Trials"
+    )]
     failed: bool,
-    /// Trials that diverged, too, as after a change of this program
-    #[arg(long, conflicts_with = "trials")]
+    /// Retry trials that diverged, too, for example after a change of this program
+    #[arg(long, conflicts_with = "trials", help_heading = "Trials")]
     diverged: bool,
-    /// The trial of this id, or whose id begins so; may be given several times
-    #[arg(long = "trial", value_name = "ID")]
+    /// Retry the trial with this id, or with an id that begins so; may be repeated
+    #[arg(long = "trial", value_name = "ID", help_heading = "Trials")]
     trials: Vec<String>,
     #[command(flatten)]
     sweep: SweepArguments,
@@ -40,26 +47,24 @@ impl RetryArguments {
     }
 }
 
-/// A name of no failed trial is a mistake, for which nothing is changed.
+/// Returns an error if a name does not match a failed trial of the grid.
 pub(crate) fn check(retry: &Retry, store: &Store, specs: &[TrialSpec]) -> anyhow::Result<()> {
     if retry.trials.is_empty() {
         return Ok(());
     }
     let in_grid: HashSet<_> = specs.iter().map(TrialSpec::id).collect();
-    let rows = store.trials()?.into_iter();
-    let failed =
-        rows.filter(|row| row.state == TrialState::Quarantined && in_grid.contains(&row.id));
-    Ok(retry.check(&failed.map(|row| row.id).collect::<Vec<_>>())?)
+    let failed = store.trials()?.into_iter().filter(|row| row.state == TrialState::Quarantined);
+    let failed = failed.map(|row| row.id).filter(|id| in_grid.contains(id));
+    Ok(retry.check(&failed.collect::<Vec<_>>())?)
 }
 
-/// Puts them back, and says how many where nobody named them.
-pub(crate) fn apply(retry: Retry, engine: &mut Engine) -> anyhow::Result<()> {
-    if retry == Retry::default() {
+/// Requeues the trials, and prints their number if the user named none.
+pub(crate) fn apply(retry: &Retry, engine: &mut Engine) -> anyhow::Result<()> {
+    if *retry == Retry::default() {
         return Ok(());
     }
-    let named = !retry.trials.is_empty();
-    let done = engine.command(&PersonCommand::Retry(retry))??;
-    if !named {
+    let done = engine.command(&PersonCommand::Retry(retry.clone()))??;
+    if retry.trials.is_empty() {
         output::print_message(&done.to_string());
     }
     Ok(())

@@ -11,17 +11,20 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use nix::sys::signal::Signal;
 use swfn_access::tls;
+use swfn_dashboard::{App, Commander, LiveSummary, Queue};
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
-use swfn_scheduler::{Limits, REQUESTS, turn::Holder};
+use swfn_scheduler::{Limits, REQUESTS, Scheduler, turn::Holder};
 use swfn_shared::{
     grid::{Grid, MIN_LEASE_SECONDS},
     output,
     person::Retry,
-    problem, signals,
+    problem,
+    problem::OrProblem as _,
+    signals,
     snapshot::Snapshot,
-    threads,
+    text, threads,
     trial::TrialSpec,
 };
 use swfn_store::{
@@ -49,39 +52,40 @@ use crate::{
     rates, retry,
 };
 
-/// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
+/// Threads of a sweep on any machine: two of the runtime, the engine's, one that prints, and two
+/// that read files.
 const THREADS: usize = 6;
 
-/// How often the actor looks at the clock when nobody speaks.
+/// Time between two ticks of the actor's clock.
 const TICK: Duration = Duration::from_millis(250);
 
-/// New snapshots, about two seconds of them, which show workers before they are taken to be there.
+/// New snapshots, about two seconds of them, that must show workers before they count as connected.
 const SNAPSHOTS_TO_SEE: usize = 8;
 
 /// How a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum SweepEnd {
     AllSucceeded,
     SomeFailed,
-    /// Trials that were trained a second time came to something else.
+    /// A second training had other results.
     Disagreement,
-    /// SIGTERM and what is like it: stopped in order, to go on later.
+    /// Stopped by SIGTERM or the like, to resume later.
     Terminated,
-    /// SIGINT.
+    /// Stopped by SIGINT.
     Interrupted,
 }
 
-/// Runs the sweep that the command line names.
+/// Runs the sweep of the command line.
 pub(crate) fn run(
     arguments: &SweepArguments,
     retry: &Retry,
     terminal: &Terminal,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<SweepEnd> {
     let (text, grid) = read_grid(arguments)?;
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     if arguments.dry_run {
         output::print(&dry_run::run(&grid, &path, arguments.local_workers)?)?;
-        return Ok(Ending::AllSucceeded);
+        return Ok(SweepEnd::AllSucceeded);
     }
     let run_dir = RunDir::open(&path)?;
     threads::ensure(THREADS)?;
@@ -103,21 +107,18 @@ pub(crate) fn run(
         output::print_message(&format!("note: {note}"));
     }
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
-    let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
-    let limits = Limits::from(grid.run);
-    let engine = Engine::new(
+    let mut engine = Engine::new(
         store,
-        limits,
-        specs.to_vec(),
+        Scheduler::new(Limits::from(grid.run), specs.iter().copied()),
+        &specs,
         grid.selection,
         grid.artifacts,
-        folder,
+        ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?,
         local::is_local,
     )?;
-    let mut engine = engine
-        .with_logs(LogFolder::new(run_dir.logs()))
-        .sends_workers_home(arguments.exit_when_done);
-    retry::apply(retry.clone(), &mut engine)?;
+    engine.logs = Some(LogFolder::new(run_dir.logs()));
+    engine.sends_home = arguments.exit_when_done;
+    retry::apply(retry, &mut engine)?;
     let engine = engine.verifies(grid.run.verify, run_dir.path().join(VERIFICATION))?;
     replace(run_dir.path(), "grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
@@ -125,12 +126,16 @@ pub(crate) fn run(
         .tensorboard
         .then(|| Exporter::start(run_dir.database(), run_dir.tensorboard()))
         .transpose()?;
-    let whole = Whole { grid: &grid, run_dir: &run_dir, place: &place, specs: &specs };
-    let (ending, store) =
-        runtime.block_on(serve(arguments, terminal, &whole, engine, entrances))?;
-    if let Some(error) = custody::save(&run_dir, &place, &store, &text) {
-        return Err(error);
-    }
+    let sweep = Sweep {
+        arguments,
+        terminal,
+        grid: &Arc::new(grid.clone()),
+        run_dir: &run_dir,
+        place: &place,
+        specs: &specs,
+    };
+    let (end, store) = runtime.block_on(serve(sweep, engine, entrances))?;
+    custody::save(&run_dir, &place, &store, &text)?;
     if let Some(exporter) = exporter {
         exporter.finish();
     }
@@ -139,70 +144,61 @@ pub(crate) fn run(
     let run = Run { path: run_dir.path().to_owned(), name, grid, text, store };
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
-    if matches!(ending, Ending::Interrupted | Ending::Terminated) {
-        output::print_message("stopped; run the same command again to go on");
-        // A user who stops a sweep does not want to wait for charts; `swfn-coordinator report` draws them at any time.
+    if matches!(end, SweepEnd::Interrupted | SweepEnd::Terminated) {
+        output::print_message("stopped; run the same command again to resume");
+        // A user who stops a sweep does not want to wait for charts.
         if extent == Extent::Full {
             extent = Extent::Tables;
         }
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
-    let end = match extent {
+    let page = match extent {
         Extent::Full => swfn_report::page_line(run_dir.path()),
         Extent::Tables | Extent::None => {
-            format!(
-                "no report was written: `swfn-coordinator report {}` writes it\n",
-                path.display()
-            )
+            let path = path.display();
+            format!("no report was written: `swfn-coordinator report {path}` writes it\n")
         }
     };
-    output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
+    output::print(&(swfn_report::terminal(&summary, progress::width()) + &page))?;
     let verification = summary.verification.unwrap_or_default();
     swfn_report::verification(&verification)
         .iter()
         .for_each(|sentence| output::print_message(sentence));
-    match ending {
-        Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => {
-            Ok(Ending::Disagreement)
+    match end {
+        SweepEnd::AllSucceeded | SweepEnd::SomeFailed if verification.disagrees() => {
+            Ok(SweepEnd::Disagreement)
         }
-        _ => Ok(ending),
+        _ => Ok(end),
     }
 }
 
 fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
-    let path = match (&arguments.grid, &arguments.run_dir) {
-        (Some(grid), _) => grid.clone(),
-        (None, Some(run_dir)) => run_dir.join("grid.toml"),
-        (None, None) => return Err(anyhow!(problem!("no grid file"; "name one"))),
-    };
+    let last = arguments.run_dir.as_ref().map(|run_dir| run_dir.join("grid.toml"));
+    let path = arguments.grid.clone().or(last);
+    let path = path.or_problem(|| problem!("no grid file"; "name one"))?;
     let text = swfn_store::grid_file::read(&path)?;
     let grid = Grid::parse(&path.display().to_string(), &text, arguments.max_trials)?;
     Ok((text, grid))
 }
 
-/// What the waiting ended with.
-enum Event {
-    Finished,
-    Signal(Ending),
-    Broken(anyhow::Error),
-}
-
-/// What a sweep is about, and where it is kept.
-struct Whole<'s> {
-    grid: &'s Grid,
+/// A sweep and its surroundings.
+#[derive(Clone, Copy)]
+struct Sweep<'s> {
+    arguments: &'s SweepArguments,
+    terminal: &'s Terminal,
+    grid: &'s Arc<Grid>,
     run_dir: &'s RunDir,
     place: &'s RunFiles,
     specs: &'s Arc<[TrialSpec]>,
 }
 
+/// Runs the engine and serves workers and people, until the sweep ends or is stopped.
 async fn serve(
-    arguments: &SweepArguments,
-    terminal: &Terminal,
-    &Whole { grid, run_dir, place, specs }: &Whole<'_>,
+    Sweep { arguments, terminal, grid, run_dir, place, specs }: Sweep<'_>,
     engine: Engine,
     Entrances { access, max_connections, listener, url, health, dashboard, seen_by_all }: Entrances,
-) -> anyhow::Result<(Ending, Store)> {
-    // Before anybody hears of this coordinator: who knows of it may ask it to stop.
+) -> anyhow::Result<(SweepEnd, Store)> {
+    // First, since a program that sees the lines below may send a signal.
     let mut stops = signals::stops(access.tls.is_none())?;
     if let Some(tls) = access.tls.clone() {
         let hangups = signal(SignalKind::hangup())?;
@@ -216,21 +212,21 @@ async fn serve(
     if let Some(door) = &dashboard {
         terminal.say(&format!("dashboard: {}", door.url));
         if seen_by_all {
-            terminal.say("all users of this machine can look at it; --http-token asks for a token, and lets you retry and drain there");
+            terminal.say(
+                "all users of this machine can look at it; --http-token requires a token, and \
+                 lets you retry and drain there",
+            );
         }
     }
 
-    let snapshots = engine.watch();
-    let mut watcher = snapshots.clone();
-    let give_up = engine.give_up();
+    let (snapshots, give_up) = (engine.snapshots.subscribe(), Arc::clone(&engine.give_up));
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (stopped, mut engine_stopped) = oneshot::channel();
     thread::Builder::new().name("engine".to_owned()).spawn(move || {
         stopped.send(engine.run(inbox)).ok();
     })?;
-    let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let (doors, local_access) =
-        local::doors(listener, access, arguments.local_workers.is_some()).await?;
+    let has_local_workers = arguments.local_workers.is_some();
+    let (doors, local_access) = local::doors(listener, access, has_local_workers).await?;
     let service = Service {
         requests: requests.clone(),
         welcome: welcome(grid),
@@ -239,74 +235,51 @@ async fn serve(
         snapshots: snapshots.clone(),
         health: health.map(|(listener, _)| listener),
     };
+    let (stop_server, server_stopped) = oneshot::channel::<()>();
     let mut server = tokio::spawn(grpc::serve(doors, service, async {
         server_stopped.await.ok();
     }));
+    let reader = || Reader::new(&run_dir.database());
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
-        let reader = Reader::new(&run_dir.database());
-        let queue = Some(swfn_dashboard::Queue::new(&requests));
-        let app = swfn_dashboard::App::new(
-            Arc::new(grid.clone()),
-            place,
-            specs,
-            snapshots.clone(),
-            queue,
-            reader,
-        );
-        // Whoever can look may command, but not all users of a machine.
+        let (queue, snapshots) = (Some(Queue::new(&requests)), snapshots.clone());
+        let app = App::new(Arc::clone(grid), place, specs, snapshots, queue, reader());
+        // People who see the page may command, but not all users of a machine.
         let app = if seen_by_all { app } else { app.with_commands(commander(&requests)) };
         tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
             dashboard_stopped.await.ok();
         }))
     });
-    let ticks = requests.clone();
-    let ticker = tokio::spawn(tick(ticks));
-    let summary = swfn_dashboard::LiveSummary::new(Arc::new(grid.clone()), specs);
-    let standing = Standing::new(summary, Reader::new(&run_dir.database()));
-    let progress = tokio::spawn(progress::show(
-        terminal.clone(),
-        grid.name.clone(),
-        standing,
-        snapshots.clone(),
-    ));
-    if arguments.local_workers.is_none() {
-        tokio::spawn(progress::tell_what_to_start(
-            terminal.clone(),
-            url.clone(),
-            snapshots.clone(),
-        ));
+    let ticker = tokio::spawn(tick(requests.clone()));
+    let standing = Standing::new(LiveSummary::new(Arc::clone(grid), specs), reader());
+    let (name, shown) = (grid.name.clone(), snapshots.clone());
+    let progress = tokio::spawn(progress::show(terminal.clone(), name, standing, shown));
+    if !has_local_workers {
+        let (url, shown) = (url.clone(), snapshots.clone());
+        tokio::spawn(progress::suggest_workers(terminal.clone(), url, shown));
     }
 
-    let mut local = match arguments.local_workers {
-        // Nothing left to do: starting workers would only take time.
-        Some(_) if snapshots.borrow().finished() => None,
-        Some(workers) => {
-            let data_dir = arguments.data_dir.as_deref();
-            let (lanes, logs) = (arguments.lanes, run_dir.logs());
-            Some(LocalSupervisor::start(
-                workers,
-                &local_access,
-                data_dir,
-                lanes,
-                &logs,
-                arguments.log_format,
-            )?)
-        }
-        None => None,
-    };
-    // How the local workers ended, until it is known whether there are others.
+    // A sweep that has finished already needs no workers.
+    let workers = arguments.local_workers.filter(|_| !snapshots.borrow().finished());
+    let mut local = workers
+        .map(|workers| LocalSupervisor::start(workers, &local_access, arguments, &run_dir.logs()))
+        .transpose()?;
+    // The error of the local workers, until it is known whether there are others.
     let mut failed = None;
-    let event = loop {
+    let mut watcher = snapshots.clone();
+    // Why the wait ends: a signal, or `None` when the sweep has finished.
+    let stopped: anyhow::Result<Option<SweepEnd>> = loop {
         tokio::select! {
-            result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or_else(EngineError::panicked).into()),
-            result = &mut server => break Event::Broken(anyhow!("the gRPC server ended: {result:?}")),
-            ending = stop_signal(&mut stops) => break Event::Signal(ending),
-            what = custody::lost(place) => {
-                error!("{what}: stopping");
-                break Event::Signal(Ending::Terminated);
+            result = &mut engine_stopped => {
+                break Err(outcome(result).err().unwrap_or_else(EngineError::panicked).into());
             }
-            () = finished(&mut watcher), if arguments.exit_when_done => break Event::Finished,
+            result = &mut server => break Err(anyhow!("the gRPC server ended: {result:?}")),
+            end = stop_signal(&mut stops) => break Ok(Some(end)),
+            what = custody::wait_for_loss(place) => {
+                error!("{what}: stopping");
+                break Ok(Some(SweepEnd::Terminated));
+            }
+            () = finished(&mut watcher), if arguments.exit_when_done => break Ok(None),
             result = wait_for(&mut local), if local.is_some() => {
                 local = None;
                 let (counts, finished) = (snapshots.borrow().counts, snapshots.borrow().finished());
@@ -314,15 +287,16 @@ async fn serve(
                     _ if finished => {}
                     Err(error) => failed = Some(error),
                     Ok(()) => warn!(
-                        "the local workers have left, and {} of this sweep are left\nhint: start workers with `swfn-worker \
-                         --coordinator {url}`, or stop this and run the same command again",
-                        custody::trials(counts.pending + counts.leased)
+                        "the local workers have left, and {} of this sweep are left\n\
+                         hint: start workers with `swfn-worker --coordinator {url}`, or stop this \
+                         and run the same command again",
+                        text::count(counts.pending + counts.leased, "trial")
                     ),
                 }
             }
             nobody = nobody_is_left(snapshots.clone()), if failed.is_some() => {
                 match failed.take() {
-                    Some(error) if nobody && !snapshots.borrow().finished() => break Event::Broken(error),
+                    Some(error) if nobody && !snapshots.borrow().finished() => break Err(error),
                     Some(error) if !nobody => warn!("{error:#}; the others go on"),
                     _ => {}
                 }
@@ -331,48 +305,43 @@ async fn serve(
     };
 
     give_up.store(true, Ordering::Relaxed);
-    // From here on a signal, or a second one, waits for nothing.
+    // From here on another signal ends the process at once.
     tokio::spawn(async move {
         stop_signal(&mut stops).await;
         output::exit(130);
     });
-    if let Some(local) = local {
-        match event {
-            Event::Finished => local.leave().await,
-            Event::Signal(_) | Event::Broken(_) => local.stop().await,
-        }
+    match (local, &stopped) {
+        (Some(local), Ok(None)) => local.leave().await,
+        (Some(local), _) => local.stop().await,
+        (None, _) => {}
     }
-    let ending = match event {
-        Event::Finished => Ending::AllSucceeded,
-        Event::Signal(ending) => ending,
-        Event::Broken(error) => return Err(error),
-    };
-    // Before the file is closed: the last connection to it tidies it up.
+    let end = stopped?.unwrap_or(SweepEnd::AllSucceeded);
+    // Before the store is closed: the last connection to the file cleans up.
     drop(stop_dashboard);
     if let Some(dashboard) = dashboard {
         dashboard.await.ok();
     }
     requests.send(Request::Stop).await.ok();
-    let store = last_words(engine_stopped.await)?;
+    let store = outcome(engine_stopped.await)?;
     stop_server.send(()).ok();
-    // Streams have ended with the actor; a connection that lingers must not keep the results waiting.
+    // The streams have ended with the actor. A lingering connection must not delay the results.
     tokio::time::timeout(Duration::from_secs(2), server).await.ok();
     ticker.abort();
     progress.await.ok();
-    let (counts, finished) = (snapshots.borrow().counts, snapshots.borrow().finished());
-    let ending = match finished {
-        false => ending,
-        true if counts.quarantined > 0 => Ending::SomeFailed,
-        true => Ending::AllSucceeded,
+    let last = snapshots.borrow();
+    let end = match last.finished() {
+        false => end,
+        true if last.counts.quarantined > 0 => SweepEnd::SomeFailed,
+        true => SweepEnd::AllSucceeded,
     };
-    Ok((ending, store))
+    Ok((end, store))
 }
 
-/// What the actor's thread left; nothing at all if it panicked.
-fn last_words(
-    left: Result<Result<Store, EngineError>, oneshot::error::RecvError>,
+/// The result of the actor's thread, which sends none if it panics.
+fn outcome(
+    sent: Result<Result<Store, EngineError>, oneshot::error::RecvError>,
 ) -> Result<Store, EngineError> {
-    left.unwrap_or_else(|_| Err(EngineError::panicked()))
+    sent.unwrap_or_else(|_| Err(EngineError::panicked()))
 }
 
 fn welcome(grid: &Grid) -> v1::Welcome {
@@ -380,56 +349,55 @@ fn welcome(grid: &Grid) -> v1::Welcome {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         sweep: grid.name.clone(),
         lease_seconds: grid.run.lease_seconds,
-        // Three beats may get lost before a lease does.
         stall_seconds: grid.run.stall_seconds,
+        // Three heartbeats may get lost before a lease does.
         heartbeat_seconds: (grid.run.lease_seconds / MIN_LEASE_SECONDS).clamp(1, 15),
     }
 }
 
-/// The way of people's commands from the page to the actor, which stops when all others are gone.
-fn commander(requests: &mpsc::Sender<Request>) -> swfn_dashboard::Commander {
+/// Sends people's commands from the page to the actor. It does not keep the actor running.
+fn commander(requests: &mpsc::Sender<Request>) -> Commander {
     let requests = requests.downgrade();
-    swfn_dashboard::Commander::new(move |command| {
+    Commander::new(move |command| {
         let requests = requests.upgrade();
         async move {
             let (answer, answered) = oneshot::channel();
-            requests?
-                .send(Request::Command { command, holder: Holder::Anyone, answer })
-                .await
-                .ok()?;
+            let request = Request::Command { command, holder: Holder::Anyone, answer };
+            requests?.send(request).await.ok()?;
             answered.await.ok()
         }
     })
 }
 
-/// Tells the actor that time passes, once at a time: while it waits for its disk, ticks would fill the channel, and workers find no place.
+/// Sends ticks to the actor, at most one at a time. Otherwise ticks would fill the channel while
+/// the actor waits for its disk, and messages of workers would find no room.
 async fn tick(requests: mpsc::Sender<Request>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let (taken, is_taken) = oneshot::channel();
-        if requests.send(Request::Tick { taken }).await.is_err() {
+        let (received, is_received) = oneshot::channel();
+        if requests.send(Request::Tick { received }).await.is_err() {
             return;
         }
-        is_taken.await.ok();
+        is_received.await.ok();
         interval.tick().await;
     }
 }
 
 async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
-    // An error means that the actor stopped, which is noticed elsewhere.
+    // An error means that the actor stopped; another branch notices that.
     if snapshots.wait_for(Snapshot::finished).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Whether no worker is connected. Snapshots come several times a second, and some still show workers that have just ended; an actor that
-/// waits for its disk makes none, and what it showed before is no answer.
+/// Whether no worker is connected. Only new snapshots count: the last ones may show workers that
+/// have just ended, and an actor that waits for its disk makes none.
 async fn nobody_is_left(mut snapshots: watch::Receiver<Snapshot>) -> bool {
     snapshots.mark_unchanged();
     for _ in 0..SNAPSHOTS_TO_SEE {
         if snapshots.changed().await.is_err() {
-            // The actor stopped, which is noticed elsewhere.
+            // The actor stopped; another branch notices that.
             return std::future::pending().await;
         }
         if snapshots.borrow_and_update().workers == 0 {
@@ -439,10 +407,10 @@ async fn nobody_is_left(mut snapshots: watch::Receiver<Snapshot>) -> bool {
     false
 }
 
-async fn stop_signal(stops: &mut mpsc::Receiver<Signal>) -> Ending {
+async fn stop_signal(stops: &mut mpsc::Receiver<Signal>) -> SweepEnd {
     match stops.recv().await {
-        Some(Signal::SIGINT) => Ending::Interrupted,
-        Some(_) => Ending::Terminated,
+        Some(Signal::SIGINT) => SweepEnd::Interrupted,
+        Some(_) => SweepEnd::Terminated,
         None => std::future::pending().await,
     }
 }

@@ -1,5 +1,5 @@
-//! `swfn-coordinator view`: the page of a run that is over, or that another process runs. It reads
-//! the files of the run directory and leaves nothing there: whoever writes them does not notice.
+//! `swfn-coordinator view`: the page of a sweep that has ended, or that another process runs. It
+//! only reads the files of the run directory, so it does not disturb the process that writes them.
 
 use std::{
     path::{Path, PathBuf},
@@ -32,25 +32,25 @@ use tokio::{
 
 use crate::local;
 
-/// Threads of a view: two of the runtime, and some that read files.
+/// Threads of a view: two of the runtime, and two that read files.
 const THREADS: usize = 4;
 
-/// How often it is looked whether the run has another grid.
+/// Time between two checks for another grid.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Which run, and where its page is.
+/// The options of `view`.
 #[derive(Debug, Args)]
 pub(crate) struct ViewArguments {
-    /// The run directory of a sweep, running or not
+    /// Run directory of the sweep, which may be running
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Page")]
     http: HttpArguments,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Security")]
     door: DoorArguments,
 }
 
-/// Shows the page until somebody ends it.
+/// Shows the page until it is interrupted.
 pub(crate) fn run(arguments: &ViewArguments) -> anyhow::Result<String> {
     telemetry::init(LogFormat::default(), "warn");
     let sweep = Sweep::open(&arguments.run)?;
@@ -71,30 +71,25 @@ struct Sweep {
 impl Sweep {
     fn open(run: &Path) -> anyhow::Result<Self> {
         ensure_readable(&run.join("sweep.sqlite"))?;
-        let file = run.join("grid.toml");
-        let text = grid_file::read(&file)
-            .or_problem(|| problem!("`{}` lacks its grid", run.display(); "copy the grid file there, as grid.toml"))?;
-        // What was run was not too large to run.
+        let (file, shown) = (run.join("grid.toml"), run.display());
+        let text = grid_file::read(&file).or_problem(
+            || problem!("`{shown}` lacks its grid"; "copy the grid file there, as grid.toml"),
+        )?;
+        // A grid that was run is within the limit that it had then.
         let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
         let specs = grid.trials().collect();
-        let place = RunFiles::of_database(run)
-            .with_context(|| format!("cannot look at `{}`", run.display()))?;
+        let place =
+            RunFiles::of_database(run).with_context(|| format!("cannot look at `{shown}`"))?;
         Ok(Self { text, grid: Arc::new(grid), specs, place })
     }
 
-    /// What answers for it, and keeps itself up to date.
+    /// Starts to follow the files; returns what the page shows of them.
     fn app(&self) -> Arc<App> {
         let reader = Reader::of_others(&self.place.path().join("sweep.sqlite"));
         let (send, snapshots) = watch::channel(Snapshot::default());
         tokio::spawn(follow(reader.clone(), Arc::clone(&self.specs), send));
-        let app = Arc::new(App::new(
-            Arc::clone(&self.grid),
-            &self.place,
-            &self.specs,
-            snapshots,
-            None,
-            reader,
-        ));
+        let grid = Arc::clone(&self.grid);
+        let app = Arc::new(App::new(grid, &self.place, &self.specs, snapshots, None, reader));
         let warmed = Arc::clone(&app);
         tokio::spawn(async move { warmed.warm().await });
         app
@@ -112,33 +107,27 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
-    let seen_by_all = access.token.is_none() && local::others_are_here();
-    let opened = Door::open(http, &access, door, "").await?;
-    let opened = opened.or_problem(
+    let opened = Door::open(http, &access, door, "").await?.or_problem(
         || problem!("without a page there is nothing to view"; "leave `--http off` out"),
     )?;
-    let all = if seen_by_all {
-        " (all users of this machine can look; --http-token asks for a token)"
-    } else {
-        ""
+    let all = match access.token.is_none() && local::has_other_users() {
+        true => " (all users of this machine can look; --http-token requires a token)",
+        false => "",
     };
-    output::print_message(&format!(
-        "`{}` is shown at\n  {}{all}\nCtrl-C ends this",
-        run.display(),
-        opened.url
-    ));
+    let (shown, url) = (run.display(), &opened.url);
+    output::print_message(&format!("`{shown}` is shown at\n  {url}{all}\nCtrl-C ends this"));
     let (apps, newest) = watch::channel(sweep.app());
     let stopped = async {
         tokio::select! {
             _ = stops.recv() => {}
-            () = keep_up(sweep, run, &apps) => {}
+            () = follow_grid(sweep, run, &apps) => {}
         }
     };
     swfn_dashboard::serve(opened, newest, stopped).await;
     Ok(())
 }
 
-/// The token that people need: the run's own, since nothing is written here.
+/// The token of the run directory; a view writes none.
 fn token(run: &Path) -> anyhow::Result<Token> {
     let file = run.join(local::TOKEN_FILE);
     ensure!(
@@ -148,24 +137,22 @@ fn token(run: &Path) -> anyhow::Result<Token> {
             "name a file with --token-file"
         )
     );
-    let token = Token::find(Some(&file))?;
-    Ok(token.or_problem(
+    Ok(Token::find(Some(&file))?.or_problem(
         || problem!("`{}` has no token", file.display(); "name a file with --token-file"),
     )?)
 }
 
-/// Shows another app when the run has another grid, as after seeds were added to it; never ends.
-async fn keep_up(mut sweep: Sweep, run: &Path, apps: &watch::Sender<Arc<App>>) {
+/// Shows another app when the run has another grid, for example with more seeds. Never ends.
+async fn follow_grid(mut sweep: Sweep, run: &Path, apps: &watch::Sender<Arc<App>>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let same = grid_file::read(&run.join("grid.toml")).is_ok_and(|text| text == sweep.text);
-        // A file that cannot be read, or is gone, may come back.
-        if same && sweep.place.lost().is_none() {
-            continue;
-        }
-        if let Ok(new) = Sweep::open(run) {
+        let is_same = grid_file::read(&run.join("grid.toml")).is_ok_and(|text| text == sweep.text);
+        // A file that is missing or unreadable may come back.
+        if (!is_same || sweep.place.lost().is_some())
+            && let Ok(new) = Sweep::open(run)
+        {
             apps.send_replace(new.app());
             sweep = new;
         }
@@ -177,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_run_is_refused() {
+    fn folders_without_a_sweep_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let refused = |run: &Path| {
             Sweep::open(run).err().map(|error| format!("{error:#}")).unwrap_or_default()

@@ -2,15 +2,17 @@
 #
 # Builds the images.
 #
-# usage: deploy/images/build.sh [--engine docker|buildah|podman] [--prefix NAME] [IMAGE...] [-- OPTION...]
+# usage: deploy/images/build.sh [--engine docker|buildah|podman] [--prefix NAME]
+#                               [IMAGE...] [-- OPTION...]
 #
 #   IMAGE           coordinator, worker-cpu, worker-cuda [default: coordinator worker-cpu]
-#   --engine NAME   what builds them [default: the first of docker, buildah, podman that works]
-#   --prefix NAME   what their names begin with, such as registry.example/team/ [default: nothing]
+#   --engine NAME   builder of the images [default: the first of docker, buildah, podman that works]
+#   --prefix NAME   prefix of their names, such as registry.example/team/ [default: nothing]
 #   OPTION...       for the engine's build command, such as --build-arg PIP_INDEX_URL=...
 #
-# Names are PREFIX + swfn-coordinator:VERSION, swfn-worker:VERSION-cpu, swfn-worker:VERSION-cuda; they are printed, one a line, on stdout.
-# The bases stand in deploy/images/pins. The same commit with pinned bases gives the same files; with buildah and podman, the same layers.
+# Names are PREFIX + swfn-coordinator:VERSION, swfn-worker:VERSION-cpu, swfn-worker:VERSION-cuda.
+# They are printed on stdout, one a line. deploy/images/pins has the bases. The same commit with
+# pinned bases gives the same files; with buildah and podman, the same layers.
 
 set -euo pipefail
 
@@ -23,7 +25,7 @@ die() {
     exit 1
 }
 
-# The first engine that is there and answers.
+# find_engine: takes the first engine that is installed and works.
 find_engine() {
     local engine
     for engine in docker buildah podman; do
@@ -46,10 +48,11 @@ build() {
     printf 'build.sh: %s\n' "$name" >&2
     case $engine in
         docker) docker buildx build --load "${options[@]}" "${extra[@]}" . >&2 ;;
-        # Format docker: OCI's knows no health checks. The time of the commit is that of all files in all layers.
+        # Format docker is used, because OCI's has no health checks. The files of all layers get the
+        # time of the commit.
         buildah) buildah bud --format docker --layers --timestamp "$epoch" "${options[@]}" "${extra[@]}" . >&2 ;;
         podman) podman build --format docker --layers --timestamp "$epoch" "${options[@]}" "${extra[@]}" . >&2 ;;
-        *) die "engine \`$engine\` is unknown" "docker, buildah or podman" ;;
+        *) die "engine \`$engine\` is unknown" "use docker, buildah or podman" ;;
     esac
     printf '%s\n' "$name"
 }
@@ -97,7 +100,7 @@ main() {
     while read -r line; do
         arguments+=("$line")
         if [[ $line == *_DIGEST= ]]; then
-            printf 'build.sh: note: %s names no digest: the tag is taken as it is today\n' "${line%=}" >&2
+            printf 'build.sh: note: %s has no digest: it is not pinned\n' "${line%=}" >&2
         fi
     done < <(grep -v '^#' deploy/images/pins)
 

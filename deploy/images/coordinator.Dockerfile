@@ -12,10 +12,10 @@ FROM debian:${DEBIAN_TAG}${DEBIAN_DIGEST} AS packages
 RUN dpkg-query --show --showformat='${Package} ${Version} ${Architecture}\n' >/packages.txt
 
 FROM rust:${RUST_TAG}${RUST_DIGEST} AS build
-# Seconds since 1970 of the commit: the time of all files.
+# Time of the commit, in seconds since 1970. All files get it.
 ARG SOURCE_DATE_EPOCH=0
 ARG CARGO_NET_OFFLINE=false
-# Paths end up in programs: always the same one.
+# Programs contain paths, so the folder is always the same.
 WORKDIR /src
 COPY . .
 COPY --from=packages /packages.txt /packages.txt
@@ -33,12 +33,13 @@ LABEL org.opencontainers.image.title="swfn-coordinator" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="debian:bookworm-slim"
 ENV PATH=/opt/swfn/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# Nothing is run or installed here, so that the image is a function of its base and of the files.
+# Nothing runs or is installed here, so the image depends on its base and its files alone.
 COPY --from=build /out/opt/ /opt/
-# Writable, for the run directory and for certificates, wherever no volume of another owner covers them.
+# These folders are writable, for the run directory and for certificates, unless a volume with
+# another owner covers them.
 COPY --from=build --chown=10001:10001 /out/lib/ /var/lib/
 COPY --from=build --chown=10001:10001 /out/etc/ /etc/
-# A number: Kubernetes cannot tell of a name that it is not root's.
+# The user is a number, because Kubernetes cannot tell that a name is not root.
 USER 10001:10001
 WORKDIR /var/lib/swfn
 VOLUME /var/lib/swfn

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# Within an image's build stage: compiles a program and lays out under /out what the image gets.
+# Compiles a program within an image's build stage and lays out the image's files under /out.
 #
 # usage: deploy/images/stage.sh coordinator
 #        deploy/images/stage.sh worker cpu|cuda
@@ -18,7 +18,7 @@ cargo build --release --locked --package "$program"
 install -D --mode=755 "target/release/$program" "$out/opt/swfn/bin/$program"
 strip --strip-debug "$out/opt/swfn/bin/$program"
 if [[ $flavour == cuda ]] && ! readelf -d "$out/opt/swfn/bin/$program" | grep -q 'NEEDED.*libtorch_cuda\.so'; then
-    # Without this the loader takes the library for unused, and torch never hears of GPUs.
+    # Without this the loader drops the library as unused, and torch finds no GPUs.
     echo "error: \`$program\` does not need libtorch_cuda.so" >&2
     exit 1
 fi
@@ -30,7 +30,7 @@ cargo metadata --locked --format-version 1 --filter-platform "$target" |
     python3 -I deploy/images/sbom.py --program "$program" --lock Cargo.lock --debian /packages.txt \
         ${flavour:+--wheels deploy/libtorch.sh --flavour "$flavour"} >"$out/opt/swfn/sbom.cdx.json"
 
-# Gigabytes, of which nothing is needed any more, and which a builder with a cache would keep.
+# These gigabytes are no longer needed, but a builder with a cache would keep them.
 rm -rf target
 
 # The same commit gives the same layers.

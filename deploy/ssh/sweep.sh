@@ -1,30 +1,33 @@
 #!/usr/bin/env bash
 #
-# A sweep on machines that can be reached by ssh, without an orchestrator: this machine runs the coordinator, the others the workers. What
-# they say to each other is encrypted, and each worker has a certificate of its own.
+# Runs a sweep on machines that ssh reaches, without an orchestrator: the coordinator here, the
+# workers there. All connections are encrypted, and each worker has a certificate of its own.
 #
-# usage: deploy/ssh/sweep.sh run HOSTS GRID [OPTION...]     all of it: install, start, wait for the end, stop
-#        deploy/ssh/sweep.sh install HOSTS GRID             programs, libtorch and certificates, onto each machine
-#        deploy/ssh/sweep.sh start HOSTS GRID               the workers
-#        deploy/ssh/sweep.sh status HOSTS GRID              which workers run
-#        deploy/ssh/sweep.sh logs HOSTS GRID                the end of each worker's log
-#        deploy/ssh/sweep.sh stop HOSTS GRID                the workers, in order; their trials go on elsewhere, or later
+# usage: deploy/ssh/sweep.sh run HOSTS GRID [OPTION...]   do all of it: install, start, wait, stop
+#        deploy/ssh/sweep.sh install HOSTS GRID           copy programs, libtorch and certificates
+#        deploy/ssh/sweep.sh start HOSTS GRID             start the workers
+#        deploy/ssh/sweep.sh status HOSTS GRID            list which workers run
+#        deploy/ssh/sweep.sh logs HOSTS GRID              print the end of each worker's log
+#        deploy/ssh/sweep.sh stop HOSTS GRID              stop the workers; their trials can resume
 #
-#   HOSTS    a file with a machine a line, as ssh knows it, and maybe what it drives: `gpu1`, `me@gpu2 cuda:0,cuda:1`, `box cpu:8`
+#   HOSTS    a file with one machine a line, by its name for ssh, and optionally its devices:
+#            `gpu1`, `me@gpu2 cuda:0,cuda:1`, `box cpu:8`
 #   GRID     the grid file; its name without `.toml` is that of the run directory in runs/
 #   OPTION   for swfn-coordinator, such as --http 0.0.0.0:7078
 #
 # environment:
-#   SWFN_HEAD     name or address under which the others reach this machine [default: `hostname --fqdn`]
-#   SWFN_PORT     [default: 7077]
+#   SWFN_HEAD     name or address under which the others reach this machine
+#                 [default: `hostname --fqdn`]
+#   SWFN_PORT     port for workers [default: 7077]
 #   SWFN_BIN      folder of the programs [default: target/release]
-#   LIBTORCH      folder of the libtorch that goes along [default: .libtorch/cuda if there is one, else .libtorch/cpu]
+#   LIBTORCH      folder of the libtorch to copy
+#                 [default: .libtorch/cuda if it exists, else .libtorch/cpu]
 #   SWFN_REMOTE   folder on the other machines [default: .swfn in the home folder]
 #   SWFN_WORKER   options for the workers, such as `--data-dir /data` [default: none]
 #   SWFN_SSH      the command for ssh [default: ssh -o BatchMode=yes]
 #
-# The other machines need Linux on x86-64 with glibc as new as this one's, and NVIDIA's driver for GPUs; no root, and no connection to
-# anything but this machine's port.
+# The other machines need Linux on x86-64 with a glibc as new as this one's, and NVIDIA's driver for
+# GPUs. They need neither root nor connections other than to this machine's port.
 
 set -euo pipefail
 
@@ -38,34 +41,35 @@ die() {
     exit 2
 }
 
-# on HOST COMMAND: the command is a line for a shell there.
+# on HOST COMMAND: runs a shell's command line on the host.
 on() {
-    # Words: the command may have options of its own.
+    # SWFN_SSH is split into words, because it may have options.
     # shellcheck disable=SC2086
     ${SWFN_SSH:-ssh -o BatchMode=yes} "$1" "$2"
 }
 
-# Reads HOSTS into the arrays hosts and devices.
+# read_hosts FILE: reads it into the arrays hosts and devices.
 read_hosts() {
     local host list
     hosts=()
     devices=()
-    [[ -f $1 ]] || die "there is no file \`$1\`" "a machine a line: gpu1, or gpu1 cuda:0"
+    [[ -f $1 ]] || die "\`$1\` is missing" "write one machine a line: gpu1, or gpu1 cuda:0"
     while read -r host list || [[ -n $host ]]; do
         if [[ -n $host && $host != \#* ]]; then
             hosts+=("$host")
             devices+=("${list:-auto}")
         fi
     done <"$1"
-    ((${#hosts[@]} > 0)) || die "\`$1\` names no machine" "a machine a line: gpu1, or gpu1 cuda:0"
+    ((${#hosts[@]} > 0)) || die "\`$1\` names no machine" "write one machine a line: gpu1, or gpu1 cuda:0"
 }
 
-# The name of a host's certificate: a part of a file name.
+# name_of HOST: prints the name of its certificate, which is a part of file names.
 name_of() {
     tr -c 'A-Za-z0-9_.\n-' - <<<"$1"
 }
 
-# Once for a run directory and its machines. When one of them has none yet, all get new ones of the same authority.
+# make_certificates: makes them once for a run directory and its machines. If a machine has none
+# yet, all get new ones of the same authority.
 make_certificates() {
     local names=() host missing=
     for host in "${hosts[@]}"; do
@@ -76,7 +80,8 @@ make_certificates() {
     rm -rf "$pki.new"
     local authority=()
     [[ ! -e $pki/token ]] || authority=(--authority "$pki")
-    "$bin/swfn-coordinator" certs --out "$pki.new" --hosts "$head" --workers "$(IFS=,; echo "${names[*]}")" "${authority[@]}" >/dev/null
+    "$bin/swfn-coordinator" certs --out "$pki.new" --hosts "$head" \
+        --workers "$(IFS=,; echo "${names[*]}")" "${authority[@]}" >/dev/null
     rm -rf "$pki"
     mv "$pki.new" "$pki"
 }
@@ -90,44 +95,50 @@ install_on() {
     fi
     say "$host: programs, libtorch, certificates"
     on "$host" "mkdir -p -m 700 $remote $remote/bin $remote/lib $remote/pki"
-    # Gigabytes: only what differs. The stamp is that of deploy/libtorch.sh.
+    # libtorch has gigabytes, so equal ones are not copied. deploy/libtorch.sh makes the stamp.
     local stamp=none
     if [[ -f $libtorch/.swfn-stamp ]]; then
         stamp=$(<"$libtorch/.swfn-stamp")
     fi
-    if [[ $stamp == none || $(on "$host" "cat $remote/lib/.swfn-stamp 2>/dev/null || true") != "$stamp" ]]; then
-        tar --create --file - --directory "$libtorch/lib" . | on "$host" "tar --extract --file - --directory $remote/lib"
-        # Last: a copy that was cut off is made again.
+    if [[ $stamp == none ||
+        $(on "$host" "cat $remote/lib/.swfn-stamp 2>/dev/null || true") != "$stamp" ]]; then
+        tar --create --file - --directory "$libtorch/lib" . |
+            on "$host" "tar --extract --file - --directory $remote/lib"
+        # The stamp comes last, so that an interrupted copy is made again.
         on "$host" "echo $stamp >$remote/lib/.swfn-stamp"
     fi
-    # A new file, since one that runs cannot be written.
-    on "$host" "cat >$remote/bin/new && chmod 755 $remote/bin/new && mv $remote/bin/new $remote/bin/swfn-worker" <"$bin/swfn-worker"
+    # The file is new, since a running one cannot be overwritten.
+    on "$host" "cat >$remote/bin/new && chmod 755 $remote/bin/new && \
+        mv $remote/bin/new $remote/bin/swfn-worker" <"$bin/swfn-worker"
     tar --create --file - --directory "$pki" ca.pem token "worker-$name.pem" "worker-$name-key.pem" |
         on "$host" "tar --extract --file - --directory $remote/pki"
 }
 
-# The shell's test for a worker that runs there: a number alone might be another program's by now.
+# The shell's test for a running worker. By now its number alone may belong to another program.
 # shellcheck disable=SC2016
-readonly RUNS='p=$(cat worker.pid 2>/dev/null) && [ "$(cat /proc/$p/comm 2>/dev/null)" = swfn-worker ]'
+readonly RUNS='p=$(cat worker.pid 2>/dev/null) &&
+    [ "$(cat /proc/$p/comm 2>/dev/null)" = swfn-worker ]'
 
-# start_on HOST DEVICES. It is this machine's business no more whether the connection lasts.
+# start_on HOST DEVICES: starts a worker, which outlives the connection.
 start_on() {
     local host=$1 list=$2 name
     name=$(name_of "$host")
     on "$host" "cd $remote && { $RUNS && exit 0; \
-        nohup setsid bin/swfn-worker --coordinator https://$head:$port --devices $list --tls-ca pki/ca.pem \
-        --tls-cert pki/worker-$name.pem --tls-key pki/worker-$name-key.pem --token-file pki/token ${SWFN_WORKER:-} \
+        nohup setsid bin/swfn-worker --coordinator https://$head:$port --devices $list \
+        --tls-ca pki/ca.pem --tls-cert pki/worker-$name.pem --tls-key pki/worker-$name-key.pem \
+        --token-file pki/token ${SWFN_WORKER:-} \
         </dev/null >>worker.log 2>&1 & echo \$! >worker.pid; }"
     say "$host: started on $list"
 }
 
-# One signal: a second one would end it at once.
+# stop_on HOST: sends one signal, because a second one would end the worker at once.
 stop_on() {
     local code=0
-    on "$1" "cd $remote 2>/dev/null && $RUNS && kill -TERM \$p && while [ -e /proc/\$p ]; do sleep 0.2; done" || code=$?
-    # ssh's own.
+    on "$1" "cd $remote 2>/dev/null && $RUNS && kill -TERM \$p && \
+        while [ -e /proc/\$p ]; do sleep 0.2; done" || code=$?
+    # ssh itself fails with this code.
     if ((code == 255)); then
-        say "$1: cannot be reached; its worker leaves by itself when it has no coordinator for an hour"
+        say "$1: not reachable; its worker leaves after an hour without a coordinator"
     else
         say "$1: stopped"
     fi
@@ -145,7 +156,7 @@ logs_on() {
     on "$1" "tail -n 15 $remote/worker.log 2>/dev/null" | sed "s/^/$1: /"
 }
 
-# each FUNCTION: for all machines, one after the other.
+# each FUNCTION: calls it for all machines, one after the other.
 each() {
     local index
     for index in "${!hosts[@]}"; do
@@ -153,20 +164,22 @@ each() {
     done
 }
 
-# The coordinator here, and the workers there, which leave by themselves when the sweep is finished.
+# run OPTION...: the workers leave by themselves when the sweep is finished.
 run() {
     local code=0 coordinator
     make_certificates
     each install_on
     trap 'say "stopping the workers"; each stop_on' EXIT
     each start_on
-    "$bin/swfn-coordinator" --grid "$grid" --run-dir "$run_dir" --listen "0.0.0.0:$port" --tls-cert "$pki/server.pem" \
-        --tls-key "$pki/server-key.pem" --tls-client-ca "$pki/ca.pem" --token-file "$pki/token" "$@" &
+    "$bin/swfn-coordinator" --grid "$grid" --run-dir "$run_dir" --listen "0.0.0.0:$port" \
+        --tls-cert "$pki/server.pem" --tls-key "$pki/server-key.pem" --tls-client-ca "$pki/ca.pem" \
+        --token-file "$pki/token" "$@" &
     coordinator=$!
-    # To the coordinator a hangup means new certificates. An interrupt from the keyboard reaches it without this shell.
+    # A hangup would make the coordinator read its certificates, so it becomes a request to stop. An
+    # interrupt from the keyboard reaches the coordinator by itself.
     trap 'kill -TERM "$coordinator" 2>/dev/null || true' HUP TERM
     trap : INT
-    # A signal ends the wait, and not yet what is waited for.
+    # A signal ends the wait, while the coordinator may still be stopping.
     while true; do
         code=0
         wait "$coordinator" || code=$?
@@ -191,8 +204,10 @@ main() {
     port=${SWFN_PORT:-7077}
     bin=${SWFN_BIN:-target/release}
     remote=${SWFN_REMOTE:-.swfn}
-    [[ $remote != *[[:space:]\'\"\$]* ]] || die "\`$remote\` has characters that a shell takes for others" "choose a simple SWFN_REMOTE"
-    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] || die "there are no programs in \`$bin\`" "make build CUDA=1"
+    [[ $remote != *[[:space:]\'\"\$]* ]] ||
+        die "\`$remote\` has characters that are special to a shell" "choose a simple SWFN_REMOTE"
+    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] ||
+        die "\`$bin\` has no programs" "run \`make build CUDA=1\`, or set SWFN_BIN"
     case $command in
         run) run "$@" ;;
         install)

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 #
-# Puts programs, units and their settings where systemd finds them; starts nothing, and leaves settings that are there as they are.
+# Installs programs, units and their settings for systemd. It starts nothing and keeps existing
+# settings.
 #
 # usage: sudo deploy/systemd/install.sh [--libtorch DIR]
 #
-#   --libtorch DIR   the libtorch of the worker [default: .libtorch/cuda if there is one, else .libtorch/cpu]
+#   --libtorch DIR   the worker's libtorch
+#                    [default: .libtorch/cuda if it exists, else .libtorch/cpu]
 #
 # environment:
 #   SWFN_BIN   folder of the programs [default: target/release]
@@ -25,12 +27,13 @@ elif (($# > 0)); then
     exit 2
 fi
 if [[ ! -x $bin/swfn-worker || ! -e $libtorch/lib/libtorch_cpu.so ]]; then
-    printf 'error: there is nothing to install\nhint: make build, or make build CUDA=1\n' >&2
+    printf 'error: the programs are missing\nhint: run `make build`, or `make build CUDA=1`\n' >&2
     exit 1
 fi
 
 install -d /opt/swfn/bin /opt/swfn/lib /etc/swfn
-# New files, since one that runs cannot be written; libtorch first, since the worker needs it.
+# The files are new, since running ones cannot be overwritten. libtorch comes first, since the
+# worker needs it.
 cp --recursive --no-dereference --remove-destination "$libtorch"/lib/. /opt/swfn/lib/
 chmod --recursive u=rwX,go=rX /opt/swfn/lib
 for program in swfn-coordinator swfn-worker; do
@@ -43,6 +46,6 @@ install --mode=644 "$here"/swfn-*.service /etc/systemd/system/
 for settings in coordinator worker; do
     [[ -e /etc/swfn/$settings.env ]] || install --mode=644 "$here/$settings.env" "/etc/swfn/$settings.env"
 done
-# For certificates and token, which the units' user reads.
+# The units' user reads certificates and token here.
 install -d --owner=swfn --group=swfn --mode=700 /etc/swfn/pki
 systemctl daemon-reload

@@ -1,5 +1,8 @@
-"""Runs the blocks of a Markdown document, in order and in one place: those in Python as they are, those in SQL in DuckDB. Prints, of each
-block, its language, how many rows it found, if that can be told, and the sum of its hours, if it has some."""
+"""Runs the blocks of a Markdown document in order: Python in one namespace, SQL in DuckDB.
+
+For each block it prints the language, the number of rows if known, and the sum of its hours if it
+has any.
+"""
 
 import json
 import os
@@ -14,7 +17,9 @@ os.chdir(folder)
 names, told = {}, []
 connection = duckdb.connect()
 hours = None
-for language, code in re.findall(r"^```(python|sql)\n(.*?)^```", document, re.MULTILINE | re.DOTALL):
+for language, code in re.findall(
+    r"^```(python|sql)\n(.*?)^```", document, re.MULTILINE | re.DOTALL
+):
     if language == "sql":
         found = connection.sql(code)
         table, columns = found.fetchall(), found.columns

@@ -1,4 +1,4 @@
-"""Reads back what an MLflow server has of an experiment, through MLflow's own client: JSON on standard output."""
+"""Reads the runs of an experiment with MLflow's own client and prints them as JSON."""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""Compares the CSV, JSON lines and Parquet of an export with each other, value by value and type by type, and prints what there is."""
+"""Compares the CSV, JSON lines and Parquet of an export by value and type, and prints their
+contents.
+"""
 
 import json
 import sys
@@ -18,8 +20,11 @@ for table in ["trials", "points", "events", "workers"]:
         if "settings" in row:
             row["settings"] = json.loads(row["settings"])
     assert rows == lines, table
-    # Numbers come back from text as they were, whatever pandas guesses of columns: all as text, compared one by one.
-    csv = pandas.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False).to_dict("records")
+    # All columns are read as text and compared one by one, so that pandas' guesses cannot change a
+    # number.
+    csv = pandas.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False).to_dict(
+        "records"
+    )
     assert len(csv) == len(rows), table
     for texts, row in zip(csv, rows):
         assert list(texts) == list(row), table
@@ -37,6 +42,11 @@ for table in ["trials", "points", "events", "workers"]:
                 assert text == value, (table, name, text)
     types = {field.name: str(field.type) for field in parquet.schema}
     metadata = pyarrow.parquet.read_metadata(folder / f"{table}.parquet")
-    found[table] = {"rows": rows, "types": types, "groups": metadata.num_row_groups, "by": metadata.created_by}
+    found[table] = {
+        "rows": rows,
+        "types": types,
+        "groups": metadata.num_row_groups,
+        "by": metadata.created_by,
+    }
 
 json.dump(found, sys.stdout)

@@ -1,4 +1,6 @@
-"""Reads event files as TensorBoard does and prints, of each run, its curves and what the HPARAMS tab gets: JSON on standard output."""
+"""Reads event files as TensorBoard does. For each run it prints the curves and the data of the
+HPARAMS tab, as JSON.
+"""
 
 import json
 import sys
@@ -9,7 +11,9 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
-multiplexer = plugin_event_multiplexer.EventMultiplexer(size_guidance={event_accumulator.TENSORS: 0, event_accumulator.SCALARS: 0})
+multiplexer = plugin_event_multiplexer.EventMultiplexer(
+    size_guidance={event_accumulator.TENSORS: 0, event_accumulator.SCALARS: 0}
+)
 multiplexer.AddRunsFromDirectory(sys.argv[1])
 multiplexer.Reload()
 
@@ -37,7 +41,10 @@ def curves(run):
     for tag in accumulator.Tags()["tensors"]:
         if not tag.startswith("_hparams_"):
             points = accumulator.Tensors(tag)
-            named[tag] = [[point.step, float(point.tensor_proto.float_val[0]), point.wall_time] for point in points]
+            named[tag] = [
+                [point.step, float(point.tensor_proto.float_val[0]), point.wall_time]
+                for point in points
+            ]
     return named
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 #
-# Stands in for rustc in fuzzing builds (RUSTC_WRAPPER): the crates that read other people's bytes, ours and a few of others, tell
-# libFuzzer which of their branches are taken and what they compare. All else is built as ever, which is faster in both respects; and so
-# is what runs while building, which has no libFuzzer: cargo builds that without --target.
+# Wraps rustc in fuzzing builds (RUSTC_WRAPPER). Crates that read foreign bytes, ours and a few
+# others, report their branches and comparisons to libFuzzer. Other crates are built as usual, which
+# is faster. Build scripts have no libFuzzer, and cargo builds them without --target, so they are
+# left alone, too.
 set -euo pipefail
 
 crate= target=

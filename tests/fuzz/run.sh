@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 #
-# Fuzzes one target with libFuzzer, or keeps what was found.
+# Fuzzes one target with libFuzzer, or keeps its findings.
 #
 # usage: tests/fuzz/run.sh build core|worker
-#        tests/fuzz/run.sh fuzz TARGET [OPTION...]   options are libFuzzer's: -runs=N, -max_total_time=SECONDS
+#        tests/fuzz/run.sh fuzz TARGET [OPTION...]
 #        tests/fuzz/run.sh keep TARGET
 #
-# `fuzz` ends with the first input that breaks a promise, needs more than 256 MiB at once or 1 GiB in all, or takes longer than a minute;
-# the input lies in target/fuzz/found then. What reaches new code is collected in target/fuzz/corpus; `keep` adds the smallest set of
-# it that reaches as much to the corpus in the repository.
+# Options are libFuzzer's: -runs=N, -max_total_time=SECONDS.
+#
+# `fuzz` ends with the first input that breaks a promise, needs more than 256 MiB at once or 1 GiB
+# in all, or takes longer than a minute. That input is written to target/fuzz/found. Inputs that
+# reach new code are collected in target/fuzz/corpus. `keep` adds the smallest set of them that
+# reaches as much to the corpus in the repository.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -25,7 +28,7 @@ program_of() {
     idx | gzip | checkpoint | vae | lanes | devices) echo worker ;;
     *)
         echo "error: target \`$1\` is unknown" >&2
-        echo "hint: one of $(ls $corpus | tr '\n' ' ')" >&2
+        echo "hint: use one of $(ls $corpus | tr '\n' ' ')" >&2
         exit 1
         ;;
     esac
@@ -49,7 +52,7 @@ fuzz | keep)
     fi
     dictionary=tests/fuzz/dictionaries/$target.dict
     if [[ -e $dictionary ]]; then run+=("-dict=$dictionary"); fi
-    # Short inputs are tried by the ten thousand a second, and what they reach, longer ones reach, too.
+    # Short inputs are tried at ten thousand a second, and reach the same code as longer ones.
     case $target in
     devices) most=64 ;;
     gzip) most=256 ;;
@@ -62,17 +65,17 @@ fuzz | keep)
     status=0
     "${run[@]}" "$grown/$target" "$corpus/$target" -max_len=$most -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256 \
         "-artifact_prefix=$found/$target-" -print_final_stats=1 "${@:3}" >"$log" 2>&1 || status=$?
-    # 72: somebody interrupted it.
+    # 72 means that the user interrupted it.
     if ((status != 0 && status != 72)); then
         tail -n 60 "$log" >&2
         echo "error: target \`$target\` breaks a promise" >&2
-        echo "hint: the input lies in $found; all that was said, in $log" >&2
+        echo "hint: see the input in $found and the output in $log" >&2
         exit 1
     fi
     grep -E '^(Done|stat::(average|peak|slowest))' "$log"
     ;;
 *)
-    sed -n '3,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,8 @@
-// Reads documents of custom kinds as JSON from standard input, compares them with their published types, prints what is wrong, as JSON.
+// Reads documents of custom kinds as JSON from standard input, compares them with their published
+// types, and prints problems as JSON.
 //
-// The compiler finds fields that do not exist, since object literals may have no others; the validators find wrong values.
+// The compiler finds unknown fields, since object literals may have no others; the validators find
+// wrong values.
 import { readFileSync } from "node:fs";
 import ts from "typescript";
 

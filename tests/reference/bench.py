@@ -1,8 +1,10 @@
-"""Iterations per second of the method as a user of PyTorch would write it: nn.Module, torch.optim, single precision, one thread.
-Seconds are those of the processor, so that what else runs on the machine does not count.
+"""Measures iterations per second of the method in PyTorch, as a user would write it.
 
-`python bench.py [--device cuda] [--json FILE] [SECONDS] [CASE...]`: a case is an architecture, with `fn` for the function norm
-("lenet+bn fn"), or `vae`. On a GPU it is one trial alone, too.
+It uses nn.Module, torch.optim, single precision and one thread. Seconds are those of the processor,
+so that other work on the machine does not count.
+
+`python bench.py [--device cuda] [--json FILE] [SECONDS] [CASE...]`: a case is an architecture, with
+`fn` for the function norm ("lenet+bn fn"), or `vae`. On a GPU, too, it is one trial alone.
 """
 
 import argparse
@@ -16,7 +18,17 @@ from models import Vae, classifier
 
 BATCH, SAMPLES, VAE_BATCH, IMAGES = 10, 20, 20, 300
 LAMBDA, SPREAD, DROPOUT = 0.1, 3.0, 0.5
-CASES = ["net", "net fn", "net+dropout", "net+dropout fn", "lenet", "lenet fn", "lenet+bn", "lenet+bn fn", "vae"]
+CASES = [
+    "net",
+    "net fn",
+    "net+dropout",
+    "net+dropout fn",
+    "lenet",
+    "lenet fn",
+    "lenet+bn",
+    "lenet+bn fn",
+    "vae",
+]
 
 
 def vae_steps(images):
@@ -39,7 +51,9 @@ def vae_steps(images):
 
 def samples(vae, mu, deviation):
     with torch.no_grad():
-        return torch.sigmoid(vae.decode(mu + SPREAD * deviation * torch.randn(SAMPLES, len(mu), device=mu.device)))
+        return torch.sigmoid(
+            vae.decode(mu + SPREAD * deviation * torch.randn(SAMPLES, len(mu), device=mu.device))
+        )
 
 
 def classifier_steps(images, labels, architecture, function_norm):
@@ -71,7 +85,7 @@ def rate(steps, seconds, device):
     for _ in range(20):
         next(steps)
     wait()
-    # Of the processor where it computes; with a GPU, the processor only waits.
+    # On a CPU the processor time counts; with a GPU the processor only waits.
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     done, start = 0, clock()
     while clock() - start < seconds:
@@ -86,17 +100,35 @@ def main(arguments):
     device = torch.device(arguments.device)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # as the trainer, by default
-    images, labels = torch.randn(IMAGES, 1, 28, 28, device=device), torch.randint(10, (IMAGES,), device=device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
+        False  # as the trainer, by default
+    )
+    images, labels = (
+        torch.randn(IMAGES, 1, 28, 28, device=device),
+        torch.randint(10, (IMAGES,), device=device),
+    )
     rates = {}
     for case in arguments.cases or CASES:
         architecture, _, norm = case.partition(" ")
-        steps = vae_steps(images) if case == "vae" else classifier_steps(images, labels, architecture, norm == "fn")
+        steps = (
+            vae_steps(images)
+            if case == "vae"
+            else classifier_steps(images, labels, architecture, norm == "fn")
+        )
         rates[case] = rate(steps, arguments.seconds, device)
-        print(f"{case}: {rates[case]:.1f} iterations/s, {1000 / rates[case]:.3f} ms each", flush=True)
+        print(
+            f"{case}: {rates[case]:.1f} iterations/s, {1000 / rates[case]:.3f} ms each", flush=True
+        )
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump({"device": arguments.device, "torch": torch.__version__, "iterations_per_second": rates}, file)
+            json.dump(
+                {
+                    "device": arguments.device,
+                    "torch": torch.__version__,
+                    "iterations_per_second": rates,
+                },
+                file,
+            )
 
 
 if __name__ == "__main__":

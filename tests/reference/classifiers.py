@@ -1,4 +1,6 @@
-"""Training of the classifiers: cross-entropy, with smoothed labels or not, + lambda * function norm, by SGD."""
+"""Trains classifiers by SGD: cross-entropy, with or without smoothed labels, + lambda * function
+norm.
+"""
 
 import itertools
 
@@ -6,7 +8,19 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from dumps import BATCH, DECODED, DROPOUT, IMAGES, SAMPLES, STEPS, gradients, load, normalised, summary, trained
+from dumps import (
+    BATCH,
+    DECODED,
+    DROPOUT,
+    IMAGES,
+    SAMPLES,
+    STEPS,
+    gradients,
+    load,
+    normalised,
+    summary,
+    trained,
+)
 from margins import draw_clear
 from models import classifier
 
@@ -16,13 +30,15 @@ LABEL_SMOOTHING = 0.1
 
 
 def case(architecture, function_norm, weight_decay, units="vae", batch_norm="train"):
-    """`units` of the samples, and how `batch_norm` treats them: those of the published study are the defaults."""
+    """Makes a case. The samples' `units` and their `batch_norm` default to those of the published
+    study.
+    """
     settings = {"architecture": architecture, "lambda": function_norm, "weight_decay": weight_decay}
     return settings | {"units": units, "batch_norm": batch_norm}
 
 
 def cases(architecture):
-    """Each switch on and off; then other treatments of the samples."""
+    """Makes cases with each switch on and off, then with other treatments of the samples."""
     for function_norm, weight_decay in itertools.product([0, LAMBDA], [0, WEIGHT_DECAY]):
         yield case(architecture, function_norm, weight_decay)
     if architecture != "net+dropout":
@@ -33,14 +49,18 @@ def cases(architecture):
 
 
 def smoothed_cases():
-    """Labels that are smoothed, alone and beside the function norm, for networks with each switch."""
+    """Makes cases with smoothed labels, alone and beside the function norm, for networks with each
+    switch.
+    """
     for architecture in ["net", "net+dropout"]:
         for function_norm in [0, LAMBDA]:
-            yield case(architecture, function_norm, WEIGHT_DECAY) | {"label_smoothing": LABEL_SMOOTHING}
+            yield case(architecture, function_norm, WEIGHT_DECAY) | {
+                "label_smoothing": LABEL_SMOOTHING
+            }
 
 
 def in_units(decoded, units):
-    """The VAE's own units are the sigmoid of normalised ones."""
+    """Converts samples: the VAE's own units are the sigmoid of normalised ones."""
     return torch.sigmoid(decoded) if units == "vae" else decoded
 
 
@@ -51,7 +71,7 @@ def set_momentum(model, momentum):
 
 
 def function_norm(model, samples, batch_norm):
-    """Mean of ||f(x)||^2, without dropout."""
+    """Computes the mean of ||f(x)||^2, without dropout."""
     if batch_norm == "eval":
         model.eval()
     elif batch_norm == "train-no-update":
@@ -63,22 +83,31 @@ def function_norm(model, samples, batch_norm):
 
 
 def forward(model, settings, inputs, step, images, samples):
-    """Logits of those images, and the function norm on those samples; zero if it is switched off."""
+    """Computes the images' logits and the samples' function norm, which is zero if it is switched
+    off.
+    """
     masks = None
     if settings["architecture"] == "net+dropout":
-        masks = [inputs[name][step].double() / (1 - DROPOUT) for name in ["kept_channels", "kept_hidden"]]
+        masks = [
+            inputs[name][step].double() / (1 - DROPOUT) for name in ["kept_channels", "kept_hidden"]
+        ]
     logits = model(normalised(inputs["images"][images.long()]), masks)
     if settings["lambda"] == 0:
         return logits, torch.zeros(())
     decoded = inputs["decoded"][samples.long()].double()[:, None]
-    return logits, function_norm(model, in_units(decoded, settings["units"]), settings["batch_norm"])
+    return logits, function_norm(
+        model, in_units(decoded, settings["units"]), settings["batch_norm"]
+    )
 
 
 def train(settings, size, weights, inputs, random):
     model = classifier(settings["architecture"], size)
     load(model, weights)
     optimiser = torch.optim.SGD(
-        model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=settings["weight_decay"]
+        model.parameters(),
+        lr=LEARNING_RATE,
+        momentum=MOMENTUM,
+        weight_decay=settings["weight_decay"],
     )
     expected, batches, nlls, norms = {}, [], [], []
     model.train()
@@ -86,7 +115,9 @@ def train(settings, size, weights, inputs, random):
         images, samples = draw_clear(
             model,
             draw=lambda: (random.numbers(IMAGES, BATCH), random.numbers(DECODED, SAMPLES)),
-            forward=lambda model, images, samples: forward(model, settings, inputs, step, images, samples),
+            forward=lambda model, images, samples: forward(
+                model, settings, inputs, step, images, samples
+            ),
         )
         batches.append((images, samples))
         logits, norm = forward(model, settings, inputs, step, images, samples)

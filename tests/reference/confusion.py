@@ -1,7 +1,7 @@
-"""The confusion matrix of a trial's weights, computed by PyTorch: they load into its modules and classify as they did there.
+"""Computes the confusion matrix of a trial's weights in PyTorch's modules.
 
-Arguments: the weights (safetensors), then images and labels of the test set (IDX files, plain or gzip). The output has the
-rows and columns of the trial's own confusion.csv.
+Arguments: the weights (safetensors), then images and labels of the test set (IDX files, plain or
+gzip). The output has the rows and columns of the trial's own confusion.csv.
 """
 
 import gzip
@@ -21,7 +21,9 @@ def read_idx(path):
     with opener(path) as file:
         content = file.read()
     sides = np.frombuffer(content, ">u4", content[3], 4)
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sides).copy())
+    return torch.from_numpy(
+        np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sides).copy()
+    )
 
 
 def main(weights, images, labels):
@@ -34,8 +36,12 @@ def main(weights, images, labels):
     model.load_state_dict(state)
     model.eval()
     with torch.no_grad():
-        predicted = torch.cat([model(((x / 255 - 0.1307) / 0.3081).unsqueeze(1)).argmax(1) for x in images.split(500)])
-    counts = torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+        predicted = torch.cat(
+            [model(((x / 255 - 0.1307) / 0.3081).unsqueeze(1)).argmax(1) for x in images.split(500)]
+        )
+    counts = torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(
+        classes, classes
+    )
     print("class", *range(classes), "images", "accuracy", sep=",")
     for row, right in zip(enumerate(counts.tolist()), (counts.diagonal() / counts.sum(1)).tolist()):
         print(row[0], *row[1], sum(row[1]), right, sep=",")

@@ -1,25 +1,28 @@
-"""The networks as their papers describe them. Names of modules are those of the trainer's parameters."""
+"""Defines the networks of the papers. Names of modules are those of the trainer's parameters."""
 
 import torch.nn as nn
 import torch.nn.functional as F
 
 
 def after_two_convolutions(side):
-    """Pixels of a side after `conv 5x5, max-pool 2`, twice."""
+    """Returns the pixels of a side after `conv 5x5, max-pool 2`, twice."""
     return ((side - 4) // 2 - 4) // 2
 
 
 class Net(nn.Module):
     """conv 10, pool, relu, conv 20, [channel dropout], pool, relu, fc 50, relu, [dropout], fc.
 
-    `masks`: dropout's factors for channels, [N, 20], and hidden units, [N, 50]; none in tests and for the function norm.
+    `masks` has dropout's factors for channels, [N, 20], and hidden units, [N, 50]. Tests and the
+    function norm use none.
     """
 
     def __init__(self, height, width, classes):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 10, 5)
         self.conv2 = nn.Conv2d(10, 20, 5)
-        self.fc1 = nn.Linear(20 * after_two_convolutions(height) * after_two_convolutions(width), 50)
+        self.fc1 = nn.Linear(
+            20 * after_two_convolutions(height) * after_two_convolutions(width), 50
+        )
         self.fc2 = nn.Linear(50, classes)
         self.pool, self.relu = nn.MaxPool2d(2), nn.ReLU()
 
@@ -36,13 +39,18 @@ class Net(nn.Module):
 
 
 class Lenet(nn.Module):
-    """conv 20, pool, [bn], conv 50, pool, [bn], conv 500, [bn], fc. The third convolution covers its whole input. No dropout."""
+    """conv 20, pool, [bn], conv 50, pool, [bn], conv 500, [bn], fc.
+
+    The third convolution covers its whole input. There is no dropout.
+    """
 
     def __init__(self, height, width, classes, batch_norm):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 20, 5)
         self.conv2 = nn.Conv2d(20, 50, 5)
-        self.conv3 = nn.Conv2d(50, 500, (after_two_convolutions(height), after_two_convolutions(width)))
+        self.conv3 = nn.Conv2d(
+            50, 500, (after_two_convolutions(height), after_two_convolutions(width))
+        )
         self.fc = nn.Linear(500, classes)
         self.pool = nn.MaxPool2d(2)
         self.bn1 = nn.BatchNorm2d(20) if batch_norm else nn.Identity()
@@ -57,7 +65,7 @@ class Lenet(nn.Module):
 
 
 def classifier(architecture, size):
-    """`size`: height, width, classes. Dropout is a matter of masks."""
+    """Makes a classifier. `size` is height, width, classes; dropout depends on masks."""
     if architecture.startswith("net"):
         return Net(*size)
     return Lenet(*size, batch_norm=architecture == "lenet+bn")
@@ -70,20 +78,28 @@ class Vae(nn.Module):
         super().__init__()
         pixels = height * width
         self.image, self.relu = (1, height, width), nn.ReLU()
-        self.encoder = nn.ModuleDict({"hidden": nn.Linear(pixels, hidden), "heads": nn.Linear(hidden, 2 * latent)})
-        self.decoder = nn.ModuleDict({"hidden": nn.Linear(latent, hidden), "output": nn.Linear(hidden, pixels)})
+        self.encoder = nn.ModuleDict(
+            {"hidden": nn.Linear(pixels, hidden), "heads": nn.Linear(hidden, 2 * latent)}
+        )
+        self.decoder = nn.ModuleDict(
+            {"hidden": nn.Linear(latent, hidden), "output": nn.Linear(hidden, pixels)}
+        )
 
     def encode(self, x):
-        return self.encoder["heads"](self.relu(self.encoder["hidden"](x.flatten(1)))).chunk(2, dim=1)
+        return self.encoder["heads"](self.relu(self.encoder["hidden"](x.flatten(1)))).chunk(
+            2, dim=1
+        )
 
     def decode(self, z):
         return self.decoder["output"](self.relu(self.decoder["hidden"](z))).unflatten(1, self.image)
 
 
 class ConvVae(nn.Module):
-    """x -> (conv 4x4 stride 2, bn, elu) three times -> mu, logvar; z -> fc -> (bn, elu, transposed conv) three times.
+    """x -> (conv 4x4 stride 2, bn, elu) three times -> mu, logvar; z -> fc -> (bn, elu, transposed
+    conv) three times.
 
-    Each transposed convolution gives back the side that its mirror image took in, so odd sides need output padding.
+    Each transposed convolution restores the side of its mirror image's input, so odd sides need
+    output padding.
     """
 
     def __init__(self, height, width, hidden, latent):
@@ -98,7 +114,9 @@ class ConvVae(nn.Module):
 
         def up(inputs, outputs, side, bias=False):
             odd = (side[0] % 2, side[1] % 2)
-            return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, output_padding=odd, bias=bias)
+            return nn.ConvTranspose2d(
+                inputs, outputs, 4, stride=2, padding=1, output_padding=odd, bias=bias
+            )
 
         self.encoder = nn.ModuleDict(
             {

@@ -1,7 +1,8 @@
-"""Expected numbers for the trainer's tests, computed by PyTorch, and the inputs that they are computed from.
+"""Computes the expected numbers of the trainer's tests in PyTorch, with their inputs.
 
-This is the method as a user of PyTorch would write it from the papers, in double precision: nn.Module, autograd,
-torch.optim.SGD. It shares no code with the trainer. The one argument is the folder to write to.
+This is the method as a user of PyTorch would write it from the papers, in double precision:
+nn.Module, autograd, torch.optim.SGD. It shares no code with the trainer. The one argument is the
+output folder.
 """
 
 import sys
@@ -11,13 +12,24 @@ import torch
 
 import classifiers
 import vaes
-from dumps import BATCH, DROPOUT, SAMPLES, STEPS, Random, draw_inputs, draw_weights, load, save, under
+from dumps import (
+    BATCH,
+    DROPOUT,
+    SAMPLES,
+    STEPS,
+    Random,
+    draw_inputs,
+    draw_weights,
+    load,
+    save,
+    under,
+)
 from models import ConvVae, Vae, classifier
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 
-# Height, width, classes: the published ones, and others, not square.
+# Height, width, classes: the published ones, and others that are not square.
 PUBLISHED, OTHER = (28, 28, 10), (16, 20, 7)
 
 
@@ -58,13 +70,17 @@ def main(folder):
         lenet = draw_weights(random, classifier("lenet+bn", size), he=False)
         for family, weights in {"net": nets[size], "lenet": lenet}.items():
             architectures = {"net": ["net", "net+dropout"], "lenet": ["lenet", "lenet+bn"]}[family]
-            cases = [case for architecture in architectures for case in classifiers.cases(architecture)]
+            cases = [
+                case for architecture in architectures for case in classifiers.cases(architecture)
+            ]
             if size == OTHER:
                 cases = [case for case in cases if case["lambda"] > 0 and case["weight_decay"] > 0]
             classifier_file(folder, family, size, inputs[size], weights, cases, random)
     random = Random(3)
     cases = list(classifiers.smoothed_cases())
-    classifier_file(folder, "smoothing", PUBLISHED, inputs[PUBLISHED], nets[PUBLISHED], cases, random)
+    classifier_file(
+        folder, "smoothing", PUBLISHED, inputs[PUBLISHED], nets[PUBLISHED], cases, random
+    )
     random = Random(2)
     sizes = {"hidden": 128, "latent": 100, "family": "vanilla"}
     vae = Vae(*PUBLISHED[:2], sizes["hidden"], sizes["latent"])

@@ -1,4 +1,4 @@
-"""Training of the VAEs by the Adam of that time, and samples of the function norm from their decoders."""
+"""Trains VAEs by the Adam of that time, and draws samples for the function norm from them."""
 
 import math
 
@@ -32,13 +32,16 @@ class OldAdam:
 
 
 def forward(vae, x, noise):
-    """Reconstruction and codes."""
+    """Returns the reconstruction and the codes."""
     mu, logvar = vae.encode(x)
     return torch.sigmoid(vae.decode(mu + torch.exp(logvar / 2) * noise)), mu, logvar
 
 
 def train(vae, weights, inputs, noise, random):
-    """Loss: cross-entropy summed over pixels + KL divergence, mean over the batch. Also returns the last batch's codes."""
+    """Trains a VAE and also returns the last batch's codes.
+
+    The loss is cross-entropy summed over pixels + KL divergence, as a mean over the batch.
+    """
     load(vae, weights)
     optimiser = OldAdam(vae.parameters(), LEARNING_RATE)
     expected, batches, losses = {}, [], []
@@ -67,13 +70,17 @@ def train(vae, weights, inputs, noise, random):
 
 
 def samples(vae, mu, logvar, noise, net):
-    """From the decoder at those latent statistics to the function norm of a net, for both units."""
+    """Decodes samples from latent statistics and computes the function norm of a net, for both
+    units.
+    """
     z = mu.mean(0) + SPREAD * torch.exp(logvar.mean(0) / 2) * noise.double()
     decoded = vae.decode(z)
     expected = {}
     for units in ["vae", "normalised"]:
         x = in_units(decoded, units)
-        expected |= under(units, {"samples": summary(x), "function_norm": function_norm(net, x, "train")[None]})
+        expected |= under(
+            units, {"samples": summary(x), "function_norm": function_norm(net, x, "train")[None]}
+        )
     return expected
 
 
@@ -90,7 +97,7 @@ def run(vae, weights, inputs, noise, sample_noise, net, random):
 
 
 def adam(gradients):
-    """Constant gradients: only those of epsilon's size tell where it is added."""
+    """Steps along constant gradients: only those of epsilon's size show where it is added."""
     weights = torch.zeros(len(gradients), requires_grad=True)
     optimiser = OldAdam([weights], LEARNING_RATE)
     for _ in range(STEPS):

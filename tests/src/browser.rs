@@ -1,5 +1,5 @@
-//! A headless Chromium, where there is one, that a test leads through a page: by its debugging
-//! protocol, over pipes.
+//! Leads a headless Chromium, if one is installed, through a page: by its debugging protocol, over
+//! pipes.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 use crate::process::{limit, wait_until};
 
-/// Names under which it is installed.
+/// Names under which Chromium is installed.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// The protocol's pipes are 3 and 4. What it prints is nobody's.
+/// The protocol's pipes are 3 and 4. The browser's own output is dropped.
 const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
 
-/// A browser with one page. Dropping it ends it.
+/// A browser with one page. Dropping it ends the browser.
 #[derive(Debug)]
 pub struct Browser {
     child: Child,
@@ -29,7 +29,7 @@ pub struct Browser {
     session: Option<String>,
     sent: u64,
     console: Vec<String>,
-    /// Removed at the end.
+    /// The profile folder is removed when the browser is dropped.
     _profile: TempDir,
 }
 
@@ -45,7 +45,8 @@ fn find() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// The browser, if it is installed, with a window that wide; says so if it is not.
+    /// Starts the browser with a window of that width. Returns `None`, with a message, if none is
+    /// installed.
     ///
     /// # Panics
     /// If it does not start.
@@ -118,20 +119,20 @@ impl Browser {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].take();
             }
-            // What breaks a content security policy is said here, too.
-            let said = ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"];
-            if message["method"].as_str().is_some_and(|method| said.contains(&method)) {
+            // Breaches of the content security policy are logged here, too.
+            let logged = ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"];
+            if message["method"].as_str().is_some_and(|method| logged.contains(&method)) {
                 self.console.push(message["params"].to_string());
             }
         }
     }
 
-    /// Goes to an address.
+    /// Opens an address.
     pub fn go(&mut self, url: &str) {
         self.call("Page.navigate", &json!({"url": url}));
     }
 
-    /// What an expression comes to in the page, or a promise of it.
+    /// Evaluates an expression in the page and returns its value; promises are awaited.
     ///
     /// # Panics
     /// If it throws.
@@ -142,8 +143,7 @@ impl Browser {
         result["result"]["value"].take()
     }
 
-    /// Waits until an expression is something: neither nothing, nor false, nor zero, nor an empty
-    /// text.
+    /// Waits until an expression has a value other than null, false, zero or an empty text.
     pub fn wait(&mut self, what: &str, expression: &str) -> Value {
         wait_until(what, || {
             let value = self.evaluate(&format!(
@@ -154,12 +154,12 @@ impl Browser {
         })
     }
 
-    /// The elements of the page.
+    /// Returns the page's elements as HTML.
     pub fn dom(&mut self) -> String {
         self.evaluate("document.documentElement.outerHTML").as_str().unwrap_or_default().to_owned()
     }
 
-    /// What the page has said to the console so far.
+    /// Returns the messages that the page has logged to the console so far.
     pub fn console(&self) -> &[String] {
         &self.console
     }
@@ -167,7 +167,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The browser may have ended by itself.
         self.child.kill().ok();
         self.child.wait().ok();
     }

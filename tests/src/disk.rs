@@ -8,14 +8,15 @@ use std::{
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-/// A mounted tmpfs of its own. Dropping it unmounts it.
+/// A mounted tmpfs. Dropping it unmounts it.
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one on that folder, which is made. `None`, with a message, where this user may not mount.
+    /// Makes the folder and mounts a tmpfs on it. Returns `None`, with a message, if this user may
+    /// not mount.
     ///
     /// # Panics
     /// If the folder cannot be made.
@@ -31,7 +32,7 @@ impl SmallDisk {
         }
     }
 
-    /// Makes it larger.
+    /// Makes the disk larger.
     ///
     /// # Panics
     /// If that fails.
@@ -42,17 +43,17 @@ impl SmallDisk {
             .expect("what was mounted can grow");
     }
 
-    /// Takes all the space that is left; dropping what this returns gives it back.
+    /// Fills the disk. Dropping the result frees the space again.
     ///
     /// # Panics
     /// If the disk does not become full.
-    pub fn fill(&self) -> Filling {
+    pub fn fill(&self) -> FillingFile {
         let path = self.folder.join("filling");
         let mut file = File::create(&path).expect("a file can be made");
         let block = [0; 4096];
         while file.write_all(&block).is_ok() {}
         while file.write_all(&block[..1]).is_ok() {}
-        Filling(path)
+        FillingFile(path)
     }
 }
 
@@ -62,11 +63,11 @@ impl Drop for SmallDisk {
     }
 }
 
-/// What fills a disk.
+/// The file that fills a disk.
 #[derive(Debug)]
-pub struct Filling(PathBuf);
+pub struct FillingFile(PathBuf);
 
-impl Drop for Filling {
+impl Drop for FillingFile {
     fn drop(&mut self) {
         fs::remove_file(&self.0).ok();
     }

@@ -1,4 +1,5 @@
-//! Parts of `docs/` that are made from the programs: a unit test beside each source holds the file against it.
+//! Parts of `docs/` that are made from the programs. A unit test beside each source compares the
+//! page with it.
 //!
 //! This file is a module of those tests (`#[path]`), so that no program contains it.
 
@@ -9,7 +10,8 @@ use clap::{Arg, Command};
 /// Columns of prose.
 const WIDTH: usize = 100;
 
-/// Compares a page of `docs/`, or the named part of it, with `text`; with `UPDATE_DOCS` set, writes it.
+/// Compares a page of `docs/`, or the named part of it, with `text`. With `UPDATE_DOCS` set, it
+/// writes the text instead.
 ///
 /// A part stands between the comments `NAME: made by make docs` and `end of NAME`.
 ///
@@ -37,7 +39,7 @@ fn with_part(page: &str, part: &str, text: &str) -> String {
     format!("{before}{start}{text}{end}{after}")
 }
 
-/// The reference of a program and its subcommands, as Markdown.
+/// Renders the reference of a program and its subcommands as Markdown.
 pub(crate) fn options(mut program: Command) -> String {
     program.build();
     let name = program.get_name().to_owned();
@@ -114,7 +116,7 @@ fn about(command: &Command) -> String {
     if text.ends_with('.') { text } else { text + "." }
 }
 
-/// Whether a subcommand has the option from its program.
+/// Whether a subcommand has inherited the option from its program.
 fn is_same(arg: &Arg, other: &Arg) -> bool {
     let help = |arg: &Arg| arg.get_help().map(ToString::to_string);
     arg.get_long().is_some() && arg.get_long() == other.get_long() && help(arg) == help(other)
@@ -124,7 +126,7 @@ fn name(arg: &Arg) -> String {
     arg.get_long().map_or_else(|| arg.get_id().to_string(), |long| format!("--{long}"))
 }
 
-/// The option with its values, its help, its default and its variable.
+/// Renders an option with its values, its help, its default and its variable.
 fn described(arg: &Arg) -> String {
     let help =
         arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
@@ -160,7 +162,7 @@ fn described(arg: &Arg) -> String {
     text
 }
 
-/// Prose in lines, all but the first behind `indent`.
+/// Wraps prose. All lines but the first begin with `indent`.
 fn wrap(text: &str, indent: &str) -> String {
     let (mut lines, mut line) = (String::new(), String::new());
     for word in text.split_whitespace() {

@@ -1,11 +1,11 @@
-//! A small data set of one's own, as IDX files.
+//! A small data set as IDX files, as users bring their own.
 
 use std::{fs::File, io, io::Write as _, path::Path, sync::OnceLock};
 
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
-/// Height and width of its images.
+/// Height and width of the images.
 pub const SIDE: usize = 32;
 
 fn write(folder: &Path, name: &str, sizes: &[usize], content: &[u8]) -> io::Result<()> {
@@ -17,8 +17,8 @@ fn write(folder: &Path, name: &str, sizes: &[usize], content: &[u8]) -> io::Resu
     file.finish().map(drop)
 }
 
-/// Writes images and labels of a part, `train` or `t10k`: noise with horizontal, vertical or diagonal stripes, one class
-/// each.
+/// Writes images and labels of a part, `train` or `t10k`: noise with horizontal, vertical or
+/// diagonal stripes, one class each.
 ///
 /// # Panics
 /// If the folder cannot be written.
@@ -26,20 +26,20 @@ pub fn write_images(folder: &Path, part: &str, count: usize) {
     write_images_of(SIDE, folder, part, count);
 }
 
-/// The `[data]` of a set that takes next to no time: of the synthetic digits, more time goes into drawing ten thousand for the test, and
-/// into evaluating all of them, than into a small trial. Workers check the digest.
+/// The `[data]` of a tiny set. A small trial on the synthetic digits would spend most of its time
+/// on drawing and evaluating ten thousand test images. Workers check the digest.
 pub const FEW: &str = "[data]\ndataset = \"idx\"\ndigest = \"6833280294abd6d62ad65a3a514d40fb3e75c250963856faa0d8d4fa7c22fadb\"\n\
                        height = 28\nwidth = 28\nclasses = 3\ntrain_images = 300\ntest_images = 90\n";
 
-/// Its digest.
+/// Returns the digest of the tiny set.
 ///
 /// # Panics
-/// Never: it stands there.
+/// Never: [`FEW`] has the digest.
 pub fn few_digest() -> &'static str {
     FEW.split('"').nth(3).expect("the second text in quotes")
 }
 
-/// The folder with that set, for this process.
+/// Returns the folder with the tiny set, which is written once per process.
 ///
 /// # Panics
 /// If it cannot be written.

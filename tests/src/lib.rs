@@ -1,5 +1,6 @@
-//! The harness of the end-to-end tests: real coordinators and workers as processes of this machine, and a look into what they leave
-//! behind. The tests themselves stand in `tests/tests`, the benchmark of all of it in `tests/benches`.
+//! The harness of the end-to-end tests: it starts real coordinators and workers as processes and
+//! reads what they leave behind. The tests themselves live in `tests/tests`, the benchmark in
+//! `tests/benches`.
 
 #![allow(
     clippy::print_stdout,
@@ -11,6 +12,7 @@
 pub mod browser;
 pub mod chaos;
 pub mod disk;
+pub mod fake_worker;
 pub mod images;
 pub mod manifests;
 pub mod page;
@@ -22,6 +24,5 @@ pub mod programs;
 pub mod proxy;
 pub mod python;
 pub mod sweep;
-pub mod talk;
 pub mod timeline;
 pub mod tools;

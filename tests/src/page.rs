@@ -1,4 +1,4 @@
-//! A client of the dashboard that sends exactly what a test wants.
+//! A client of the dashboard that sends exactly the request of a test.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,21 +9,22 @@ use serde_json::Value;
 
 use crate::process::limit;
 
-/// An answer.
+/// An HTTP answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The status code.
     pub status: u16,
-    /// Its status line and headers, in lower case.
+    /// The status line and headers, in lower case.
     pub head: String,
-    /// What follows.
+    /// The body.
     pub body: String,
 }
 
-/// Sends a request with these headers, beside the usual `Host` if none of them is one, and reads the whole answer.
+/// Sends a request with these headers and reads the whole answer. Adds the usual `Host` unless a
+/// header sets it.
 ///
 /// # Panics
-/// If nobody listens there, or what comes is no answer.
+/// If no server listens there, or the answer is not HTTP.
 pub fn ask(address: &str, path: &str, headers: &[&str]) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the dashboard listens");
     stream.set_read_timeout(Some(limit())).expect("a time limit can be set");
@@ -45,10 +46,10 @@ pub fn ask(address: &str, path: &str, headers: &[&str]) -> Answer {
     Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
-/// What the dashboard says as JSON.
+/// Requests a page of the dashboard and reads it as JSON.
 ///
 /// # Panics
-/// If it says anything else.
+/// If the answer is not JSON, or not a success.
 pub fn json(address: &str, path: &str) -> Value {
     let answer = ask(address, path, &[]);
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);

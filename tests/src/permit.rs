@@ -1,21 +1,22 @@
-//! Permits for tests that need the processor. Tests run beside each other, more of them than there are cores, because most of them
-//! wait. Those that compute all the time take a permit first, so that they do not hold each other up, nor the ones that wait.
+//! Permits for tests that need the processor. More tests run at a time than there are cores,
+//! because most of them wait. A test that computes all the time takes a permit first, so that it
+//! slows neither its like nor the waiting ones.
 
 use std::{
     sync::{Condvar, Mutex, PoisonError},
     thread,
 };
 
-/// The permits that are taken, and who waits for one.
+/// The number of permits that are taken.
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static GIVEN_BACK: Condvar = Condvar::new();
 
-/// A permit to compute. Dropping it gives it back.
+/// A permit to compute. Dropping it returns it.
 #[derive(Debug)]
 #[must_use = "dropped, it is given back"]
 pub struct Permit(());
 
-/// Waits for one of as many permits as there are cores. Whoever holds one must not ask for another.
+/// Waits for one of as many permits as there are cores. A holder must not request another.
 pub fn to_compute() -> Permit {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Ports that stay a test's own while nobody listens there.
+//! Ports that stay free for a test while it has no listener there.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -6,18 +6,18 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Systems give higher ones to who asks for any: from 32,768 on, or from 49,152.
+/// Systems assign ports above this range by themselves: from 32,768 on, or from 49,152.
 const FIRST: u32 = 20_000;
 const COUNT: u32 = 12_000;
 
-/// An address on this machine at which nobody listens, and which nobody gets by asking for any port: what listens there can be
-/// ended and started again.
+/// Returns an address on this machine that is free and that no system assigns by itself. So a test
+/// can end its listener and start it again.
 ///
 /// # Panics
 /// If all are taken.
 pub fn address() -> String {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
-    // Other programs with tests begin elsewhere.
+    // Other test programs begin elsewhere.
     let next =
         || FIRST + (process::id().wrapping_mul(61) + GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
     let free = (0..COUNT).map(|_| next()).find_map(|port| {
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_are_the_same_and_each_is_free() {
+    fn ports_are_different_and_free() {
         let (one, other) = (address(), address());
         assert_ne!(one, other);
         assert!([one, other].iter().all(|address| TcpListener::bind(address).is_ok()));

@@ -1,4 +1,4 @@
-//! What an orchestrator's probe asks: gRPC health, as `grpc.health.v1` has it.
+//! The probe of an orchestrator: gRPC health, as `grpc.health.v1` defines it.
 
 use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{
@@ -8,10 +8,10 @@ use tonic_health::pb::{
 /// Whether a service serves; `address` is host and port.
 ///
 /// # Errors
-/// What the server answers in place of a status.
+/// With the server's code if it answers without a status.
 ///
 /// # Panics
-/// If nobody answers.
+/// If no server answers.
 pub fn serves(address: &str, service: &str) -> Result<bool, Code> {
     let ask = async {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))

@@ -1,4 +1,5 @@
-//! A process under test: its output in files, a time limit on everything that waits for it, and no survivors.
+//! A process under test: its output goes to files, every wait has a limit, and no process survives
+//! its test.
 
 use std::{
     fs::{self, File},
@@ -14,32 +15,35 @@ use nix::{
     unistd::Pid,
 };
 
-/// Environment variable with [`limit`] in seconds: less will do where tests are meant to fail, more is needed where many run at a time.
+/// Environment variable with [`limit`] in seconds. Tests that are meant to fail need less, crowded
+/// machines more.
 pub const LIMIT: &str = "SWFN_TEST_LIMIT";
 
-/// Nothing in these tests takes so long on two cores unless it hangs.
+/// Returns the time that no wait of these tests reaches on two cores unless something hangs.
 pub fn limit() -> Duration {
-    static SAID: OnceLock<Duration> = OnceLock::new();
-    *SAID.get_or_init(|| {
+    static CHOSEN: OnceLock<Duration> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
         let seconds = std::env::var(LIMIT).ok().and_then(|text| text.parse().ok());
         Duration::from_secs(seconds.unwrap_or(180))
     })
 }
 
-const POLL: Duration = Duration::from_millis(20);
+/// Pause between two looks. Each look may open a database or read a log, on cores that tests share.
+const POLL: Duration = Duration::from_millis(50);
 
-/// Waits until `ready` gives something.
+/// Waits until `ready` returns a value.
 ///
 /// # Panics
-/// After [`limit`], with the description of what was awaited.
+/// After [`limit`], with the description of the awaited value.
 pub fn wait_until<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
     poll(limit(), ready).unwrap_or_else(|| panic!("waited {:?} in vain for {what}", limit()))
 }
 
-/// Waits until `ready` gives something, which is promised to happen within that time, whatever the machine.
+/// Waits until `ready` returns a value, which is promised to happen within that time on any
+/// machine.
 ///
 /// # Panics
-/// When it has not happened, with what that means.
+/// If it has not happened, with the broken promise.
 pub fn within<T>(limit: Duration, broken: &str, ready: impl FnMut() -> Option<T>) -> T {
     poll(limit, ready).unwrap_or_else(|| panic!("{broken}: not within {limit:?}"))
 }
@@ -55,7 +59,8 @@ fn poll<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// So long a worker takes, at most, to hear that its sweep is over, or to notice that its connection leads nowhere: that is half a minute.
+/// Time within which a worker hears that its sweep is over, or notices a dead connection; the limit
+/// itself is half a minute.
 const HEARD: Duration = Duration::from_secs(60);
 
 /// A started program. Dropping it kills it.
@@ -81,7 +86,7 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    /// The same with its output elsewhere: what it prints on either cannot be read here then.
+    /// Starts the command with its output elsewhere; it cannot be read here then.
     ///
     /// # Panics
     /// If the program cannot be started.
@@ -103,17 +108,17 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has printed on standard output so far.
+    /// Returns its standard output so far.
     pub fn stdout(&self) -> String {
         fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
-    /// What it has printed on standard error so far.
+    /// Returns its standard error so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
     }
@@ -126,7 +131,7 @@ impl Process {
         send(self.id(), signal);
     }
 
-    /// Whether it has ended.
+    /// Returns its exit status if it has ended.
     ///
     /// # Panics
     /// If the process cannot be waited for.
@@ -134,7 +139,7 @@ impl Process {
         self.child.try_wait().expect("a child can be waited for")
     }
 
-    /// Waits for its end and returns its exit code; `None` when a signal ended it.
+    /// Waits for its end and returns its exit code; `None` if a signal ended it.
     ///
     /// # Panics
     /// When it does not end within [`limit`].
@@ -142,7 +147,11 @@ impl Process {
         let ended = poll(limit(), || self.child.try_wait().expect("a child can be waited for"));
         ended
             .unwrap_or_else(|| {
-                panic!("still running after {:?}; it last said:\n{}", limit(), tail(&self.stderr()))
+                panic!(
+                    "still running after {:?}; its log ends with:\n{}",
+                    limit(),
+                    tail(&self.stderr())
+                )
             })
             .code()
     }
@@ -150,17 +159,18 @@ impl Process {
     /// Waits for its end, which must be a success.
     ///
     /// # Panics
-    /// When it ends otherwise.
+    /// If it ends otherwise.
     pub fn succeed(&mut self) {
         let code = self.wait();
-        assert_eq!(code, Some(0), "it said:\n{}", tail(&self.stderr()));
+        assert_eq!(code, Some(0), "its log ends with:\n{}", tail(&self.stderr()));
     }
 
-    /// Waits for the end of a worker whose sweep is over. Whoever had no connection then has not heard of it and waits for a coordinator,
-    /// for an hour: it is asked to stop, in order. Returns whether it had heard.
+    /// Waits for the end of a worker whose sweep is over. A worker without a connection has not
+    /// heard of the end and would wait for an hour, so it is asked to stop. Returns whether it had
+    /// heard.
     ///
     /// # Panics
-    /// When it does not succeed, or stays although it has a connection.
+    /// If it fails, or stays although it has a connection.
     pub fn leave(&mut self) -> bool {
         let heard = poll(HEARD, || self.ended()).is_some();
         if !heard {
@@ -202,7 +212,7 @@ pub fn send(process: u32, signal: Signal) {
         .unwrap_or_else(|error| panic!("process {process} cannot get {signal}: {error}"));
 }
 
-/// Living children of a process.
+/// Lists the living children of a process.
 ///
 /// # Panics
 /// If `/proc` cannot be read.
@@ -211,7 +221,7 @@ pub fn children(parent: u32) -> Vec<u32> {
     for entry in fs::read_dir("/proc").expect("/proc is there").flatten() {
         let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
         let Ok(status) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // After the name, which stands in parentheses: the state, then the parent.
+        // After the name, which is in parentheses, come the state and the parent.
         let mut fields = status.rsplit(')').next().unwrap_or_default().split_whitespace();
         let (state, of) = (fields.next(), fields.next());
         if state != Some("Z") && of == Some(&parent.to_string()) {
@@ -221,7 +231,8 @@ pub fn children(parent: u32) -> Vec<u32> {
     children
 }
 
-/// Sends a signal to a process and to all that it has started, as Slurm and systemd do: whoever has ended meanwhile is passed over.
+/// Sends a signal to a process and all its descendants, as Slurm and systemd do. Processes that
+/// have ended are skipped.
 ///
 /// # Panics
 /// If `/proc` cannot be read.
@@ -233,7 +244,7 @@ pub fn send_to_all(process: u32, signal: Signal) {
     }
 }
 
-/// Memory of a process that is in use, in KiB; `None` once it has ended.
+/// Returns the resident memory of a process in KiB; `None` once it has ended.
 pub fn resident(process: &Process) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,5 @@
-//! Finds the programs under test. Cargo builds them before it runs a test: both packages have integration tests of their own.
+//! Finds the programs under test. Cargo builds them before it runs a test, because both packages
+//! have integration tests.
 
 use std::{
     env, fs,
@@ -9,10 +10,10 @@ use std::{
 
 const NAMES: [&str; 2] = ["swfn-coordinator", "swfn-worker"];
 
-/// The folder with `swfn-coordinator` and `swfn-worker`, of the profile that the running test was built in.
+/// Returns the folder with `swfn-coordinator` and `swfn-worker`, of the running test's profile.
 ///
 /// # Panics
-/// If one of them is missing, or older than a file that it is made of.
+/// If one of them is missing, or older than one of its sources.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -27,7 +28,7 @@ pub fn folder() -> &'static Path {
     })
 }
 
-/// Why a program is not the one of this source; `None` if it is.
+/// Says why a program is not built from this source; `None` if it is.
 fn stale(program: &Path) -> Option<String> {
     let time = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
     let Ok(built) = time(program) else {

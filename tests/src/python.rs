@@ -11,16 +11,17 @@ use serde_json::Value;
 
 use crate::tools;
 
-/// The folder with the scripts.
+/// Returns the folder with the scripts.
 pub fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("exports")
 }
 
-/// The Python, in a virtual environment under `target/` that is made at the first call (670 MB). `None`, with a word about why, where it
-/// cannot be had: then a test cannot tell anything. With `SWFN_NEEDS_PYTHON` set, that is a failure.
+/// Returns the Python of a virtual environment under `target/`, which the first call makes (670
+/// MB). Returns `None`, with a message, if that fails. With `SWFN_NEEDS_PYTHON` set, it panics
+/// instead.
 ///
 /// # Panics
-/// If it cannot be had and must be.
+/// If it fails and `SWFN_NEEDS_PYTHON` is set.
 pub fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let made = || match tools::python("exports-python", &scripts().join("requirements.txt")) {
@@ -28,7 +29,7 @@ pub fn python() -> Option<&'static Path> {
         Err(problem) => {
             let text = format!("what other programs read of an export is not tested: {problem}");
             assert!(env::var_os("SWFN_NEEDS_PYTHON").is_none(), "{text}");
-            // Not `eprintln!`, which the test harness keeps to itself when a test succeeds.
+            // `eprintln!` would not do: the test harness hides it when a test succeeds.
             io::Write::write_all(&mut io::stderr(), format!("\nSKIPPED: {text}\n").as_bytes()).ok();
             None
         }
@@ -36,7 +37,7 @@ pub fn python() -> Option<&'static Path> {
     PYTHON.get_or_init(made).as_deref()
 }
 
-/// What one of the scripts prints.
+/// Runs one of the scripts and returns its output as JSON.
 ///
 /// # Panics
 /// If it fails.
@@ -47,7 +48,8 @@ pub fn script(python: &Path, name: &str, arguments: &[&str]) -> Value {
         .args(arguments)
         .output()
         .expect("Python starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}: {said}");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{name}: {error}: {said}"))
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {printed}");
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{name}: {error}: {printed}"))
 }

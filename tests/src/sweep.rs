@@ -1,4 +1,4 @@
-//! A sweep in a folder of its own: its grid, its processes, its results.
+//! A sweep in its own folder: its grid, its processes, its results.
 
 use std::{
     collections::BTreeMap,
@@ -21,16 +21,18 @@ use crate::{
 #[derive(Debug)]
 pub struct Sweep {
     folder: PathBuf,
-    /// Removes the folder at the end.
+    /// The folder is removed when the sweep is dropped.
     _temporary: Option<TempDir>,
-    /// Of all its processes.
+    /// Environment variables of all its processes.
     environment: Vec<(String, String)>,
-    /// Where the images are that it is about, if it is not about synthetic digits.
+    /// The folder of its images; `None` for the synthetic digits.
     data: Option<PathBuf>,
 }
 
-/// A grid of small trials on few images. `axes`: the lines of `[grid]`; `iterations`: of each classifier; `more`: further lines, of
-/// `[run]` first.
+/// Makes a grid of small trials on few images.
+///
+/// `axes` has the lines of `[grid]`. `iterations` is that of each classifier. `more` has further
+/// lines, the first of them for `[run]`.
 pub fn grid(axes: &str, iterations: u32, more: &str) -> String {
     format!(
         "version = 1\nname = \"test\"\n{FEW}[grid]\n{axes}\n\
@@ -38,7 +40,7 @@ pub fn grid(axes: &str, iterations: u32, more: &str) -> String {
     )
 }
 
-/// The database of a run directory, to be read.
+/// Opens the database of a run directory for reading.
 ///
 /// # Errors
 /// If there is none yet.
@@ -51,16 +53,16 @@ pub fn database(run_dir: &Path) -> rusqlite::Result<Connection> {
 pub struct JournalLine {
     /// The trial's id.
     pub trial: String,
-    /// The attempt.
+    /// The number of the attempt.
     pub attempt: u32,
     /// leased, succeeded, failed, lost or released.
     pub kind: String,
-    /// The worker, of a lease.
+    /// The worker of a lease.
     pub worker: Option<String>,
 }
 
 impl Sweep {
-    /// Small trials on few images, with leases that a busy machine does not break.
+    /// Makes a sweep of small trials on few images, with leases that a busy machine does not break.
     ///
     /// # Panics
     /// If the folder cannot be written.
@@ -68,57 +70,57 @@ impl Sweep {
         Self::with_leases(60, axes, iterations)
     }
 
-    /// The same with leases of so many seconds.
+    /// Does the same as [`Self::new`], with leases of so many seconds.
     ///
     /// # Panics
     /// If the folder cannot be written.
     pub fn with_leases(seconds: u32, axes: &str, iterations: u32) -> Self {
-        Self::of_grid(&grid(axes, iterations, &format!("lease_seconds = {seconds}")))
+        Self::with_grid(&grid(axes, iterations, &format!("lease_seconds = {seconds}")))
             .on(images::few())
     }
 
-    /// The same on the synthetic digits: each trial is tested on ten thousand of them.
+    /// Makes a sweep on the synthetic digits. Each trial is tested on ten thousand of them.
     ///
     /// # Panics
     /// If the folder cannot be written.
-    pub fn of_digits(axes: &str, iterations: u32) -> Self {
+    pub fn with_digits(axes: &str, iterations: u32) -> Self {
         let digits = "[data]\ndataset = \"synthetic\"\n";
-        Self::of_grid(&grid(axes, iterations, "lease_seconds = 60").replace(FEW, digits))
+        Self::with_grid(&grid(axes, iterations, "lease_seconds = 60").replace(FEW, digits))
     }
 
-    /// Any grid file.
+    /// Makes a sweep of any grid file.
     ///
     /// # Panics
     /// If the folder cannot be written.
-    pub fn of_grid(text: &str) -> Self {
+    pub fn with_grid(text: &str) -> Self {
         Self::in_folder(&std::env::temp_dir(), text)
     }
 
-    /// Any grid file, in a new folder of that one.
+    /// Makes a sweep of any grid file, in a new folder below `parent`.
     ///
     /// # Panics
     /// If the folder cannot be written.
     pub fn in_folder(parent: &Path, text: &str) -> Self {
         let folder = TempDir::new_in(parent).expect("a temporary folder can be made");
-        let sweep = Self::in_place(folder.path());
+        let sweep = Self::existing(folder.path());
         fs::write(sweep.grid(), text).expect("the folder can be written");
         Self { _temporary: Some(folder), ..sweep }
     }
 
-    /// The sweep that has that folder already.
-    pub fn in_place(folder: &Path) -> Self {
+    /// Opens the sweep that has that folder already.
+    pub fn existing(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), _temporary: None, environment: Vec::new(), data: None }
     }
 
-    /// The same sweep with images of that folder.
+    /// Sets the folder of the images.
     pub fn on(self, data: &Path) -> Self {
         Self { data: Some(data.to_owned()), ..self }
     }
 
-    /// The same sweep with trials that are evaluated, and report, each time that they have trained for so many iterations.
+    /// Makes trials evaluate and report after each `iterations` iterations.
     ///
     /// # Panics
-    /// If the grid does not say how often they are.
+    /// If the grid has no `evaluate_every`.
     pub fn evaluated_every(self, iterations: u32) -> Self {
         let grid = fs::read_to_string(self.grid()).expect("the grid is there");
         let (before, after) =
@@ -129,49 +131,50 @@ impl Sweep {
         self
     }
 
-    /// The same sweep with trials that take their time, but not the machine's: they sleep for so many milliseconds at each report, of
-    /// which there is one at each evaluation, and one in a hundred iterations.
+    /// Makes trials slow without using the processor. They sleep for so many milliseconds at each
+    /// report: at each evaluation and every hundred iterations.
     pub fn slowed(self, milliseconds: u32) -> Self {
         self.with("SWFN_SLOW", &milliseconds.to_string())
     }
 
-    /// The same sweep with an environment variable for its processes.
+    /// Sets an environment variable for all its processes.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Its folder.
+    /// Returns its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// One of the programs, to be started with [`Self::start`].
+    /// Makes a command for one of the programs, to be started with [`Self::start`].
     pub fn command(&self, program: &str) -> Command {
         Command::new(programs::folder().join(program))
     }
 
-    /// The grid file.
+    /// Returns the path of the grid file.
     pub fn grid(&self) -> PathBuf {
         self.folder.join("grid.toml")
     }
 
-    /// The run directory.
+    /// Returns the run directory.
     pub fn run_dir(&self) -> PathBuf {
         self.folder.join("run")
     }
 
-    /// The cache folder of all its processes.
+    /// Returns the cache folder of all its processes.
     pub fn cache(&self) -> PathBuf {
         self.folder.join("cache")
     }
 
-    /// Starts the coordinator with more arguments.
+    /// Starts the coordinator with further arguments.
     pub fn coordinator(&self, name: &str, arguments: &[&str]) -> Process {
         self.start(&mut self.coordinator_command(arguments), name)
     }
 
-    /// The coordinator with more arguments, to be started with [`Self::start`]. It draws no charts unless it is told to.
+    /// Makes a command for the coordinator, to be started with [`Self::start`]. It draws no charts
+    /// unless the arguments say so.
     pub fn coordinator_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-coordinator");
         command.arg("--grid").arg(self.grid()).arg("--run-dir").arg(self.run_dir()).args(arguments);
@@ -183,7 +186,7 @@ impl Sweep {
         command
     }
 
-    /// Starts the coordinator with these arguments and no others.
+    /// Starts the coordinator with these arguments alone.
     pub fn bare_coordinator(&self, name: &str, arguments: &[&str]) -> Process {
         self.start(Command::new(programs::folder().join("swfn-coordinator")).args(arguments), name)
     }
@@ -193,7 +196,7 @@ impl Sweep {
         self.start(&mut self.worker_command(address, arguments), name)
     }
 
-    /// A worker for that coordinator, to be started with [`Self::start`].
+    /// Makes a command for such a worker, to be started with [`Self::start`].
     pub fn worker_command(&self, address: &str, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-worker");
         command.args(["--coordinator", address, "--devices", "cpu"]).args(arguments);
@@ -207,7 +210,7 @@ impl Sweep {
         self.start(self.command("swfn-worker").args(arguments), name)
     }
 
-    /// Starts `swfn-worker train`, of this sweep's grid.
+    /// Starts `swfn-worker train` with this sweep's grid.
     pub fn train(&self, name: &str, arguments: &[&str]) -> Process {
         let mut command = self.command("swfn-worker");
         command.args(["train", "--spec"]).arg(self.grid()).args(arguments);
@@ -216,58 +219,58 @@ impl Sweep {
         self.start(&mut command, name)
     }
 
-    /// Starts a program of this sweep. What programs keep for later runs lies in this sweep's folder: no test sees what another has
-    /// trained, and none touches the user's own cache.
+    /// Starts a program of this sweep. Its cache lies in this sweep's folder, so tests share
+    /// nothing and leave the user's own cache alone.
     pub fn start(&self, command: &mut Command, name: &str) -> Process {
         command.env_remove("RUST_LOG").env("SWFN_CACHE", self.cache());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start(command, &self.folder, name)
     }
 
-    /// Whether a coordinator is at work: it tells workers where it is.
+    /// Whether a coordinator is at work: it has logged the address for workers.
     pub fn is_at_work(coordinator: &Process) -> bool {
-        told_address(coordinator).is_some()
+        logged_address(coordinator).is_some()
     }
 
-    /// The address that a coordinator tells its workers.
+    /// Waits for the address for workers in the coordinator's log.
     pub fn address(&self, coordinator: &Process) -> String {
-        wait_until("the coordinator's address", || told_address(coordinator))
+        wait_until("the coordinator's address", || logged_address(coordinator))
     }
 
-    /// The same, of a coordinator that may end before it has told it.
+    /// Does the same as [`Self::address`], but returns `None` if the coordinator ends first.
     pub fn address_or_end(&self, coordinator: &mut Process) -> Option<String> {
-        wait_until("the coordinator's address or end", || match told_address(coordinator) {
+        wait_until("the coordinator's address or end", || match logged_address(coordinator) {
             Some(address) => Some(Some(address)),
             None => coordinator.ended().map(|_| None),
         })
     }
 
-    /// Where a coordinator's dashboard is: host and port.
+    /// Waits for the dashboard's host and port in the coordinator's log.
     pub fn dashboard(&self, coordinator: &Process) -> String {
-        told(coordinator, "dashboard: http://")
+        logged_after(coordinator, "dashboard: http://")
     }
 
-    /// Where a coordinator tells its health to whoever asks: host and port.
+    /// Waits for the health service's host and port in the coordinator's log.
     pub fn health(&self, coordinator: &Process) -> String {
-        told(coordinator, "health: ")
+        logged_after(coordinator, "health: ")
     }
 
-    /// Its database, while the sweep runs or after it.
+    /// Opens its database, while the sweep runs or after it.
     pub fn database(&self) -> Option<Connection> {
         database(&self.run_dir()).ok()
     }
 
-    /// A number from the database, while the sweep runs or after it.
+    /// Reads a number from the database, while the sweep runs or after it.
     pub fn query(&self, sql: &str) -> Option<i64> {
         self.database()?.query_row(sql, [], |row| row.get(0)).ok()
     }
 
-    /// Trials with a result.
+    /// Counts the trials with a result.
     pub fn succeeded(&self) -> i64 {
         self.query("SELECT count(*) FROM trial WHERE state = 'succeeded'").unwrap_or(0)
     }
 
-    /// The journal, in order.
+    /// Reads the journal, in order.
     ///
     /// # Panics
     /// If there is none.
@@ -286,10 +289,10 @@ impl Sweep {
         lines.and_then(Iterator::collect).expect("the journal can be read")
     }
 
-    /// A column-by-column reading of a CSV file of the run directory.
+    /// Reads a CSV file of the run directory, each row as a map by column.
     ///
     /// # Panics
-    /// If the file is not there or is no CSV.
+    /// If the file is missing or is not CSV.
     pub fn csv(&self, name: &str) -> Vec<BTreeMap<String, String>> {
         let path = self.run_dir().join(name);
         let mut reader = csv::Reader::from_path(&path)
@@ -300,8 +303,8 @@ impl Sweep {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// What must not depend on who trained a trial, when, and how often it was tried: the outcomes of all trials and all their curves.
-    /// Nor on the other trials, so without the words that tell it from them.
+    /// Reads the outcomes of all trials and all their curves. They must not depend on workers,
+    /// times and attempts, nor on other trials, so the columns that do are removed.
     pub fn results(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for file in ["trials.csv", "curves.csv"] {
@@ -324,27 +327,26 @@ impl Sweep {
     }
 }
 
-/// An address that a coordinator names after these words.
-/// Where this machine reaches a door that is open to others, too; they call it by a name that need not be known here.
+/// Replaces the host of an address by loopback. The logged name need not be known on this machine.
 ///
 /// # Panics
 /// If the address has no port.
-pub fn from_here(told: &str) -> String {
-    assert!(!told.starts_with("0.0.0.0"), "nobody can go to `{told}`");
-    let (_, port) = told.rsplit_once(':').expect("an address has a port");
+pub fn from_here(address: &str) -> String {
+    assert!(!address.starts_with("0.0.0.0"), "nobody can go to `{address}`");
+    let (_, port) = address.rsplit_once(':').expect("an address has a port");
     format!("127.0.0.1:{port}")
 }
 
-fn told(coordinator: &Process, words: &str) -> String {
+fn logged_after(coordinator: &Process, words: &str) -> String {
     wait_until(words, || {
         let log = coordinator.stderr();
         let (_, address) = log.split_once(words)?;
-        // The line may not be whole yet.
+        // The line may be incomplete yet.
         address.split_once([';', ' ', '"', '\n']).map(|(address, _)| address.trim().to_owned())
     })
 }
 
-fn told_address(coordinator: &Process) -> Option<String> {
+fn logged_address(coordinator: &Process) -> Option<String> {
     let log = coordinator.stderr();
     let start = log.find("--coordinator http")? + "--coordinator ".len();
     let end = log[start..].find(['`', ' ', '"', '\n'])?;

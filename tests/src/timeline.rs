@@ -1,28 +1,30 @@
-//! What the time of a sweep went into, from what its local workers say: lines of JSON, written with `swfn_worker=debug`.
+//! The time of a sweep by activity, from its local workers' log: lines of JSON, written with
+//! `swfn_worker=debug`.
 //!
-//! A trial says `reported` at each report of its losses, and `trial done` with its seconds. So a trial began that many seconds before
-//! it was done, and the time from the last report of a training loss to the report of test results is that of an evaluation.
+//! A trial logs `reported` at each report of its losses, and `trial done` with its seconds. So it
+//! began that many seconds before. The time from the last report of a training loss to the report
+//! of test results is that of an evaluation.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
 use serde_json::Value;
 
-/// A trial that was trained from its start to its end by one worker.
+/// The times of a trial that one worker trained from its start to its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialTimes {
     /// The worker's id.
     pub worker: String,
-    /// When its training was over.
+    /// The end of its training.
     pub done: SystemTime,
-    /// Of its VAE; zero if it found one.
+    /// Seconds of its VAE; zero if one was in the cache.
     pub vae: f64,
-    /// Of its classifier, evaluations included.
+    /// Seconds of its classifier, evaluations included.
     pub classifier: f64,
-    /// Of its evaluations.
+    /// Seconds of its evaluations.
     pub evaluation: f64,
 }
 
-/// Worker seconds by what they went into.
+/// Worker seconds by activity.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Shares {
     /// From the start of the coordinator to each worker's first trial.
@@ -39,12 +41,12 @@ pub struct Shares {
     pub end: f64,
 }
 
-/// The time of a log line.
+/// Reads the time of a log line.
 pub fn time(line: &Value) -> Option<SystemTime> {
     humantime::parse_rfc3339(line.get("timestamp")?.as_str()?).ok()
 }
 
-/// The first line whose message begins so.
+/// Finds the first line whose message begins with `message`.
 pub fn first<'a>(log: &'a [Value], message: &str, metric: Option<&str>) -> Option<&'a Value> {
     let text = |line: &'a Value, key| line.get(key).and_then(Value::as_str);
     log.iter().find(|line| {
@@ -53,20 +55,21 @@ pub fn first<'a>(log: &'a [Value], message: &str, metric: Option<&str>) -> Optio
     })
 }
 
-/// The lines of a log that are JSON.
+/// Reads the lines of a log that are JSON.
 pub fn lines(log: &str) -> Vec<Value> {
     log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Seconds from one moment to a later one.
+/// Returns the seconds from one moment to a later one.
 pub fn seconds(from: SystemTime, to: SystemTime) -> f64 {
     to.duration_since(from).unwrap_or_default().as_secs_f64()
 }
 
-/// Joins the workers' log with the lines of `trials.jsonl`; `None` if a trial is not in both.
+/// Joins the workers' log with the lines of `trials.jsonl`. Returns `None` if a trial is not in
+/// both.
 pub fn trials(log: &[Value], results: &[Value]) -> Option<Vec<TrialTimes>> {
     let mut ends = BTreeMap::new();
-    // Of each trial: the last training loss, the sum of evaluations.
+    // For each trial: the time of the last training loss, and the sum of evaluations.
     let mut running: BTreeMap<&str, (Option<SystemTime>, f64)> = BTreeMap::new();
     for line in log {
         let Some(trial) =
@@ -98,7 +101,8 @@ pub fn trials(log: &[Value], results: &[Value]) -> Option<Vec<TrialTimes>> {
     results.iter().map(times).collect()
 }
 
-/// Where the time of all workers that trained anything went between the start and the end of the coordinator. All of it is somewhere.
+/// Adds up the time of all workers that trained, between the coordinator's start and its end. The
+/// shares leave nothing out.
 pub fn shares(start: SystemTime, end: SystemTime, trials: &[TrialTimes]) -> Shares {
     let mut shares = Shares::default();
     let mut free: BTreeMap<&str, SystemTime> = BTreeMap::new();
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_the_log_does_not_know_is_no_zero() {
+    fn a_trial_without_log_lines_has_no_times() {
         assert_eq!(trials(&[], &[serde_json::json!({ "trial": "aa" })]), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Tools of others that some tests ask, fetched in pinned versions into `target/` at the first call.
+//! Third-party tools that some tests need, fetched in pinned versions into `target/` at the first
+//! call.
 
 use std::{
     env,
@@ -11,18 +12,18 @@ use std::{
 
 use serde_json::Value;
 
-/// Says, past the test harness, which keeps to itself what a test that succeeds says, that something is not tested. With
-/// `SWFN_NEEDS_TOOLS` set, that is a failure.
+/// Prints that something is not tested, past the test harness, which hides the output of tests that
+/// succeed. With `SWFN_NEEDS_TOOLS` set, it panics instead.
 ///
 /// # Panics
-/// If it must be tested.
+/// If `SWFN_NEEDS_TOOLS` is set.
 pub fn skip(what: &str, problem: &str) {
-    let text = format!("what is not tested: {what}; {problem}");
+    let text = format!("not tested: {what}; {problem}");
     assert!(env::var_os("SWFN_NEEDS_TOOLS").is_none(), "{text}");
     io::stderr().write_all(format!("\nSKIPPED: {text}\n").as_bytes()).ok();
 }
 
-/// A folder in `target/`, made by `make` unless it was made from the same files before.
+/// Returns a folder in `target/`. `make` fills it unless the same files made it before.
 fn prepared(
     name: &str,
     wanted: &str,
@@ -42,10 +43,10 @@ fn prepared(
     Ok(folder)
 }
 
-/// A Python, 3.11 or newer, with the packages of a file of requirements.
+/// Returns a Python, 3.11 or newer, with the packages of a file of requirements.
 ///
 /// # Errors
-/// Why it cannot be had.
+/// With the reason why there is none.
 ///
 /// # Panics
 /// If the target folder cannot be written.
@@ -62,10 +63,11 @@ pub fn python(name: &str, requirements: &Path) -> Result<PathBuf, String> {
     Ok(folder.join("bin/python"))
 }
 
-/// A folder with copies of `files`, among which are `package.json` and its lock, and with the packages that they name.
+/// Returns a folder with copies of `files`, which include `package.json` and its lock, and with
+/// their packages.
 ///
 /// # Errors
-/// Why it cannot be had.
+/// With the reason why there is none.
 ///
 /// # Panics
 /// If the target folder cannot be written.
@@ -73,7 +75,7 @@ pub fn node(name: &str, from: &Path, files: &[&str]) -> Result<PathBuf, String> 
     let read = |file: &&str| fs::read_to_string(from.join(file)).expect("the files are there");
     let wanted: String = files.iter().map(read).collect();
     prepared(name, &wanted, |folder| {
-        // It has import.meta.dirname.
+        // The scripts need import.meta.dirname.
         let version = "const [major, minor] = process.versions.node.split('.'); \
                        if (major < 20 || (major == 20 && minor < 11)) { console.error('Node.js is older than 20.11'); process.exit(1); }";
         run(Command::new("node").args(["-e", version]))?;
@@ -86,10 +88,10 @@ pub fn node(name: &str, from: &Path, files: &[&str]) -> Result<PathBuf, String> 
     })
 }
 
-/// Prometheus' `promtool`: of PATH, or out of Debian's package, which is unpacked and not installed.
+/// Finds Prometheus' `promtool` in PATH, or unpacks it from Debian's package without installing it.
 ///
 /// # Errors
-/// Why it cannot be had.
+/// With the reason why there is none.
 ///
 /// # Panics
 /// If the target folder cannot be written.
@@ -121,22 +123,22 @@ fn run(command: &mut Command) -> Result<(), String> {
         Err(error) => Err(format!("`{name}` cannot be started: {error}")),
         Ok(Output { status, .. }) if status.success() => Ok(()),
         Ok(Output { stderr, .. }) => {
-            let said = String::from_utf8_lossy(&stderr);
-            let last = said
+            let printed = String::from_utf8_lossy(&stderr);
+            let last = printed
                 .lines()
                 .rev()
                 .find(|line| !line.trim().is_empty())
-                .unwrap_or("it did not say why");
+                .unwrap_or("it printed no reason");
             let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
             Err(format!("`{name} {}` failed: {last}", arguments.join(" ")))
         }
     }
 }
 
-/// What a program answers when it is given a question.
+/// Passes a question to a program as JSON and returns its answer.
 ///
 /// # Panics
-/// If it fails.
+/// If the program fails.
 pub fn ask(program: &Path, arguments: &[&OsStr], question: &Value) -> Value {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -145,8 +147,8 @@ pub fn ask(program: &Path, arguments: &[&OsStr], question: &Value) -> Value {
     input.write_all(question.to_string().as_bytes()).expect("it reads the question first");
     drop(input);
     let output = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", program.display());
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {printed}", program.display());
     serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{}: {error}: {said}", program.display()))
+        .unwrap_or_else(|error| panic!("{}: {error}: {printed}", program.display()))
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
-use clap::Args;
+use clap::{Args, value_parser};
 use swfn_shared::{
     access::{Token, pair},
     problem,
@@ -44,20 +44,12 @@ pub struct AccessArguments {
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// Admit so many connections of workers at a time; each takes an open file
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1024,
-        value_parser = clap::value_parser!(u32).range(1..=65_536)
-    )]
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
     /// Close a connection after so many seconds; the worker opens another and loses nothing
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 3600,
-        value_parser = clap::value_parser!(u32).range(1..)
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     pub max_connection_age: u32,
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, value_parser};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -49,13 +49,8 @@ pub struct CertsArguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Certify these names and addresses of the coordinator, under which workers reach it
-    #[arg(
-        long,
-        value_name = "HOST,...",
-        value_delimiter = ',',
-        required = true,
-        value_parser = parse_host
-    )]
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',', required = true)]
+    #[arg(value_parser = parse_host)]
     hosts: Vec<String>,
     /// Make certificates for so many workers, or for workers with these names. Workers that share a
     /// certificate can act for each other
@@ -66,12 +61,8 @@ pub struct CertsArguments {
     #[arg(long, value_name = "DIR")]
     authority: Option<PathBuf>,
     /// Let the certificates expire after so many days
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 365,
-        value_parser = clap::value_parser!(u16).range(1..=7300)
-    )]
+    #[arg(long, value_name = "N", default_value_t = 365)]
+    #[arg(value_parser = value_parser!(u16).range(1..=7300))]
     days: u16,
 }
 

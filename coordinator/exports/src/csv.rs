@@ -1,46 +1,33 @@
-//! Rows as comma-separated values.
+//! Tables as comma-separated values.
 
 use std::io::Write;
 
-use rusqlite::{Row, types::ValueRef};
+use rusqlite::types::ValueRef;
 use swfn_shared::quote::cell;
+use swfn_store::Store;
 
-use super::tables::{Column, Kind, Rows};
+use super::tables::{Kind, Table};
 
-/// A CSV file in the making.
-pub(super) struct CsvRows<'c, W: Write> {
-    csv: csv::Writer<W>,
-    columns: &'c [Column],
-}
-
-impl<'c, W: Write> CsvRows<'c, W> {
-    pub(super) fn new(file: W, columns: &'c [Column]) -> anyhow::Result<Self> {
-        let mut csv = csv::Writer::from_writer(file);
-        csv.write_record(columns.iter().map(|(name, _)| name))?;
-        Ok(Self { csv, columns })
-    }
-}
-
-impl<W: Write> Rows for CsvRows<'_, W> {
-    fn row(&mut self, row: &Row<'_>) -> anyhow::Result<()> {
-        for (index, (_, kind)) in self.columns.iter().enumerate() {
+/// Writes a header and all rows. Null is an empty field.
+pub(super) fn write(file: impl Write, table: &Table, reader: &Store) -> anyhow::Result<()> {
+    let mut csv = csv::Writer::from_writer(file);
+    csv.write_record(table.columns.iter().map(|(name, ..)| name))?;
+    reader.each(&table.sql(), [], |row| {
+        for (index, (_, kind, _)) in table.columns.iter().enumerate() {
             match row.get_ref(index)? {
-                ValueRef::Null => self.csv.write_field("")?,
+                ValueRef::Null => csv.write_field("")?,
                 ValueRef::Integer(number) if *kind == Kind::Truth => {
-                    self.csv.write_field(if number == 0 { "false" } else { "true" })?;
+                    csv.write_field((number != 0).to_string())?;
                 }
-                ValueRef::Integer(number) => self.csv.write_field(number.to_string())?,
-                ValueRef::Real(number) => self.csv.write_field(number.to_string())?,
+                ValueRef::Integer(number) => csv.write_field(number.to_string())?,
+                ValueRef::Real(number) => csv.write_field(number.to_string())?,
                 ValueRef::Text(bytes) | ValueRef::Blob(bytes) => match std::str::from_utf8(bytes) {
-                    Ok(text) => self.csv.write_field(cell(text).as_bytes())?,
-                    Err(_) => self.csv.write_field(bytes)?,
+                    Ok(text) => csv.write_field(cell(text).as_bytes())?,
+                    Err(_) => csv.write_field(bytes)?,
                 },
             }
         }
-        Ok(self.csv.write_record(None::<&[u8]>)?)
-    }
-
-    fn finish(mut self: Box<Self>) -> anyhow::Result<()> {
-        Ok(self.csv.flush()?)
-    }
+        Ok(csv.write_record(None::<&[u8]>)?)
+    })?;
+    Ok(csv.flush()?)
 }

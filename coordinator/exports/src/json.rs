@@ -1,30 +1,20 @@
-//! Rows as JSON lines.
+//! Tables as JSON lines.
 
 use std::io::Write;
 
-use rusqlite::{Row, types::ValueRef};
+use rusqlite::types::ValueRef;
 use serde::ser::{SerializeMap as _, Serializer as _};
 use serde_json::{Serializer, Value};
+use swfn_store::Store;
 
-use super::tables::{Column, Kind, Rows};
+use super::tables::{Kind, Table};
 
-/// A file of JSON lines in the making.
-pub(super) struct JsonRows<'c, W: Write> {
-    file: W,
-    columns: &'c [Column],
-}
-
-impl<'c, W: Write> JsonRows<'c, W> {
-    pub(super) fn new(file: W, columns: &'c [Column]) -> Self {
-        Self { file, columns }
-    }
-}
-
-impl<W: Write> Rows for JsonRows<'_, W> {
-    fn row(&mut self, row: &Row<'_>) -> anyhow::Result<()> {
-        let mut line = Serializer::new(&mut self.file);
-        let mut object = line.serialize_map(Some(self.columns.len()))?;
-        for (index, (name, kind)) in self.columns.iter().enumerate() {
+/// Writes each row as an object in a line of its own.
+pub(super) fn write(mut file: impl Write, table: &Table, reader: &Store) -> anyhow::Result<()> {
+    reader.each(&table.sql(), [], |row| {
+        let mut line = Serializer::new(&mut file);
+        let mut object = line.serialize_map(Some(table.columns.len()))?;
+        for (index, (name, kind, _)) in table.columns.iter().enumerate() {
             let value = match row.get_ref(index)? {
                 ValueRef::Null => Value::Null,
                 ValueRef::Integer(number) if *kind == Kind::Truth => (number != 0).into(),
@@ -40,10 +30,7 @@ impl<W: Write> Rows for JsonRows<'_, W> {
             object.serialize_entry(name, &value)?;
         }
         object.end()?;
-        Ok(self.file.write_all(b"\n")?)
-    }
-
-    fn finish(mut self: Box<Self>) -> anyhow::Result<()> {
-        Ok(self.file.flush()?)
-    }
+        Ok(file.write_all(b"\n")?)
+    })?;
+    Ok(file.flush()?)
 }

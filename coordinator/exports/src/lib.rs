@@ -1,9 +1,11 @@
-//! The results in the forms that other tools read: tables as CSV, JSON lines and Parquet, event files for TensorBoard, runs of MLflow.
+//! Results in formats of other tools: tables as CSV, JSON lines and Parquet, event files for
+//! TensorBoard, and runs of MLflow.
 //!
-//! All of it is read from `sweep.sqlite` through a connection of its own that cannot write, so that nothing here can harm a sweep.
+//! An export reads `sweep.sqlite` through a read-only connection of its own, so it cannot harm a
+//! sweep.
 #![allow(
     missing_docs,
-    reason = "a part of the coordinator: nobody else sees the fields that are public here"
+    reason = "a part of the coordinator: its public items are seen nowhere else"
 )]
 
 mod command;

@@ -1,4 +1,4 @@
-//! A trial as other tools get to see it: its point of the grid, by name.
+//! A trial as other tools see it: its point of the grid, by names.
 
 use rusqlite::Row;
 use serde_json::{Value, json};
@@ -6,7 +6,6 @@ use swfn_shared::{
     axes::{Axis, Role, Value as AxisValue},
     quote::file_name,
     state::TrialState,
-    trial::TrialSpec,
 };
 use swfn_store::{Store, StoreError, parse, spec_of};
 
@@ -29,29 +28,32 @@ pub(super) struct Trial {
     pub(super) settings: String,
 }
 
-const COLUMNS: &str = "number, id, state, attempt, cell, spec, regulariser(spec) AS regulariser";
+/// The names of the metrics by their numbers in the database.
+pub(super) fn metrics(reader: &Store) -> Result<Vec<(i64, String)>, StoreError> {
+    let sql = "SELECT number, name FROM metric ORDER BY number";
+    reader.all(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+}
 
-/// What a trial is called by beside its seed: by the names of grid files, and with what they make.
-fn axes(spec: &TrialSpec, regulariser: String) -> Vec<(&'static str, Value)> {
-    let value = |value| match value {
-        AxisValue::Whole(number) => json!(number),
-        AxisValue::Real(number) => json!(number),
-        AxisValue::Name(name) => json!(name),
-    };
-    let mut axes = vec![
-        ("dataset", json!(spec.dataset.name())),
-        ("network", json!(spec.network().name())),
-        ("regulariser", json!(regulariser)),
-    ];
-    axes.extend(Axis::cell_columns(spec).map(|(name, of)| (name, value(of))));
-    axes
+/// Points of a curve after `step`, with their steps. `attempt`: the numbers of trial and attempt.
+pub(super) fn points(
+    reader: &Store,
+    attempt: (i64, i64),
+    metric: i64,
+    step: i64,
+    limit: usize,
+) -> Result<Vec<(i64, f64)>, StoreError> {
+    let sql = "SELECT step, value FROM point WHERE trial = ?1 AND attempt = ?2 AND metric = ?3
+               AND step > ?4 ORDER BY step LIMIT ?5";
+    let parameters = (attempt.0, attempt.1, metric, step, limit as i64);
+    reader.all(sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 impl Trial {
-    /// The trial of that number.
+    /// The trial with this number.
     pub(super) fn read(reader: &Store, number: i64) -> Result<Option<Self>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM trial WHERE number = ?1");
-        Ok(reader.all(&sql, [number], Self::of_row)?.pop())
+        let sql = "SELECT number, id, state, attempt, cell, spec, regulariser(spec) AS regulariser
+                   FROM trial WHERE number = ?1";
+        Ok(reader.all(sql, [number], Self::from_row)?.pop())
     }
 
     /// The numbers of the trials of the grid.
@@ -59,8 +61,14 @@ impl Trial {
         reader.all("SELECT number FROM trial WHERE in_grid ORDER BY number", [], |row| row.get(0))
     }
 
-    fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let spec = spec_of(row.get_ref("spec")?)?;
+        let mut axes = vec![
+            ("dataset", json!(spec.dataset.name())),
+            ("network", json!(spec.network().name())),
+            ("regulariser", row.get::<_, String>("regulariser")?.into()),
+        ];
+        axes.extend(Axis::cell_columns(&spec).map(|(name, value)| (name, json!(value))));
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,
@@ -68,7 +76,7 @@ impl Trial {
             attempt: row.get("attempt")?,
             cell: row.get("cell")?,
             seed: spec.seed as i64,
-            axes: axes(&spec, row.get("regulariser")?),
+            axes,
             label: spec.label(),
             settings: row.get("spec")?,
         })
@@ -77,7 +85,7 @@ impl Trial {
     /// The axes that have several values among the trials of the grid.
     pub(super) fn varying(reader: &Store) -> Result<Vec<&'static str>, StoreError> {
         let column = |axis: Axis| match (axis.role, axis.kind.nothing()) {
-            // What some trials have not is no difference.
+            // Trials without a setting do not make it vary.
             (Role::Setting, AxisValue::Name(none)) => format!("nullif({}, '{none}')", axis.name),
             (Role::Setting, none) => format!("nullif({}, {none})", axis.name),
             _ => axis.name.to_owned(),
@@ -87,22 +95,18 @@ impl Trial {
             ("network", "network(spec)".to_owned()),
             ("regulariser", "regulariser(spec)".to_owned()),
         ];
-        let of_cells = Axis::columns().filter(|axis| axis.role != Role::Seed);
-        columns.extend(of_cells.map(|axis| (axis.name, column(axis))));
+        let cell_axes = Axis::columns().filter(|axis| axis.role != Role::Seed);
+        columns.extend(cell_axes.map(|axis| (axis.name, column(axis))));
         let counts: Vec<String> =
             columns.iter().map(|(_, sql)| format!("count(DISTINCT {sql}) > 1")).collect();
         let sql = format!("SELECT {} FROM trial WHERE in_grid", counts.join(", "));
-        let row = |row: &Row<'_>| {
-            let several = columns
-                .iter()
-                .enumerate()
-                .map(|(column, (name, _))| Ok(row.get::<_, bool>(column)?.then_some(*name)));
-            several.filter_map(rusqlite::Result::transpose).collect()
-        };
-        Ok(reader.all(&sql, [], row)?.pop().unwrap_or_default())
+        let varies = |row: &Row<'_>| (0..columns.len()).map(|column| row.get(column)).collect();
+        let varies: Vec<bool> = reader.all(&sql, [], varies)?.pop().unwrap_or_default();
+        let varying = columns.iter().zip(varies).filter(|(_, varies)| *varies);
+        Ok(varying.map(|((name, _), _)| *name).collect())
     }
 
-    /// Its cell in words, with the beginning of its id: cells of an earlier grid may have the same words.
+    /// Its cell, with the beginning of the cell's id: earlier grids may have the same label.
     pub(super) fn group(&self) -> String {
         format!("{} ({})", self.label, self.cell.get(..4).unwrap_or(&self.cell))
     }
@@ -134,9 +138,9 @@ mod tests {
             let database = dir.path().join("sweep.sqlite");
             Store::open(&database).unwrap().set_trials(&specs).unwrap();
             let reader = Store::open_live(&database).unwrap();
-            let column = trials.columns.iter().position(|(name, _)| *name == axis.name);
+            let column = trials.columns.iter().position(|(name, ..)| *name == axis.name);
             let column = column.unwrap_or_else(|| panic!("{axis:?} is no column"));
-            let texts = reader.all(&trials.sql, [], |row| {
+            let texts = reader.all(&trials.sql(), [], |row| {
                 Ok(match row.get_ref(column)? {
                     rusqlite::types::ValueRef::Integer(number) => number.to_string(),
                     rusqlite::types::ValueRef::Real(number) => number.to_string(),

@@ -1,18 +1,13 @@
-//! The tables as files, in any of the forms.
+//! The tables as files, in each of the formats.
 
 use std::path::Path;
 
 use swfn_shared::{problem, problem::OrProblem as _};
 use swfn_store::{Store, run_dir};
 
-use super::{
-    csv::CsvRows,
-    json::JsonRows,
-    parquet::ParquetRows,
-    tables::{Rows, tables},
-};
+use super::{csv, json, parquet, tables::tables};
 
-/// How tables are written.
+/// The formats of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(super) enum Format {
     /// Comma-separated values with a header; null is empty
@@ -25,7 +20,7 @@ pub(super) enum Format {
     Tensorboard,
 }
 
-/// Writes all tables, each a file of that folder; returns their names.
+/// Writes each table into a file of the folder; returns the names. TensorBoard has no tables.
 pub(super) fn write(reader: &Store, format: Format, folder: &Path) -> anyhow::Result<Vec<String>> {
     std::fs::create_dir_all(folder).or_problem(
         || problem!("cannot make the folder `{}`", folder.display(); "choose another with --out"),
@@ -38,16 +33,10 @@ pub(super) fn write(reader: &Store, format: Format, folder: &Path) -> anyhow::Re
             Format::Parquet => format!("{}.parquet", table.name),
             Format::Tensorboard => continue,
         };
-        run_dir::replace(folder, &name, |file| {
-            let mut rows: Box<dyn Rows + '_> = match format {
-                Format::Csv => Box::new(CsvRows::new(file, &table.columns)?),
-                Format::Jsonl | Format::Tensorboard => {
-                    Box::new(JsonRows::new(file, &table.columns))
-                }
-                Format::Parquet => Box::new(ParquetRows::new(file, table)?),
-            };
-            reader.each(&table.sql, [], |row| rows.row(row))?;
-            rows.finish()
+        run_dir::replace(folder, &name, |file| match format {
+            Format::Csv => csv::write(file, table, reader),
+            Format::Parquet => parquet::write(file, table, reader),
+            Format::Jsonl | Format::Tensorboard => json::write(file, table, reader),
         })?;
         names.push(name);
     }

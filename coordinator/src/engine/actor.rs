@@ -1,4 +1,4 @@
-//! The loop: take what has arrived, have the turn decide, commit once, answer.
+//! The loop: takes the requests that have arrived, lets the turn decide, commits once, answers.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,8 @@ use std::{
 
 use swfn_dashboard::metrics::Meters;
 use swfn_scheduler::{
-    Event, Limits, REQUESTS, Scheduler,
-    turn::{FromWorker, Hello, Holder, Holders, Reply, SessionId, Turn, TurnContext, Write},
+    Event, REQUESTS, Scheduler,
+    turn::{Hello, Holder, Holders, Reply, SessionId, Turn, TurnContext, Write},
 };
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
@@ -20,7 +20,6 @@ use swfn_shared::{
     ids::{LeaseId, WorkerId},
     person::{CommandOutcome, PersonCommand, Refusal},
     problem,
-    problem::Problem,
     snapshot::Snapshot,
     trial::TrialSpec,
     trial_log::LogPart,
@@ -31,7 +30,7 @@ use tracing::{info, warn};
 
 use super::{
     contradiction::contradiction, error::EngineError, mailbox::Mailbox, message::Request,
-    plausible::Plausibility, rules::Counted, second::Second, snapshot::Ledger,
+    plausible::Plausibility, rules::CountingRules, second::Second, snapshot::SweepProgress,
 };
 
 /// The stream of a session.
@@ -44,98 +43,90 @@ pub(super) struct Stream {
 /// The state of the actor.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    /// What is decided; all else here carries it out.
+    /// Takes the decisions, which everything else carries out.
     pub(super) turn: Turn,
     pub(super) store: Store,
-    pub(super) ledger: Ledger,
+    pub(super) progress: SweepProgress,
     /// Which accuracy counts.
     pub(super) selection: Selection,
-    /// What comes after all trials have ended, or is under way then.
+    /// The second training.
     pub(super) second: Option<Second>,
     /// Whether a worker is known to have ended with an earlier coordinator.
-    pub(super) dead: fn(&WorkerId) -> bool,
-    /// Where the files are that trials leave behind.
+    pub(super) is_dead: fn(&WorkerId) -> bool,
+    /// The files that trials leave behind.
     pub(super) folder: ArtifactFolder,
     pub(super) started: Instant,
     pub(super) streams: HashMap<SessionId, Stream>,
     pub(super) plausibility: Plausibility,
     pub(super) batch: Batch,
-    /// Attempts that ended without a result; what there is of their files is removed.
-    pub(super) over: Vec<LeaseId>,
-    /// Parts of files that wait for the commit.
+    /// Attempts that ended without a result, whose files the commit removes.
+    pub(super) ended: Vec<LeaseId>,
+    /// Parts of files, which the commit writes.
     pub(super) parts: Vec<(LeaseId, ArtifactPart)>,
-    /// What trials said, and where it is kept.
-    pub(super) said: Vec<(LeaseId, LogPart)>,
-    pub(super) logs: Option<LogFolder>,
+    /// Parts of trials' logs, which the commit writes into `logs`.
+    pub(super) log_parts: Vec<(LeaseId, LogPart)>,
+    pub(crate) logs: Option<LogFolder>,
     /// Bytes of answers that workers have not read.
     pub(super) unread: Arc<AtomicUsize>,
-    pub(super) snapshots: watch::Sender<Snapshot>,
+    pub(crate) snapshots: watch::Sender<Snapshot>,
     pub(super) meters: Meters,
-    /// Whether workers are told that a sweep is over.
-    pub(super) sends_home: bool,
-    /// Set when what cannot be written now is not to be waited for any longer.
-    pub(super) give_up: Arc<AtomicBool>,
+    /// Whether workers are told to leave when all trials have ended.
+    pub(crate) sends_home: bool,
+    /// Set when the actor must no longer wait for space on the disk.
+    pub(crate) give_up: Arc<AtomicBool>,
 }
 
 impl Engine {
-    /// Replays the journal of the store. Leases of the workers that `dead` names are given back at once, the others get a whole term.
+    /// Replays the journal of the store. `scheduler` knows the trials, and nothing of the journal.
+    /// Leases of dead workers are returned at once; the others get a whole term.
     pub(crate) fn new(
-        store: Store,
-        limits: Limits,
-        specs: Vec<TrialSpec>,
-        selection: Selection,
-        artifacts: Artifacts,
-        folder: ArtifactFolder,
-        dead: fn(&WorkerId) -> bool,
-    ) -> Result<Self, EngineError> {
-        let scheduler = Scheduler::new(limits, specs.iter().copied());
-        Self::resume(store, scheduler, specs, selection, artifacts, folder, dead)
-    }
-
-    /// Goes on where the journal of the store ends. `scheduler`: of these trials, before it.
-    pub(super) fn resume(
         mut store: Store,
         mut scheduler: Scheduler,
-        specs: Vec<TrialSpec>,
+        specs: &[TrialSpec],
         selection: Selection,
         artifacts: Artifacts,
         folder: ArtifactFolder,
-        dead: fn(&WorkerId) -> bool,
+        is_dead: fn(&WorkerId) -> bool,
     ) -> Result<Self, EngineError> {
-        store.set_trials(&specs)?;
+        store.set_trials(specs)?;
         for event in store.journal()? {
-            scheduler.evolve(Duration::ZERO, &event).map_err(contradicts_itself)?;
+            scheduler.evolve(Duration::ZERO, &event).map_err(|why| {
+                problem!(
+                    "the journal contradicts itself: {why}";
+                    "restore the run directory from a backup, or start anew in another"
+                )
+            })?;
         }
         let rows = store.trials()?;
         if let Some(problem) = contradiction(&scheduler, &rows) {
             return Err(store.damaged(&problem).into());
         }
-        let plausibility = Plausibility::of(&store, &scheduler)?;
-        let mut ledger = Ledger::new(&scheduler, selection);
+        let plausibility = Plausibility::restore(&store, &scheduler)?;
+        let mut progress = SweepProgress::new(&scheduler, selection);
         for row in rows {
             if let (Some(outcome), Some(spec)) = (&row.outcome, scheduler.spec(row.id)) {
-                ledger.add(spec, outcome);
+                progress.add(spec, outcome);
             }
         }
         let holders = Holders::with_certificates(store.certificates()?);
         let (snapshots, _) =
-            watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
-        let mut start = TurnContext { now: Duration::ZERO, rules: &mut Counted };
+            watch::channel(progress.snapshot(&scheduler, Vec::new(), Duration::ZERO));
+        let mut start = TurnContext { now: Duration::ZERO, rules: &mut CountingRules };
         let mut engine = Self {
-            turn: Turn::resume(&mut start, scheduler, artifacts, holders, dead),
+            turn: Turn::resume(&mut start, scheduler, artifacts, holders, is_dead),
             store,
-            ledger,
+            progress,
             selection,
             second: None,
-            dead,
+            is_dead,
             folder,
             started: Instant::now(),
             streams: HashMap::new(),
             plausibility,
             batch: Batch::default(),
-            over: Vec::new(),
+            ended: Vec::new(),
             parts: Vec::new(),
-            said: Vec::new(),
+            log_parts: Vec::new(),
             logs: None,
             unread: Arc::default(),
             snapshots,
@@ -147,69 +138,51 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The same, which keeps what trials say.
-    pub(crate) fn with_logs(self, logs: LogFolder) -> Self {
-        Self { logs: Some(logs), ..self }
-    }
-
-    /// The same; whether workers are told to leave when all trials have ended, or wait for more.
-    pub(crate) fn sends_workers_home(self, sends_home: bool) -> Self {
-        Self { sends_home, ..self }
-    }
-
-    /// Does what a person commands before the sweep goes on, and counts from there what is done.
+    /// Carries out a person's command before the sweep starts, and counts progress from there.
     pub(crate) fn command(
         &mut self,
         command: &PersonCommand,
     ) -> Result<Result<CommandOutcome, Refusal>, EngineError> {
-        let at = &mut TurnContext { now: self.now(), rules: &mut Counted };
+        let at = &mut TurnContext { now: self.now(), rules: &mut CountingRules };
         let done = self.turn.command(at, command, Holder::Anyone);
         self.carry_out();
-        self.ledger.start(&self.turn.scheduler);
+        self.progress.reset_baseline(&self.turn.scheduler);
         self.commit()?;
         Ok(done)
     }
 
-    /// What makes it stop, with the error, where it would wait until it can write again.
-    pub(crate) fn give_up(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.give_up)
-    }
-
-    /// Where the state can be watched.
-    pub(crate) fn watch(&self) -> watch::Receiver<Snapshot> {
-        self.snapshots.subscribe()
-    }
-
-    /// Works until it is told to stop, everyone else is gone, or the store fails; hands the store back. Blocks its thread.
+    /// Works until a request stops it, all senders are gone, or the store fails; returns the store.
+    /// Blocks its thread.
     pub(crate) fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
     ) -> Result<Store, EngineError> {
         let mut arrived = Vec::with_capacity(REQUESTS);
-        let (mut rooms, mut commanded) = (Vec::new(), Vec::new());
+        let (mut reservations, mut commanded) = (Vec::new(), Vec::new());
         loop {
             if requests.blocking_recv_many(&mut arrived, REQUESTS) == 0 {
                 return Ok(self.into_store());
             }
             let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
-                let at = &mut TurnContext { now: self.now(), rules: &mut Counted };
+                let at = &mut TurnContext { now: self.now(), rules: &mut CountingRules };
                 match request {
-                    Request::Tick { taken } => {
-                        drop(taken);
+                    Request::Tick { received } => {
+                        drop(received);
                         tick = true;
                     }
                     Request::Stop => stop = true,
                     Request::Command { command, holder, answer } => {
                         commanded.push((answer, self.turn.command(at, &command, holder)));
                     }
-                    Request::Join { session, hello, row, replies, room } => {
-                        rooms.push(room);
+                    Request::Join { session, hello, row, replies, reservation } => {
+                        reservations.push(reservation);
                         self.join(at, session, *hello, Stream { replies, worker: *row });
                     }
-                    Request::Message { session, worker, sequence, message, room } => {
-                        rooms.push(room);
-                        self.hear(at, session, &worker, sequence, message);
+                    Request::Message { session, worker, sequence, message, reservation } => {
+                        reservations.push(reservation);
+                        let message = self.refuse_implausible(&worker, session, message);
+                        self.turn.hear(at, (&worker, session), sequence, message);
                     }
                     Request::StreamEnded { session, worker } => {
                         self.turn.stream_ended(&worker, session)
@@ -221,18 +194,15 @@ impl Engine {
                 self.turn.stop();
             }
             let sends_home = self.sends_home && !self.is_due();
-            self.turn.end(
-                &mut TurnContext { now: self.now(), rules: &mut Counted },
-                tick,
-                sends_home,
-            );
+            let at = &mut TurnContext { now: self.now(), rules: &mut CountingRules };
+            self.turn.end(at, tick, sends_home);
             self.commit()?;
             for (answer, done) in commanded.drain(..) {
-                // Who asked may be gone.
+                // The person may have hung up.
                 answer.send(done).ok();
             }
-            // Streams may go on.
-            rooms.clear();
+            // Streams may read on.
+            reservations.clear();
             if stop {
                 return Ok(self.into_store());
             }
@@ -249,30 +219,20 @@ impl Engine {
     fn join(&mut self, at: &mut TurnContext<'_>, session: SessionId, hello: Hello, stream: Stream) {
         let (row, holder) = (&stream.worker, hello.holder);
         if let Err(reason) = self.turn.join(at, session, hello) {
-            warn!(worker = %row.id, host = row.host, %holder, "refused: the id is another certificate's");
+            let why = "refused: the id is another certificate's";
+            warn!(worker = %row.id, host = row.host, %holder, "{why}");
             stream.replies.post(&self.unread, Reply::Deny { reason }).ok();
             return;
         }
-        info!(worker = %row.id, host = row.host, device = row.device, model = row.model, "worker joined");
+        let (host, device, model) = (&row.host, &row.device, &row.model);
+        info!(worker = %row.id, host, device, model, "worker joined");
         self.carry_out();
-        self.meters.join(&stream.worker);
-        self.batch.workers.push(stream.worker.clone());
+        self.meters.join(row);
+        self.batch.workers.push(row.clone());
         self.streams.insert(session, stream);
     }
 
-    fn hear(
-        &mut self,
-        at: &mut TurnContext<'_>,
-        session: SessionId,
-        worker: &WorkerId,
-        sequence: u64,
-        message: FromWorker,
-    ) {
-        let message = self.believed(worker, session, message);
-        self.turn.hear(at, (worker, session), sequence, message);
-    }
-
-    /// What a turn wants written waits for the commit; streams that it lets go of end.
+    /// Collects what the turn wants written for the commit, and ends streams that it has closed.
     pub(super) fn carry_out(&mut self) {
         for (worker, session) in self.turn.closed() {
             self.streams.remove(&session);
@@ -285,12 +245,12 @@ impl Engine {
                     self.meters.points(&worker, points.len());
                     self.batch.points.push((lease, points));
                 }
-                Write::Log(lease, part) => self.said.push((lease, part)),
+                Write::Log(lease, part) => self.log_parts.push((lease, part)),
                 Write::File(lease, part) => self.parts.push((lease, part)),
                 Write::Result { lease, worker, outcome, dataset_digest } => {
                     if let Some(spec) = self.turn.scheduler.spec(lease.trial) {
                         self.meters.result(&worker, spec, &outcome);
-                        self.ledger.add(spec, &outcome);
+                        self.progress.add(spec, &outcome);
                     }
                     self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
                 }
@@ -300,22 +260,15 @@ impl Engine {
 
     fn keep(&mut self, event: Event) {
         let Some(lease) = event.durable() else { return };
-        self.ledger.follow(&event);
+        self.progress.follow(&event);
         if !matches!(event, Event::Leased { .. }) {
             self.plausibility.forget(lease);
         }
         if matches!(event, Event::Failed { .. } | Event::Lost { .. } | Event::Released { .. })
             && self.turn.artifacts != Artifacts::default()
         {
-            self.over.push(lease);
+            self.ended.push(lease);
         }
         self.batch.events.push(event);
     }
-}
-
-fn contradicts_itself(why: String) -> Problem {
-    problem!(
-        "the journal contradicts itself: {why}";
-        "restore the run directory from a backup, or start anew in another"
-    )
 }

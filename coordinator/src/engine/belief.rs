@@ -1,4 +1,4 @@
-//! Whether what a worker reports can be true, which takes the store and the files of trials: what cannot be becomes a refused report.
+//! Checks reports against the store and the files of trials. One that cannot be true is refused.
 
 use swfn_scheduler::{
     Admission,
@@ -6,15 +6,15 @@ use swfn_scheduler::{
 };
 use swfn_shared::{
     artifacts::{self, Artifacts},
-    ids::{LeaseId, WorkerId},
+    ids::WorkerId,
     trial::TrialSpec,
 };
 
-use super::{actor::Engine, rules::Counted};
+use super::{actor::Engine, rules::CountingRules};
 
 impl Engine {
-    /// The message, if its report of a live lease can be true.
-    pub(super) fn believed(
+    /// Returns the message, or a refusal if it is an implausible report of a live lease.
+    pub(super) fn refuse_implausible(
         &mut self,
         worker: &WorkerId,
         session: SessionId,
@@ -24,54 +24,39 @@ impl Engine {
         else {
             return message;
         };
-        let is_live = || Counted.admit(&self.turn.scheduler, worker, lease) == Ok(Admission::Live);
+        let scheduler = &self.turn.scheduler;
+        let is_live = || CountingRules.admit(scheduler, worker, lease) == Ok(Admission::Live);
         if self.turn.session(worker) != Some(session) || !is_live() {
             return message;
         }
-        let Some(spec) = self.turn.scheduler.spec(lease.trial).copied() else { return message };
-        match self.check(lease, &spec, &message) {
-            Ok(()) => message,
-            Err(problem) => FromWorker::Refused { lease, problem },
-        }
-    }
-
-    fn check(
-        &mut self,
-        lease: LeaseId,
-        spec: &TrialSpec,
-        message: &FromWorker,
-    ) -> Result<(), String> {
-        match message {
-            FromWorker::Points { points, .. } => self.plausibility.points(lease, spec, points),
+        let Some(spec) = scheduler.spec(lease.trial).copied() else { return message };
+        let checked = match &message {
+            FromWorker::Points { points, .. } => self.plausibility.points(lease, &spec, points),
             FromWorker::Succeeded { outcome, dataset_digest, .. } => {
-                self.has_files(spec)?;
-                self.plausibility.outcome(lease, spec, outcome, *dataset_digest)
+                let files = self.check_files(&spec);
+                let plausibility = &self.plausibility;
+                files.and_then(|()| plausibility.outcome(lease, &spec, outcome, *dataset_digest))
             }
             _ => Ok(()),
-        }
+        };
+        checked.map_or_else(|problem| FromWorker::Refused { lease, problem }, |()| message)
     }
 
-    /// Whether the files of a trial are there that the grid file asks for. Those of this turn are written first.
-    fn has_files(&mut self, spec: &TrialSpec) -> Result<(), String> {
+    /// Checks that the files which the grid file asks for are there; first writes those that wait.
+    fn check_files(&mut self, spec: &TrialSpec) -> Result<(), String> {
         let asked = self.turn.artifacts;
         let wanted = Artifacts { vae_sheet: asked.vae_sheet && spec.vae().is_some(), ..asked };
         if wanted == Artifacts::default() {
             return Ok(());
         }
-        let parts = std::mem::take(&mut self.parts);
-        if self.folder.write(&parts).is_err() {
-            // Nobody knows yet: the commit tries again, and waits.
-            self.parts = parts;
+        if self.folder.write(&self.parts).is_err() {
+            // Unknown so far: the commit tries again, and waits.
             return Ok(());
         }
-        match artifacts::NAMES
-            .into_iter()
-            .find(|name| wanted.want(name) && !self.folder.has(spec.id(), name))
-        {
-            Some(name) => {
-                Err(format!("the trial has no file `{name}`, which the grid file asks for"))
-            }
-            None => Ok(()),
-        }
+        self.parts.clear();
+        let is_missing = |name: &&str| wanted.want(name) && !self.folder.has(spec.id(), name);
+        artifacts::NAMES.into_iter().find(is_missing).map_or(Ok(()), |name| {
+            Err(format!("the trial has no file `{name}`, which the grid file asks for"))
+        })
     }
 }

@@ -1,6 +1,7 @@
-//! The end of each turn of the loop: what was decided is written, and only then do the answers leave.
+//! The end of each turn of the loop: writes what was decided, and only then sends the answers.
 
 use std::{
+    mem,
     sync::atomic::Ordering,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -8,24 +9,20 @@ use std::{
 
 use swfn_dashboard::metrics;
 use swfn_scheduler::turn::{Commit, NextStep, Reply, WriteOutcome};
-use swfn_shared::{
-    artifacts::ArtifactPart,
-    faults,
-    ids::{LeaseId, WorkerId},
-};
+use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId, ids::WorkerId};
 use swfn_store::Batch;
 use tracing::{error, warn};
 
 use super::{actor::Engine, error::EngineError, mailbox::PostError};
 
-/// How often a disk that may be failing is named.
+/// Time between two complaints about a disk that may be failing.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 
-/// How often the state is shown, at most.
+/// Least time between two snapshots.
 const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
 
 impl Engine {
-    /// Writes the batch; only when it is on the disk do the answers leave.
+    /// Writes the batch; the answers leave only when it is on disk.
     pub(super) fn commit(&mut self) -> Result<(), EngineError> {
         self.carry_out();
         let mut commit = self.turn.commit();
@@ -35,10 +32,10 @@ impl Engine {
             self.answer(answers);
         }
         faults::point("engine/commit");
-        let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
+        let (parts, batch) = (mem::take(&mut self.parts), mem::take(&mut self.batch));
         let answers = self.write_when_possible(&mut commit, &parts, &batch)?;
-        self.said.clear();
-        self.over.drain(..).for_each(|lease| self.folder.remove_attempt(lease));
+        self.log_parts.clear();
+        self.ended.drain(..).for_each(|lease| self.folder.remove_attempt(lease));
         faults::point("engine/answer");
         self.answer(answers);
         faults::point("engine/answered");
@@ -46,34 +43,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends what waited for the commit.
     fn answer(&mut self, answers: Vec<(WorkerId, Reply)>) {
         for (worker, reply) in answers {
-            // A worker that does not read its answers must not hold up the others: its stream ends, and it may come back.
             let stream = self.turn.session(&worker).and_then(|session| self.streams.get(&session));
             let sent = stream.map(|stream| stream.replies.post(&self.unread, reply));
-            if let Some(Err(error)) = sent {
-                warn!(%worker, "stream dropped: {error}");
-                self.turn.end_session(&worker);
-                self.carry_out();
-                if error == PostError::AllFull {
-                    self.drop_the_fullest();
+            let Some(Err(error)) = sent else { continue };
+            // A worker that does not read must not hold up the others; it may reconnect.
+            self.drop_stream(&worker, &error.to_string());
+            if error == PostError::AllFull {
+                let fullest = self.streams.values().max_by_key(|stream| stream.replies.unread());
+                if let Some(fullest) = fullest.map(|stream| stream.worker.id.clone()) {
+                    self.drop_stream(&fullest, "it has the most unread answers of too many");
                 }
             }
         }
     }
 
-    /// Who has read least makes room for the others.
-    fn drop_the_fullest(&mut self) {
-        let fullest = self.streams.values().max_by_key(|stream| stream.replies.unread());
-        if let Some(worker) = fullest.map(|stream| stream.worker.id.clone()) {
-            warn!(%worker, "stream dropped: it has the most unread answers, and there are too many");
-            self.turn.end_session(&worker);
-            self.carry_out();
-        }
+    fn drop_stream(&mut self, worker: &WorkerId, why: &str) {
+        warn!(%worker, "stream dropped: {why}");
+        self.turn.end_session(worker);
+        self.carry_out();
     }
 
-    /// Writes, and has the answers that may leave then.
+    /// Writes until it succeeds; returns the answers that may leave then.
     fn write_when_possible(
         &mut self,
         commit: &mut Commit,
@@ -91,14 +83,14 @@ impl Engine {
             match (commit.after(written, self.give_up.load(Ordering::Relaxed)), result) {
                 (NextStep::Wait(period), result) => {
                     let text =
-                        result.err().and_then(|error| complaint.about(Instant::now(), &error));
+                        result.err().and_then(|error| complaint.text(Instant::now(), &error));
                     text.iter().for_each(|text| error!("{text}"));
                     thread::sleep(period);
                 }
                 (_, Err(error)) => return Err(error),
                 (NextStep::Answer(answers), Ok(())) => {
                     if complaint.last.is_some() {
-                        warn!("it can be written again: going on");
+                        warn!("the disk takes writes again: going on");
                     }
                     return Ok(answers);
                 }
@@ -115,7 +107,7 @@ impl Engine {
         // Before the results: a trial that has succeeded has its files.
         self.folder.write(parts)?;
         if let Some(logs) = &mut self.logs {
-            logs.write(&self.said)?;
+            logs.write(&self.log_parts)?;
         }
         if !batch.is_empty() {
             let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -130,40 +122,41 @@ impl Engine {
         Ok(())
     }
 
-    /// Shows the state to whoever watches: a snapshot visits every lease, so not after each batch.
+    /// Publishes a snapshot, though not after each batch, since it visits every lease.
     fn publish(&mut self) {
-        let (finished, now) =
-            (self.turn.scheduler.counts().finished() && !self.is_due(), self.now());
+        let finished = self.turn.scheduler.counts().finished() && !self.is_due();
         let (shown, since) = {
             let last = self.snapshots.borrow();
-            (last.finished(), now.saturating_sub(last.elapsed))
+            (last.finished(), self.now().saturating_sub(last.elapsed))
         };
         if since >= SNAPSHOT_PERIOD || finished != shown {
-            self.snapshots.send_replace(self.shown(self.turn.connected()));
+            self.snapshots.send_replace(self.snapshot(self.turn.connected()));
         }
     }
 }
 
-/// What is said of a write that is waited for: once of a full disk, and again and again of one that may be failing.
+/// Complaints about writes that have to wait: one about a full disk, one a minute about a disk that
+/// may be failing.
 #[derive(Debug, Default)]
 struct Complaint {
-    /// When, and whether it was of a disk that may be failing.
+    /// The last one's time, and whether the disk may be failing.
     last: Option<(Instant, bool)>,
 }
 
 impl Complaint {
-    fn about(&mut self, now: Instant, error: &EngineError) -> Option<String> {
+    fn text(&mut self, now: Instant, error: &EngineError) -> Option<String> {
         let failing = error.is_device_failure();
-        let said = self.last.is_some_and(|(at, before)| {
+        let is_recent = self.last.is_some_and(|(at, before)| {
             before == failing && (!failing || now.saturating_duration_since(at) < COMPLAINT_PERIOD)
         });
-        if said {
+        if is_recent {
             return None;
         }
         self.last = Some((now, failing));
         Some(match failing {
             true => format!(
-                "{error}; the disk may be failing, if it is not full: nothing more is acknowledged until it can be written\n\
+                "{error}; the disk may be failing, if it is not full: nothing more is acknowledged \
+                 until it can be written\n\
                  hint: look at the kernel's log, and save the run directory before anything else"
             ),
             false => format!("{error}; nothing is lost: waiting until it can be written"),
@@ -179,7 +172,7 @@ mod tests {
     use swfn_store::StoreError;
 
     #[test]
-    fn a_disk_that_may_be_failing_is_not_said_to_lose_nothing_and_is_named_each_minute() {
+    fn failing_disks_are_logged_every_minute() {
         let error = |code| {
             let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
             EngineError::from(StoreError::new(Path::new("runs/a/sweep.sqlite"), error))
@@ -190,20 +183,16 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut complaint = Complaint::default();
+        let text = complaint.text(at(0), &full).unwrap();
+        assert!(text.ends_with("nothing is lost: waiting until it can be written"), "{text}");
+        assert_eq!(complaint.text(at(3_600), &full), None);
+        let text = complaint.text(at(3_600), &failing).unwrap();
         assert!(
-            complaint
-                .about(at(0), &full)
-                .unwrap()
-                .ends_with("nothing is lost: waiting until it can be written")
+            text.contains("`runs/a/sweep.sqlite`") && text.contains("the disk may be failing"),
+            "{text}"
         );
-        assert_eq!(complaint.about(at(3_600), &full), None);
-        let said = complaint.about(at(3_600), &failing).unwrap();
-        assert!(
-            said.contains("`runs/a/sweep.sqlite`") && said.contains("the disk may be failing"),
-            "{said}"
-        );
-        assert!(!said.contains("nothing is lost"), "{said}");
-        assert_eq!(complaint.about(at(3_659), &failing), None);
-        assert_eq!(complaint.about(at(3_660), &failing), Some(said));
+        assert!(!text.contains("nothing is lost"), "{text}");
+        assert_eq!(complaint.text(at(3_659), &failing), None);
+        assert_eq!(complaint.text(at(3_660), &failing), Some(text));
     }
 }

@@ -1,11 +1,11 @@
-//! Whether a run directory agrees with itself: what its journal leads to must be what its table of trials says.
+//! Whether a run directory is consistent: its journal must lead to the states in its table.
 
 use std::collections::HashMap;
 
 use swfn_scheduler::{Scheduler, TrialState};
 use swfn_store::TrialRow;
 
-/// Where the states of the trials, as the file has them, are not what its journal leads to.
+/// Describes the first trial whose row differs from the state that the journal leads to.
 pub(super) fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {
     let states: HashMap<_, _> = scheduler.trials().map(|(id, _, state)| (id, state)).collect();
     rows.iter().find_map(|row| {
@@ -19,7 +19,7 @@ pub(super) fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<
             || attempt.is_some_and(|attempt| attempt != row.attempts)
             || row.outcome.is_some() != matches!(state, TrialState::Succeeded { .. });
         differs.then(|| {
-            format!("trial `{}` is `{}`, and its journal says {}", row.id, row.state, state.kind())
+            format!("trial `{}` is `{}`, but its journal says {}", row.id, row.state, state.kind())
         })
     })
 }

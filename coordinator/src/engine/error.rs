@@ -1,9 +1,9 @@
-//! Why the actor stops.
+//! The errors that stop the actor.
 
 use swfn_shared::{problem, problem::Problem};
 use swfn_store::{FileError, StoreError};
 
-/// Why the actor stopped.
+/// An error that stops the actor.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     #[error(transparent)]
@@ -17,17 +17,17 @@ pub(crate) enum EngineError {
 impl EngineError {
     pub(crate) fn panicked() -> Self {
         Self::Other(problem!(
-            "the coordinator's core stopped without a word";
+            "the coordinator's core panicked";
             "this is a defect; what was acknowledged is kept, so run the same command again"
         ))
     }
 
-    /// Whether the disk, or what stands for one, gave no answer or a bad one, rather than that it is full.
+    /// Whether the disk failed or did not answer, rather than that it is full.
     pub(super) fn is_device_failure(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_device_failure())
     }
 
-    /// Whether it may go away by itself, or by what somebody does about it.
+    /// Whether a later attempt may succeed.
     pub(super) fn is_temporary(&self) -> bool {
         match self {
             Self::Store(error) => error.is_temporary(),

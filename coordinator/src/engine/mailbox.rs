@@ -1,28 +1,24 @@
-//! Answers on their way to one worker. They wait until it reads them, and are bounded in bytes: of one worker, and of all.
+//! Answers on their way to one worker. They wait until it reads them, and are bounded in bytes, for
+//! each worker and for all workers.
 
-use std::{
-    mem,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use swfn_scheduler::turn::Reply;
 use swfn_shared::{ids::LeaseId, trial::TrialSpec};
 use tokio::sync::mpsc;
 
-/// Bytes that one worker may leave unread. A turn may revoke all that a worker can hold, beside the largest grant.
-const OF_ONE: usize = 8 << 20;
+/// Bytes that one worker may leave unread. A turn may revoke all leases of a worker and send it the
+/// largest grant.
+const WORKER_BYTES: usize = 8 << 20;
 
 /// Bytes that all workers together may leave unread.
-const OF_ALL: usize = 32 << 20;
+const ALL_BYTES: usize = 32 << 20;
 
 /// Trials of one message, so that a stream holds few of them in its own buffers.
 const GRANTED_AT_ONCE: usize = 64;
-
-/// Bytes that wait; they count until their letter is gone.
-type Unread = Arc<AtomicUsize>;
 
 /// Why an answer was not posted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,28 +36,27 @@ pub(crate) enum PostError {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     letters: mpsc::UnboundedSender<Letter>,
-    unread: Unread,
+    unread: Arc<AtomicUsize>,
 }
 
-/// The session's end, which does not keep the stream open.
-#[derive(Debug)]
-pub(crate) struct WeakMailbox {
-    letters: mpsc::WeakUnboundedSender<Letter>,
-    unread: Unread,
-}
-
-/// An answer that waits.
+/// A waiting message.
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) reply: Reply,
-    bytes: usize,
-    unread: [Unread; 2],
+    _unread: Option<UnreadBytes>,
 }
 
-impl Drop for Letter {
+/// Bytes that count as unread, for a worker and for all, until this is dropped.
+#[derive(Debug)]
+struct UnreadBytes {
+    bytes: usize,
+    counters: [Arc<AtomicUsize>; 2],
+}
+
+impl Drop for UnreadBytes {
     fn drop(&mut self) {
-        for unread in &self.unread {
-            unread.fetch_sub(self.bytes, Ordering::Relaxed);
+        for counter in &self.counters {
+            counter.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }
@@ -69,35 +64,47 @@ impl Drop for Letter {
 impl Mailbox {
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Letter>) {
         let (letters, receiver) = mpsc::unbounded_channel();
-        (Self { letters, unread: Unread::default() }, receiver)
+        (Self { letters, unread: Arc::default() }, receiver)
     }
 
-    /// `all`: what all workers have not read.
-    pub(crate) fn post(&self, all: &Unread, reply: Reply) -> Result<(), PostError> {
-        let bytes = bytes_of(&reply);
-        let room = |unread: &Unread, most| unread.load(Ordering::Relaxed) + bytes <= most;
+    /// Posts an answer, a large grant in several messages. `all` counts what all have not read.
+    pub(crate) fn post(&self, all: &Arc<AtomicUsize>, reply: Reply) -> Result<(), PostError> {
+        let bytes = size(&reply);
+        let fits = |unread: &AtomicUsize, most| unread.load(Ordering::Relaxed) + bytes <= most;
         if self.letters.is_closed() {
             return Err(PostError::Closed);
         }
-        if !room(&self.unread, OF_ONE) {
+        if !fits(&self.unread, WORKER_BYTES) {
             return Err(PostError::Full);
         }
-        if !room(all, OF_ALL) {
+        if !fits(all, ALL_BYTES) {
             return Err(PostError::AllFull);
         }
-        let unread = [Arc::clone(&self.unread), Arc::clone(all)];
-        for unread in &unread {
-            unread.fetch_add(bytes, Ordering::Relaxed);
-        }
-        self.letters.send(Letter { reply, bytes, unread }).map_err(|_| PostError::Closed)
+        let replies = match reply {
+            Reply::Grant { leases, artifacts } => {
+                let grant = |some: &[_]| Reply::Grant { leases: some.to_vec(), artifacts };
+                leases.chunks(GRANTED_AT_ONCE).map(grant).collect()
+            }
+            other => vec![other],
+        };
+        replies.into_iter().try_for_each(|reply| {
+            let bytes = size(&reply);
+            let counters = [Arc::clone(&self.unread), Arc::clone(all)];
+            for counter in &counters {
+                counter.fetch_add(bytes, Ordering::Relaxed);
+            }
+            let letter = Letter { reply, _unread: Some(UnreadBytes { bytes, counters }) };
+            self.letters.send(letter).map_err(|_| PostError::Closed)
+        })
     }
 
     pub(super) fn unread(&self) -> usize {
         self.unread.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn downgrade(&self) -> WeakMailbox {
-        WeakMailbox { letters: self.letters.downgrade(), unread: Arc::clone(&self.unread) }
+    /// The session's end, which does not keep the stream open.
+    pub(crate) fn downgrade(&self) -> mpsc::WeakUnboundedSender<Letter> {
+        self.letters.downgrade()
     }
 
     /// Waits until nobody reads any more.
@@ -106,40 +113,15 @@ impl Mailbox {
     }
 }
 
-impl WeakMailbox {
-    /// Ends the stream with the reason.
-    pub(crate) fn refuse(self, reason: String) {
-        if let Some(letters) = self.letters.upgrade() {
-            Mailbox { letters, unread: self.unread }
-                .post(&Unread::default(), Reply::Refuse { reason })
-                .ok();
-        }
-    }
-}
-
 impl Letter {
-    /// The answer in messages that are small.
-    pub(crate) fn replies(mut self) -> impl Iterator<Item = Reply> {
-        let whole = match &mut self.reply {
-            Reply::Grant { leases, artifacts } => Err((mem::take(leases), *artifacts)),
-            other => Ok(mem::replace(other, Reply::Acknowledge { through: 0 })),
-        };
-        let (one, (mut leases, artifacts)) = match whole {
-            Ok(reply) => (Some(reply), Default::default()),
-            Err(grant) => (None, grant),
-        };
-        let grants = std::iter::from_fn(move || {
-            // It counts until the last one has left.
-            let _letter = &self;
-            let rest = leases.split_off(leases.len().min(GRANTED_AT_ONCE));
-            let leases = mem::replace(&mut leases, rest);
-            (!leases.is_empty()).then_some(Reply::Grant { leases, artifacts })
-        });
-        one.into_iter().chain(grants)
+    /// Ends the stream with the reason.
+    pub(crate) fn refusal(reason: String) -> Self {
+        Self { reply: Reply::Refuse { reason }, _unread: None }
     }
 }
 
-fn bytes_of(reply: &Reply) -> usize {
+/// About the bytes of an answer in memory.
+fn size(reply: &Reply) -> usize {
     size_of::<Letter>()
         + match reply {
             Reply::Grant { leases, .. } => leases.len() * size_of::<(LeaseId, TrialSpec)>(),
@@ -157,22 +139,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unread_is_bounded_in_bytes_and_free_again_once_it_is_read() {
-        let all = Unread::default();
-        let large = || Reply::Drain { reason: "x".repeat(OF_ONE / 4), finished: false };
+    fn unread_answers_are_bounded_until_they_are_read() {
+        let all = Arc::default();
+        let large = || Reply::Drain { reason: "x".repeat(WORKER_BYTES / 4), finished: false };
         let boxes: Vec<_> = (0..9).map(|_| Mailbox::new()).collect();
         let fill = |mailbox: &Mailbox| (0..9).find_map(|_| mailbox.post(&all, large()).err());
         let errors: Vec<_> = boxes.iter().map(|(mailbox, _)| fill(mailbox).unwrap()).collect();
         assert_eq!(errors[0], PostError::Full);
         assert_eq!(errors[8], PostError::AllFull, "though it has nothing to read");
-        assert!(all.load(Ordering::Relaxed) <= OF_ALL);
+        assert!(all.load(Ordering::Relaxed) <= ALL_BYTES);
         let mut boxes = boxes.into_iter();
         let (mailbox, mut letters) = boxes.next().unwrap();
-        while let Ok(letter) = letters.try_recv() {
-            assert_eq!(letter.replies().count(), 1);
-        }
+        while letters.try_recv().is_ok() {}
         assert_eq!(mailbox.post(&all, large()), Ok(()));
-        // Those that end with their letters unread, too.
+        // Mailboxes that end with unread letters free their bytes, too.
         drop((mailbox, letters, boxes.collect::<Vec<_>>()));
         assert_eq!(all.load(Ordering::Relaxed), 0);
     }

@@ -1,4 +1,4 @@
-//! What goes into the actor.
+//! Requests to the actor.
 
 use swfn_scheduler::turn::{FromWorker, Hello, Holder, SessionId};
 use swfn_shared::{
@@ -8,31 +8,37 @@ use swfn_shared::{
 use swfn_store::WorkerRow;
 use tokio::sync::oneshot;
 
-use super::{mailbox::Mailbox, room::Room};
+use super::{budget::Reservation, mailbox::Mailbox};
 
-/// What the actor is told.
+/// A request to the actor.
 #[derive(Debug)]
 pub(crate) enum Request {
     Join {
         session: SessionId,
         hello: Box<Hello>,
-        /// What is kept of the worker.
+        /// The worker's row in the store.
         row: Box<WorkerRow>,
         replies: Mailbox,
-        room: Room,
+        reservation: Reservation,
     },
-    /// `sequence` is 0 for what needs no acknowledgement.
-    Message { session: SessionId, worker: WorkerId, sequence: u64, message: FromWorker, room: Room },
+    /// `sequence` is 0 for messages that need no acknowledgement.
+    Message {
+        session: SessionId,
+        worker: WorkerId,
+        sequence: u64,
+        message: FromWorker,
+        reservation: Reservation,
+    },
     /// The stream ended; the worker may come back.
     StreamEnded { session: SessionId, worker: WorkerId },
-    /// A person commands something, and hears what has come of it when that is on the disk.
+    /// A person's command. The answer follows once its effect is on disk.
     Command {
         command: PersonCommand,
         holder: Holder,
         answer: oneshot::Sender<Result<CommandOutcome, Refusal>>,
     },
-    /// Time passed. That it is `taken` lets the next one come.
-    Tick { taken: oneshot::Sender<()> },
-    /// Ends the actor once everything before it is on the disk.
+    /// Time passed. Dropping `received` permits the next tick.
+    Tick { received: oneshot::Sender<()> },
+    /// Ends the actor once everything before it is on disk.
     Stop,
 }

@@ -1,5 +1,5 @@
-//! What a report says is believed only as far as it can be checked: against the trial, and against what was said before. What cannot be
-//! true costs the attempt.
+//! Checks reports against their trial and against earlier reports. A report that cannot be true
+//! costs the attempt.
 
 use std::collections::HashMap;
 
@@ -11,38 +11,37 @@ use swfn_shared::{
 };
 use swfn_store::{Store, StoreError};
 
-/// The values of a curve's end, in this order.
+/// The metrics whose last point the outcome repeats, in the order of [`Plausibility::ends`].
 const ENDS: [&str; 2] = [TEST_ACCURACY, TEST_LOSS];
 
-/// Counts are whole numbers; this much is lost when they are divided and multiplied again.
+/// A share times the number of images is a whole number up to this rounding error.
 const ROUNDING: f64 = 1e-6;
 
-/// What was said before.
+/// The earlier reports of live leases, as far as later ones are checked against them.
 #[derive(Debug, Default)]
 pub(super) struct Plausibility {
-    /// Accuracy and loss at the ends of the curves of live leases.
+    /// Accuracy and loss at the ends of the curves.
     ends: HashMap<LeaseId, [Option<f64>; 2]>,
 }
 
 impl Plausibility {
-    /// What leases said that are live after a restart.
-    pub(super) fn of(store: &Store, scheduler: &Scheduler) -> Result<Self, StoreError> {
-        let mut plausibility = Self::default();
+    /// Reads the reports of leases that are live after a restart.
+    pub(super) fn restore(store: &Store, scheduler: &Scheduler) -> Result<Self, StoreError> {
+        let mut ends: HashMap<LeaseId, [Option<f64>; 2]> = HashMap::new();
         for (trial, spec, state) in scheduler.trials() {
             let TrialState::Leased(lease) = state else { continue };
             let lease = LeaseId { trial, attempt: lease.attempt };
             for (end, metric) in ENDS.into_iter().enumerate() {
-                if let Some(value) =
-                    store.point(lease, metric, spec.classifier.iterations.into())?
-                {
-                    plausibility.ends.entry(lease).or_default()[end] = Some(value);
+                let value = store.point(lease, metric, spec.classifier.iterations.into())?;
+                if value.is_some() {
+                    ends.entry(lease).or_default()[end] = value;
                 }
             }
         }
-        Ok(plausibility)
+        Ok(Self { ends })
     }
 
-    /// Takes a report of points; they are those of the trial.
+    /// Checks and remembers points.
     pub(super) fn points(
         &mut self,
         lease: LeaseId,
@@ -54,8 +53,8 @@ impl Plausibility {
             point.check_against(spec)?;
             let MetricPoint { metric, step, value } = point;
             match *metric {
-                TEST_ACCURACY => share_of(*value, spec.dataset.sizes().test_images, metric)?,
-                VALIDATION_ACCURACY => share_of(*value, spec.validation, metric)?,
+                TEST_ACCURACY => check_share(*value, spec.dataset.sizes().test_images, metric)?,
+                VALIDATION_ACCURACY => check_share(*value, spec.validation, metric)?,
                 _ => {}
             }
             if let Some(end) = ENDS.iter().position(|name| name == metric)
@@ -68,7 +67,7 @@ impl Plausibility {
         Ok(())
     }
 
-    /// Takes an outcome: it fits the trial, its curve and its data set.
+    /// Checks an outcome against its trial, its curve and its data set.
     pub(super) fn outcome(
         &self,
         lease: LeaseId,
@@ -77,50 +76,50 @@ impl Plausibility {
         digest: DataDigest,
     ) -> Result<(), String> {
         let test = spec.dataset.sizes().test_images;
-        share_of(outcome.final_test_accuracy, test, "final_test_accuracy")?;
-        share_of(outcome.best_test_accuracy, test, "best_test_accuracy")?;
+        check_share(outcome.final_test_accuracy, test, "final_test_accuracy")?;
+        check_share(outcome.best_test_accuracy, test, "best_test_accuracy")?;
         match (outcome.validation_accuracy, outcome.validated_test_accuracy) {
             (Some(validation), Some(validated)) if spec.validation > 0 => {
-                share_of(validation, spec.validation, "validation_accuracy")?;
-                share_of(validated, test, "validated_test_accuracy")?;
+                check_share(validation, spec.validation, "validation_accuracy")?;
+                check_share(validated, test, "validated_test_accuracy")?;
             }
             (None, None) if spec.validation == 0 => {}
             (validation, _) => {
                 let has = if validation.is_some() { "an" } else { "no" };
                 return Err(format!(
-                    "the trial has `{}` validation images, but the outcome has {has} accuracy on them",
+                    "the trial has `{}` validation images, but the outcome has {has} accuracy on \
+                     them",
                     spec.validation
                 ));
             }
         }
-        let says = [outcome.final_test_accuracy, outcome.final_test_loss];
+        let finals = [outcome.final_test_accuracy, outcome.final_test_loss];
         let ends = self.ends.get(&lease).copied().unwrap_or_default();
-        for ((name, said), end) in ENDS.into_iter().zip(says).zip(ends) {
-            if let Some(end) = end.filter(|end| *end != said) {
+        for ((name, value), end) in ENDS.into_iter().zip(finals).zip(ends) {
+            if let Some(end) = end.filter(|end| *end != value) {
                 return Err(format!(
-                    "the outcome says {name} `{said}`, but its curve ends at `{end}`"
+                    "the outcome has {name} `{value}`, but its curve ends at `{end}`"
                 ));
             }
         }
-        let pinned = spec.dataset.digest();
-        if digest != pinned {
-            return Err(format!(
-                "the data's digest is `{digest}`, but that of data set `{}` is `{pinned}`\nhint: run the same version of swfn on both \
-                 sides, with the same files",
+        match spec.dataset.digest() {
+            pinned if pinned == digest => Ok(()),
+            pinned => Err(format!(
+                "the data's digest is `{digest}`, but that of data set `{}` is `{pinned}`\n\
+                 hint: run the same version of swfn on both sides, with the same files",
                 spec.dataset
-            ));
+            )),
         }
-        Ok(())
     }
 
-    /// The lease is over.
+    /// Forgets a lease that has ended.
     pub(super) fn forget(&mut self, lease: LeaseId) {
         self.ends.remove(&lease);
     }
 }
 
-/// Checks that a share is one of so many images.
-fn share_of(share: f64, images: u32, name: &str) -> Result<(), String> {
+/// Checks that a share is a number of images over all of them.
+fn check_share(share: f64, images: u32, name: &str) -> Result<(), String> {
     let count = share * f64::from(images);
     if (count - count.round()).abs() <= ROUNDING {
         Ok(())
@@ -147,18 +146,18 @@ mod tests {
     }
 
     #[test]
-    fn points_are_of_the_trials_own_steps_and_images() {
+    fn points_fit_the_steps_and_images_of_their_trial() {
         let spec = spec(GRID);
         let lease = LeaseId { trial: spec.id(), attempt: 1 };
-        let said = |metric, step, value| {
+        let checked = |metric, step, value| {
             Plausibility::default()
                 .points(lease, &spec, &[MetricPoint { metric, step, value }])
                 .map_err(|_| ())
         };
-        assert_eq!(said(TRAIN_LOSS, 500, 1e29), Ok(()));
-        assert_eq!(said(VAE_LOSS, 2_000, -3.0), Ok(()));
-        assert_eq!(said(TEST_ACCURACY, 500, 3.0 / 10_000.0), Ok(()));
-        assert_eq!(said(VALIDATION_ACCURACY, 500, 1.0 / 300.0), Ok(()));
+        assert_eq!(checked(TRAIN_LOSS, 500, 1e29), Ok(()));
+        assert_eq!(checked(VAE_LOSS, 2_000, -3.0), Ok(()));
+        assert_eq!(checked(TEST_ACCURACY, 500, 3.0 / 10_000.0), Ok(()));
+        assert_eq!(checked(VALIDATION_ACCURACY, 500, 1.0 / 300.0), Ok(()));
         for (metric, step, value) in [
             (TRAIN_LOSS, 501, 1.0),
             (VALIDATION_LOSS, 1 << 62, 1.0),
@@ -166,7 +165,7 @@ mod tests {
             (TEST_ACCURACY, 500, 0.123_456_789),
             (VALIDATION_ACCURACY, 500, 0.001),
         ] {
-            assert_eq!(said(metric, step, value), Err(()), "{metric} {step} {value}");
+            assert_eq!(checked(metric, step, value), Err(()), "{metric} {step} {value}");
         }
     }
 
@@ -186,7 +185,7 @@ mod tests {
         let mut before = Plausibility::default();
         let end = |metric, value| MetricPoint { metric, step: 500, value };
         before.points(lease, &spec, &[end(TEST_ACCURACY, 0.5), end(TEST_LOSS, 1.5)]).unwrap();
-        let said = |spec: &TrialSpec, outcome, data: &str| {
+        let problem_of = |spec: &TrialSpec, outcome, data: &str| {
             let digest = if data.is_empty() {
                 spec.dataset.digest()
             } else {
@@ -220,11 +219,11 @@ mod tests {
             ),
         ];
         for (spec, outcome, data, problem) in cases {
-            let told = said(spec, outcome, data);
+            let text = problem_of(spec, outcome, data);
             assert_eq!(
-                (told.is_empty(), told.contains(problem)),
+                (text.is_empty(), text.contains(problem)),
                 (problem.is_empty(), true),
-                "{told}"
+                "{text}"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! What stands between a turn and the scheduler: what is counted, and what a test plants (`SWFN_BUG`). The scheduler and the turn have no
-//! planted bugs, so that their functions hold their own rules and nothing else.
+//! The rules between turn and scheduler: they count events, and plant the bugs of tests
+//! (`SWFN_BUG`). Scheduler and turn have no planted bugs, so they hold nothing but their own rules.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,9 +13,9 @@ use tracing::error;
 
 /// The rules of a sweep that runs.
 #[derive(Debug)]
-pub(super) struct Counted;
+pub(super) struct CountingRules;
 
-impl Rules for Counted {
+impl Rules for CountingRules {
     fn clock(&self, now: Duration) -> Duration {
         if faults::bug("leases-by-the-wall-clock") {
             return SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -29,8 +29,16 @@ impl Rules for Counted {
         now: Duration,
         command: &Command,
     ) -> Result<Vec<Event>, Rejection> {
-        let events = decide(scheduler, now, command)?;
-        events.iter().for_each(|event| metrics::count(event, matches!(command, Command::Tick)));
+        let is_tick = *command == Command::Tick;
+        let mut events = match faults::bug("no-fencing").then(|| unfenced(command)).flatten() {
+            Some(event) => vec![event],
+            None if is_tick && faults::bug("leases-never-end") => Vec::new(),
+            None => scheduler.decide(now, command)?,
+        };
+        for event in &mut events {
+            distort(command, event);
+            metrics::count(event, is_tick);
+        }
         Ok(events)
     }
 
@@ -48,26 +56,6 @@ impl Rules for Counted {
     }
 }
 
-fn decide(
-    scheduler: &Scheduler,
-    now: Duration,
-    command: &Command,
-) -> Result<Vec<Event>, Rejection> {
-    if faults::bug("leases-never-end") && *command == Command::Tick {
-        return Ok(Vec::new());
-    }
-    if faults::bug("no-fencing")
-        && let Some(event) = unfenced(command)
-    {
-        return Ok(vec![event]);
-    }
-    let mut events = scheduler.decide(now, command)?;
-    for event in &mut events {
-        distort(command, event);
-    }
-    Ok(events)
-}
-
 /// The event of a message about a lease, whether the lease is live or not.
 fn unfenced(command: &Command) -> Option<Event> {
     match command {
@@ -75,19 +63,12 @@ fn unfenced(command: &Command) -> Option<Event> {
             Some(Event::Progressed { lease: *lease, step: *step, waits: *waits })
         }
         Command::Succeeded { lease, .. } => Some(Event::Succeeded { lease: *lease }),
-        Command::Failed { lease, error, log, .. } => Some(Event::Failed {
-            lease: *lease,
-            error: error.clone(),
-            log: log.clone(),
-            quarantine: false,
-        }),
+        Command::Failed { lease, error, log, .. } => {
+            let (error, log) = (error.clone(), log.clone());
+            Some(Event::Failed { lease: *lease, error, log, quarantine: false })
+        }
         Command::Released { lease, .. } => Some(Event::Released { lease: *lease }),
-        Command::Joined { .. }
-        | Command::Asked { .. }
-        | Command::Heard { .. }
-        | Command::Left { .. }
-        | Command::ByPerson { .. }
-        | Command::Tick => None,
+        _ => None,
     }
 }
 

@@ -1,7 +1,9 @@
-//! Verification: when all trials have ended, some of them are trained again, on other workers where there are others.
+//! Verification: when all trials have ended, some of them are trained again, on other workers if
+//! there are any.
 //!
-//! It is a sweep of its own, in the folder `verification` of the run directory, with a store and a journal like the first. Workers keep
-//! their streams and cannot tell it from the first, and nobody but the coordinator knows which trials were drawn.
+//! It is a sweep of its own, in the folder `verification` of the run directory, with its own store
+//! and journal. Workers keep their streams and cannot tell it from the first sweep. Only the
+//! coordinator knows which trials were drawn.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::RandomState},
@@ -17,24 +19,24 @@ use swfn_shared::{
     output, problem,
     problem::OrProblem as _,
     snapshot::{Counts, Snapshot},
+    text,
     trial::TrialSpec,
 };
 use swfn_store::{ArtifactFolder, LogFolder, Store, TrialRow};
 
-use super::{actor::Engine, error::EngineError, rules::Counted};
-use crate::custody;
+use super::{actor::Engine, error::EngineError, rules::CountingRules};
 
-/// What comes after the first training of all trials.
+/// The second training.
 #[derive(Debug)]
 pub(super) enum Second {
-    /// So many trials are to be trained again, in this folder.
+    /// It trains so many trials, and keeps them in this folder.
     Ahead { trials: usize, folder: PathBuf },
-    /// It is under way; the first sweep rests.
+    /// It runs. `first` is the store of the first sweep, and `shown` its last snapshot.
     UnderWay { first: Box<Store>, shown: Box<Snapshot> },
 }
 
 impl Engine {
-    /// The same, which trains so many trials again when all have ended. `folder`: where it keeps that.
+    /// Plans to train so many trials again, and begins if all trials have ended.
     pub(crate) fn verifies(mut self, trials: u32, folder: PathBuf) -> Result<Self, EngineError> {
         if trials > 0 {
             self.second = Some(Second::Ahead { trials: trials as usize, folder });
@@ -47,7 +49,7 @@ impl Engine {
         matches!(self.second, Some(Second::Ahead { .. })) && self.turn.scheduler.counts().finished()
     }
 
-    /// Goes over to the second training, with all workers that are there.
+    /// Begins the second training, with all connected workers.
     pub(super) fn verify(mut self) -> Result<Self, EngineError> {
         let Some(Second::Ahead { trials, folder }) = self.second.take() else { return Ok(self) };
         fs::create_dir_all(&folder).or_problem(
@@ -59,40 +61,35 @@ impl Engine {
             Some((*spec, drawn.get(&id)?.clone()))
         };
         let earlier: Vec<_> = self.turn.scheduler.trials().filter_map(earlier).collect();
-        let specs = earlier.iter().map(|(spec, _)| *spec).collect();
+        let specs: Vec<_> = earlier.iter().map(|(spec, _)| *spec).collect();
         let scheduler = Scheduler::repeat(self.turn.scheduler.limits(), earlier);
-        let (files, nothing) = (
-            ArtifactFolder::open(folder.join("artifacts"), Artifacts::default())?,
-            Artifacts::default(),
-        );
-        let mut second =
-            Self::resume(store, scheduler, specs, self.selection, nothing, files, self.dead)?;
-        second.logs = Some(LogFolder::new(folder.join("logs")));
-        if !second.turn.scheduler.counts().finished() {
-            output::print_message(&format!(
-                "verifying: {} to train a second time",
-                custody::trials(drawn.len())
-            ));
+        let nothing = Artifacts::default();
+        let files = ArtifactFolder::open(folder.join("artifacts"), nothing)?;
+        let new =
+            Self::new(store, scheduler, &specs, self.selection, nothing, files, self.is_dead)?;
+        if !new.turn.scheduler.counts().finished() {
+            let trials = text::count(drawn.len(), "trial");
+            output::print_message(&format!("verifying: {trials} to train a second time"));
         }
-        let shown = self.shown(Vec::new());
-        Ok(second.in_place_of(self, shown))
-    }
-
-    /// Takes over the streams of the first sweep, its clock and those who watch it.
-    fn in_place_of(mut self, first: Self, shown: Snapshot) -> Self {
-        self.started = first.started;
-        self.streams = first.streams;
-        self.unread = first.unread;
-        self.meters = first.meters;
-        self.give_up = first.give_up;
-        self.sends_home = first.sends_home;
-        self.snapshots = first.snapshots;
-        self.second =
-            Some(Second::UnderWay { first: Box::new(first.store), shown: Box::new(shown) });
-        self.batch.workers.extend(self.streams.values().map(|stream| stream.worker.clone()));
-        self.turn.take_over(&mut TurnContext { now: self.now(), rules: &mut Counted }, first.turn);
-        self.snapshots.send_replace(self.shown(self.turn.connected()));
-        self
+        let (shown, first) = (Box::new(self.snapshot(Vec::new())), Box::new(self.store));
+        // The streams of the first sweep, its clock and its watchers go over.
+        let mut second = Self {
+            second: Some(Second::UnderWay { first, shown }),
+            logs: Some(LogFolder::new(folder.join("logs"))),
+            started: self.started,
+            streams: self.streams,
+            unread: self.unread,
+            meters: self.meters,
+            give_up: self.give_up,
+            sends_home: self.sends_home,
+            snapshots: self.snapshots,
+            ..new
+        };
+        second.batch.workers.extend(second.streams.values().map(|stream| stream.worker.clone()));
+        let at = &mut TurnContext { now: second.now(), rules: &mut CountingRules };
+        second.turn.take_over(at, self.turn);
+        second.snapshots.send_replace(second.snapshot(second.turn.connected()));
+        Ok(second)
     }
 
     /// The store of the first sweep, whose results count.
@@ -103,17 +100,15 @@ impl Engine {
         }
     }
 
-    /// What people see: of the first sweep, also while the second is under way.
-    pub(super) fn shown(&self, connected: Vec<WorkerId>) -> Snapshot {
-        let snapshot = self.ledger.snapshot(&self.turn.scheduler, connected, self.now());
+    /// The snapshot for people: that of the first sweep, with the counts of the second.
+    pub(super) fn snapshot(&self, connected: Vec<WorkerId>) -> Snapshot {
+        let snapshot = self.progress.snapshot(&self.turn.scheduler, connected, self.now());
         match &self.second {
             None => snapshot,
             Some(Second::Ahead { trials, .. }) => {
-                let ahead = (*trials).min(self.turn.scheduler.counts().total());
-                Snapshot {
-                    verification: Some(Counts { pending: ahead, ..Counts::default() }),
-                    ..snapshot
-                }
+                let pending = (*trials).min(snapshot.counts.total());
+                let verification = Some(Counts { pending, ..Counts::default() });
+                Snapshot { verification, ..snapshot }
             }
             Some(Second::UnderWay { shown, .. }) => Snapshot {
                 verification: Some(snapshot.counts),
@@ -126,7 +121,7 @@ impl Engine {
     }
 }
 
-/// Draws trials that have succeeded: those that were drawn before, and then others, by the randomness of the system.
+/// Draws trials that have succeeded: first those that were drawn before, then others at random.
 fn draw(
     trials: usize,
     rows: Vec<TrialRow>,

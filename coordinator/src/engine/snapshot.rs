@@ -1,6 +1,9 @@
 //! The state of the sweep as people see it while it runs.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use swfn_scheduler::{Act, Event, Lease, Scheduler, TrialState};
 use swfn_shared::{
@@ -12,23 +15,9 @@ use swfn_shared::{
     work,
 };
 
-/// What the results of a cell come to.
+/// Sums that follow the events, so that a snapshot does not visit all trials.
 #[derive(Debug)]
-struct Cell {
-    spec: TrialSpec,
-    seeds: usize,
-    sum: f64,
-}
-
-impl Cell {
-    fn mean(&self) -> f64 {
-        self.sum / self.seeds as f64
-    }
-}
-
-/// What a snapshot needs beside the scheduler: sums that follow the events.
-#[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct SweepProgress {
     work: HashMap<TrialId, f64>,
     total: f64,
     /// Work of the trials that have ended.
@@ -37,11 +26,11 @@ pub(crate) struct Ledger {
     succeeded_before: usize,
     /// Which accuracy counts.
     selection: Selection,
-    cells: HashMap<CellId, Cell>,
-    best: Option<CellId>,
+    /// For each cell the number of its results and the sum of their accuracies.
+    cells: BTreeMap<CellId, (TrialSpec, usize, f64)>,
 }
 
-impl Ledger {
+impl SweepProgress {
     pub(crate) fn new(scheduler: &Scheduler, selection: Selection) -> Self {
         let specs: Vec<_> = scheduler.trials().map(|(id, spec, _)| (id, spec)).collect();
         let work = work::flop_by_trial(specs.iter().copied());
@@ -49,22 +38,21 @@ impl Ledger {
             TrialState::Pending | TrialState::Leased(_) => 0.0,
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => work[&id],
         };
-        let mut ledger = Self {
+        let mut progress = Self {
             total: work.values().sum(),
             ended: scheduler.trials().map(ended).sum(),
             work,
             share_at_start: 0.0,
             succeeded_before: scheduler.counts().succeeded,
             selection,
-            cells: HashMap::new(),
-            best: None,
+            cells: BTreeMap::new(),
         };
-        ledger.start(scheduler);
-        ledger
+        progress.reset_baseline(scheduler);
+        progress
     }
 
     /// Resets the baseline of the estimate of the time left.
-    pub(crate) fn start(&mut self, scheduler: &Scheduler) {
+    pub(crate) fn reset_baseline(&mut self, scheduler: &Scheduler) {
         self.share_at_start = self.share_done(scheduler);
     }
 
@@ -82,17 +70,8 @@ impl Ledger {
     /// Counts a result towards its cell.
     pub(crate) fn add(&mut self, spec: &TrialSpec, outcome: &Outcome) {
         let Some(accuracy) = self.selection.accuracy(outcome) else { return };
-        let id = spec.cell();
-        let cell = self.cells.entry(id).or_insert(Cell { spec: *spec, seeds: 0, sum: 0.0 });
-        cell.seeds += 1;
-        cell.sum += accuracy;
-        let mean = |id: &CellId| self.cells[id].mean();
-        if self.best == Some(id) {
-            // Its mean may have fallen below that of another one.
-            self.best = self.cells.keys().copied().max_by(|a, b| mean(a).total_cmp(&mean(b)));
-        } else if self.best.is_none_or(|best| mean(&id) > mean(&best)) {
-            self.best = Some(id);
-        }
+        let (_, seeds, sum) = self.cells.entry(spec.cell()).or_insert((*spec, 0, 0.0));
+        (*seeds, *sum) = (*seeds + 1, *sum + accuracy);
     }
 
     fn share_done(&self, scheduler: &Scheduler) -> f64 {
@@ -114,6 +93,11 @@ impl Ledger {
             worker: lease.worker.clone(),
             step: lease.step,
         };
+        let cell = |(spec, seeds, sum): &(TrialSpec, usize, f64)| BestCell {
+            spec: *spec,
+            seeds: *seeds,
+            mean: sum / *seeds as f64,
+        };
         Snapshot {
             counts: scheduler.counts(),
             verification: None,
@@ -122,11 +106,7 @@ impl Ledger {
             share_at_start: self.share_at_start,
             succeeded_here: scheduler.counts().succeeded - self.succeeded_before,
             elapsed,
-            best: self.best.map(|id| &self.cells[&id]).map(|cell| BestCell {
-                spec: cell.spec,
-                seeds: cell.seeds,
-                mean: cell.mean(),
-            }),
+            best: self.cells.values().map(cell).max_by(|a, b| a.mean.total_cmp(&b.mean)),
             connected: connected.into(),
             running: scheduler.leases().map(running).collect(),
         }
@@ -162,40 +142,40 @@ mod tests {
         Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
     }
 
-    /// What the kept sums have to come to.
-    fn walked(ledger: &Ledger, scheduler: &Scheduler) -> f64 {
+    /// The share that the kept sums must give, from all trials.
+    fn walked(progress: &SweepProgress, scheduler: &Scheduler) -> f64 {
         let done = scheduler.trials().map(|(id, spec, state)| match state {
             TrialState::Pending => 0.0,
             TrialState::Leased(lease) => {
-                ledger.work[&id] * (lease.step as f64 / spec.steps() as f64).min(1.0)
+                progress.work[&id] * (lease.step as f64 / spec.steps() as f64).min(1.0)
             }
-            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => ledger.work[&id],
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => progress.work[&id],
         });
-        done.sum::<f64>() / ledger.total
+        done.sum::<f64>() / progress.total
     }
 
     proptest! {
         #[test]
-        fn the_sums_that_are_kept_are_those_of_all_trials(
+        fn kept_sums_are_those_of_all_trials(
             history in prop::collection::vec((0u8..7, 0usize..8, 0u64..3_000, 0.0..1.0f64), 0..150)
         ) {
             let axes = "seed = { count = 4 }\nsubset_size = 100\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]";
             let specs = specs(axes);
             let mut scheduler = Scheduler::new(LIMITS, specs.clone());
-            let mut ledger = Ledger::new(&scheduler, Selection::Final);
+            let mut progress = SweepProgress::new(&scheduler, Selection::Final);
             let mut results: HashMap<CellId, Vec<f64>> = HashMap::new();
             let mut now = Duration::ZERO;
             for (kind, which, number, accuracy) in history {
                 let worker: WorkerId = format!("w{}", which % 3).parse().unwrap();
                 let held = scheduler.leases_of(&worker);
                 let lease = held.get(which % held.len().max(1)).copied();
-                let of_lease = |command: &dyn Fn(swfn_shared::ids::LeaseId) -> Command| lease.map(command);
+                let about_lease = |command: &dyn Fn(swfn_shared::ids::LeaseId) -> Command| lease.map(command);
                 let command = match kind {
                     0 => Some(Command::Joined { worker, predecessor: None, held: Vec::new() }),
                     1 => Some(Command::Asked { worker, capacity: Capacity { lanes: 4, shape: None, vaes: Vec::new() } }),
-                    2 => of_lease(&|lease| Command::Progressed { worker: worker.clone(), lease, step: number, waits: false }),
-                    3 => of_lease(&|lease| Command::Succeeded { worker: worker.clone(), lease }),
-                    4 => of_lease(&|lease| Command::Failed {
+                    2 => about_lease(&|lease| Command::Progressed { worker: worker.clone(), lease, step: number, waits: false }),
+                    3 => about_lease(&|lease| Command::Succeeded { worker: worker.clone(), lease }),
+                    4 => about_lease(&|lease| Command::Failed {
                         worker: worker.clone(),
                         lease,
                         kind: FailureKind::Diverged,
@@ -211,17 +191,17 @@ mod tests {
                 let Some(events) = command.and_then(|command| scheduler.decide(now, &command).ok()) else { continue };
                 for event in &events {
                     scheduler.evolve(now, event).unwrap();
-                    ledger.follow(event);
+                    progress.follow(event);
                     if let Event::Succeeded { lease } = event {
                         let spec = *scheduler.spec(lease.trial).unwrap();
-                        ledger.add(&spec, &outcome([accuracy, 1.0, f64::NAN]));
+                        progress.add(&spec, &outcome([accuracy, 1.0, f64::NAN]));
                         results.entry(spec.cell()).or_default().push(accuracy);
                     }
                 }
-                let snapshot = ledger.snapshot(&scheduler, Vec::new(), now);
-                let all = walked(&ledger, &scheduler);
+                let snapshot = progress.snapshot(&scheduler, Vec::new(), now);
+                let all = walked(&progress, &scheduler);
                 prop_assert!((snapshot.share_done - all).abs() < 1e-9, "{} of {all}", snapshot.share_done);
-                let again = Ledger::new(&scheduler, Selection::Final);
+                let again = SweepProgress::new(&scheduler, Selection::Final);
                 prop_assert!((again.share_done(&scheduler) - all).abs() < 1e-9);
                 prop_assert_eq!(snapshot.running.len(), scheduler.counts().leased);
                 let means = results.values().map(|all| all.iter().sum::<f64>() / all.len() as f64);
@@ -244,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_cell_is_the_best_by_what_counts() {
+    fn the_selected_accuracy_decides_the_best_cell() {
         let specs = specs(
             "seed = { count = 2 }\nsubset_size = 100\narchitecture = [\"net\", \"lenet\", \"lenet+bn\"]\nlambda = 0",
         );
@@ -256,13 +236,13 @@ mod tests {
             ("lenet+bn", [0.4, 0.4, f64::NAN]),
         ];
         let best = |selection| {
-            let mut ledger = Ledger::new(&scheduler, selection);
+            let mut progress = SweepProgress::new(&scheduler, selection);
             for spec in &specs {
                 let name = spec.architecture.name();
                 let accuracies = accuracies.iter().find(|(of, _)| *of == name).unwrap().1;
-                ledger.add(spec, &outcome(accuracies));
+                progress.add(spec, &outcome(accuracies));
             }
-            let best = ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO).best.unwrap();
+            let best = progress.snapshot(&scheduler, Vec::new(), Duration::ZERO).best.unwrap();
             (best.spec.architecture.name(), best.seeds, best.mean)
         };
         assert_eq!(best(Selection::Final), ("net", 2, 0.9));

@@ -1,9 +1,9 @@
-//! The actor on its thread, spoken to as sessions do.
+//! The actor on its thread, with requests as sessions send them.
 
 use std::{thread, time::Duration};
 
 use swfn_scheduler::{
-    Act, Event, FailureKind, Limits, REQUESTS,
+    Act, Event, FailureKind, Limits, REQUESTS, Scheduler,
     turn::{FromWorker, Hello, Holder, Progress, Reply},
 };
 use swfn_shared::{
@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Engine, EngineError, Letter, Mailbox, Request, Room};
+use super::{Engine, EngineError, Letter, Mailbox, Request, Reservation};
 
 /// Three trials each of `net` and of `lenet`, all without function norm.
 fn specs() -> Vec<TrialSpec> {
@@ -57,17 +57,21 @@ impl Stream {
         let (sender, replies) = Mailbox::new();
         let hello =
             Hello { worker: worker.id.clone(), holder: Holder::Anyone, predecessor: None, held };
-        let (hello, row, room) = (Box::new(hello), Box::new(worker), Room::default());
-        requests.send(Request::Join { session, hello, row, replies: sender, room }).await.unwrap();
+        let (hello, row) = (Box::new(hello), Box::new(worker));
+        let reservation = Reservation::default();
+        requests
+            .send(Request::Join { session, hello, row, replies: sender, reservation })
+            .await
+            .unwrap();
         Self { session, requests: requests.clone(), replies }
     }
 
     async fn say(&self, sequence: u64, message: FromWorker) {
         let worker = "ann".parse().unwrap();
         let session = self.session;
-        let room = Room::default();
+        let reservation = Reservation::default();
         self.requests
-            .send(Request::Message { session, worker, sequence, message, room })
+            .send(Request::Message { session, worker, sequence, message, reservation })
             .await
             .unwrap();
     }
@@ -81,7 +85,7 @@ impl Stream {
             .await
             .expect("an answer")
             .expect("a stream");
-        letter.replies().next().expect("it is not empty")
+        letter.reply
     }
 
     async fn grant(&mut self) -> Vec<(LeaseId, TrialSpec)> {
@@ -117,15 +121,17 @@ fn engine_with(
         longest: None,
         portion: 64,
     };
-    let engine =
-        Engine::new(store, limits, specs(), Selection::Best, artifacts, folder, |_| false).unwrap();
-    let engine = engine.with_logs(LogFolder::new(dir.path().join("logs")));
+    let (specs, selection) = (specs(), Selection::Best);
+    let scheduler = Scheduler::new(limits, specs.iter().copied());
+    let mut engine =
+        Engine::new(store, scheduler, &specs, selection, artifacts, folder, |_| false).unwrap();
+    engine.logs = Some(LogFolder::new(dir.path().join("logs")));
     let (requests, queue) = channel(REQUESTS);
     (requests, thread::spawn(move || engine.run(queue).map(drop)))
 }
 
 #[tokio::test]
-async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
+async fn an_ask_stands_until_satisfied_replaced_or_withdrawn() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) = engine(&dir);
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
@@ -174,7 +180,7 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
 }
 
 #[tokio::test]
-async fn what_a_trial_says_is_kept_and_what_a_lost_attempt_says_is_not() {
+async fn logs_of_live_attempts_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) = engine(&dir);
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
@@ -190,7 +196,7 @@ async fn what_a_trial_says_is_kept_and_what_a_lost_attempt_says_is_not() {
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 2 });
     ann.say(3, FromWorker::Released { lease }).await;
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 3 });
-    // Another attempt follows, which says nothing; this one is over.
+    // Another attempt follows, without a log; this one is over.
     ann.ask(1, None).await;
     assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..lease });
     ann.say(4, says(8, "three\n")).await;
@@ -203,7 +209,7 @@ async fn what_a_trial_says_is_kept_and_what_a_lost_attempt_says_is_not() {
 }
 
 #[tokio::test]
-async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
+async fn a_drained_worker_gets_no_more_trials() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) = engine(&dir);
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
@@ -223,17 +229,17 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     let told = CommandOutcome::Drained { workers: vec!["ann".to_owned()] };
     assert_eq!(command(&requests, drain(), Holder::Anyone).await, Ok(told));
     assert!(matches!(ann.reply().await, Reply::Drain { .. }));
-    // This was on its way.
+    // This ask was on its way already.
     ann.ask(2, None).await;
     ann.say(1, FromWorker::Points { lease: held, points: Vec::new(), log: None }).await;
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 }, "no grant");
 
     let mut ann = Stream::open(&requests, 2, vec![held]).await;
     assert_eq!(ann.reply().await, Reply::Confirm { leases: vec![held] });
-    assert!(matches!(ann.reply().await, Reply::Drain { .. }), "the word may not have reached it");
+    assert!(matches!(ann.reply().await, Reply::Drain { .. }), "the first message may be lost");
     ann.say(0, FromWorker::Goodbye).await;
     assert!(timeout(Duration::from_secs(20), ann.replies.recv()).await.unwrap().is_none());
-    // A process of that name that comes later is another.
+    // A later process of that name is another worker.
     let mut ann = Stream::open(&requests, 3, Vec::new()).await;
     ann.ask(1, None).await;
     assert_eq!(ann.grant().await.len(), 1);
@@ -242,7 +248,7 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     actor.join().unwrap().unwrap();
 }
 
-/// What comes of a person's command.
+/// The answer to a person's command.
 async fn command(
     requests: &Sender<Request>,
     command: PersonCommand,
@@ -254,13 +260,13 @@ async fn command(
 }
 
 #[tokio::test]
-async fn what_was_given_up_is_tried_again_while_the_sweep_runs_and_after_it_has_ended() {
+async fn failed_trials_can_be_retried() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) = engine(&dir);
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
     let mut sequence = 0;
     ann.ask(1, None).await;
-    // One place is the only one: a trial that diverges there is given up, and one that fails after three attempts.
+    // Without another place, a trial that diverges fails for good at once.
     for number in 0..6 {
         let lease = ann.grant().await[0].0;
         sequence += 1;
@@ -286,7 +292,7 @@ async fn what_was_given_up_is_tried_again_while_the_sweep_runs_and_after_it_has_
     let trial = specs()[4].id();
     let one = Retry { trials: vec![trial.to_string()], ..Retry::default() };
     assert_eq!(retry(one).await, Ok(CommandOutcome::Retried { trials: 1, left_out: 0 }));
-    // What a person was told is on the disk, and the ask of the worker still stands.
+    // The effect is on disk when the person is answered, and the worker's ask still stands.
     let journal = Store::open(&dir.path().join("sweep.sqlite")).unwrap().journal().unwrap();
     let lease = LeaseId { trial, attempt: 1 };
     assert!(journal.contains(&Event::ByPerson { lease, act: Act::Retried }), "{journal:?}");
@@ -296,7 +302,7 @@ async fn what_was_given_up_is_tried_again_while_the_sweep_runs_and_after_it_has_
 }
 
 #[tokio::test]
-async fn a_worker_is_told_of_all_its_lost_leases_and_keeps_its_stream() {
+async fn all_lost_leases_are_revoked_one_by_one() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) = engine(&dir);
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
@@ -308,7 +314,7 @@ async fn a_worker_is_told_of_all_its_lost_leases_and_keeps_its_stream() {
         waits: false,
     });
     ann.say(0, FromWorker::Heartbeat { progress: progress.collect() }).await;
-    // Of a kind that only newer ones know: it would come again if it were not acknowledged.
+    // A kind that only newer workers know. Without an acknowledgement it would come again.
     ann.say(7, FromWorker::Unknown).await;
     for attempt in lost {
         assert!(
@@ -321,7 +327,7 @@ async fn a_worker_is_told_of_all_its_lost_leases_and_keeps_its_stream() {
 }
 
 #[tokio::test]
-async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_stream() {
+async fn an_implausible_report_costs_only_the_attempt() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) =
         engine_with(&dir, Artifacts { confusion: true, ..Artifacts::default() });
@@ -348,7 +354,7 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
         FromWorker::Points { lease, points: vec![point], log: None }
     };
     let odd = Outcome { final_test_accuracy: 0.123_456_789, ..right };
-    /// What is reported of a lease, and why it is refused.
+    /// Reports of a lease, and the reason for which they are refused.
     type Case<'c> = (&'c dyn Fn(LeaseId) -> Vec<FromWorker>, &'c str);
     let cases: [Case<'_>; 5] = [
         (&|lease| vec![FromWorker::Refused { lease, problem: "field `x`".into() }], "field `x`"),
@@ -389,7 +395,7 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
 }
 
 #[tokio::test]
-async fn an_outcome_is_held_against_the_curve_that_was_reported_before_a_restart() {
+async fn an_outcome_must_fit_the_curve_after_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) = engine(&dir);
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;

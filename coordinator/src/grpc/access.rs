@@ -1,4 +1,4 @@
-//! The access check before every method: the token, and whose the connection is.
+//! The access check before every method: the token, and the holder of the connection.
 
 use std::sync::{
     Arc,
@@ -7,6 +7,7 @@ use std::sync::{
 
 use sha2::{Digest as _, Sha256};
 use swfn_access::gate::Visitor;
+use swfn_scheduler::turn::Holder;
 use swfn_shared::access::Token;
 use tonic::{
     Request, Status,
@@ -16,54 +17,44 @@ use tonic::{
 };
 use tracing::warn;
 
-use swfn_scheduler::turn::Holder;
-
-/// Whether a method is open to strangers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Openness {
-    /// Health: probes know no token, and learn nothing but that the coordinator serves.
-    Open,
-    Closed,
-}
-
-/// Checks requests of one listening socket.
+/// Checks the requests of one listening socket.
 #[derive(Debug, Clone)]
 pub(super) struct Check {
     token: Option<Arc<Token>>,
-    /// Of connections without a certificate.
+    /// The holder of connections without a certificate.
     holder: Holder,
-    openness: Openness,
+    /// Whether strangers may call, too.
+    is_open: bool,
     refused: Arc<AtomicU64>,
 }
 
 impl Check {
     pub(super) fn new(token: Option<Token>, holder: Holder) -> Self {
-        Self {
-            token: token.map(Arc::new),
-            holder,
-            openness: Openness::Closed,
-            refused: Arc::default(),
-        }
+        Self { token: token.map(Arc::new), holder, is_open: false, refused: Arc::default() }
     }
 
-    pub(super) fn with(&self, openness: Openness) -> Self {
-        Self { openness, ..self.clone() }
+    /// The same check, which admits strangers. It is for health alone: probes have no token, and
+    /// learn only that the coordinator serves.
+    pub(super) fn open(&self) -> Self {
+        Self { is_open: true, ..self.clone() }
     }
 
     fn token(&self, metadata: &MetadataMap) -> Result<(), Status> {
         let Some(token) = &self.token else { return Ok(()) };
-        let hint = "hint: say --token-file, or set SWFN_TOKEN, to the token that the coordinator was started with";
-        match metadata.get("authorization").map(|value| value.as_bytes().strip_prefix(b"Bearer ")) {
-            Some(Some(presented)) if token.is(presented) => Ok(()),
-            Some(_) => {
-                Err(Status::unauthenticated(format!("the token is not this coordinator's\n{hint}")))
-            }
-            None => Err(Status::unauthenticated(format!("a token is needed here\n{hint}"))),
-        }
+        let header = metadata.get("authorization").map(|value| value.as_bytes());
+        let problem = match header.map(|value| value.strip_prefix(b"Bearer ")) {
+            Some(Some(presented)) if token.is(presented) => return Ok(()),
+            Some(_) => "the token is not this coordinator's",
+            None => "a token is needed here",
+        };
+        Err(Status::unauthenticated(format!(
+            "{problem}\nhint: set --token-file or SWFN_TOKEN to the token that the coordinator was \
+             started with"
+        )))
     }
 
-    /// Says so, but not every time: whoever floods the port shall not flood the log.
-    fn note(&self, visitor: Option<&Visitor>, status: &Status) {
+    /// Logs a refusal, but only the 1st, 2nd, 4th, 8th ...: a flood must not fill the log.
+    fn log(&self, visitor: Option<&Visitor>, status: &Status) {
         let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             let address = visitor.map(|visitor| visitor.address.to_string()).unwrap_or_default();
@@ -88,22 +79,18 @@ impl Interceptor for Check {
         match passed {
             Ok(()) => {
                 let certificate = certificates.as_ref().and_then(|chain| chain.first());
-                let holder = certificate.map_or_else(|| self.holder, fingerprint);
-                request.extensions_mut().insert(holder);
-                if let Some(visitor) = visitor {
-                    request.extensions_mut().insert(visitor);
-                }
+                let fingerprint = |certificate: &CertificateDer<'_>| {
+                    Holder::Certificate(Sha256::digest(certificate).into())
+                };
+                request.extensions_mut().insert(certificate.map_or(self.holder, fingerprint));
+                visitor.map(|visitor| request.extensions_mut().insert(visitor));
                 Ok(request)
             }
-            Err(_) if self.openness == Openness::Open => Ok(request),
+            Err(_) if self.is_open => Ok(request),
             Err(status) => {
-                self.note(visitor.as_ref(), &status);
+                self.log(visitor.as_ref(), &status);
                 Err(status)
             }
         }
     }
-}
-
-fn fingerprint(certificate: &CertificateDer<'_>) -> Holder {
-    Holder::Certificate(Sha256::digest(certificate).into())
 }

@@ -1,6 +1,6 @@
-//! What a worker sends, checked and turned into the actor's words; and back.
+//! Checks the messages of workers and turns them into messages of the turn, and its replies back.
 
-use swfn_proto::v1::{self, coordinator_message, worker_message};
+use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_scheduler::{
     FailureKind, Predecessor,
     turn::{FromWorker, Hello, Holder, Progress, Reply},
@@ -16,21 +16,17 @@ use swfn_shared::{
 use swfn_store::WorkerRow;
 use tonic::Status;
 
-/// Text of a peer is cut here, so that nobody can fill the disk with an error message.
+/// Bytes of a peer's text that are kept, so that no error message fills the disk.
 pub(crate) const MAX_TEXT: usize = 4_096;
 
-/// Names and versions are short, and of one line.
+/// Bytes of a name or a version.
 const MAX_LABEL: usize = 256;
-
-fn text(text: String) -> String {
-    cut(&text, MAX_TEXT)
-}
 
 fn label(text: String) -> String {
     cut(&text, MAX_LABEL).replace(['\n', '\t'], " ")
 }
 
-/// The beginning of a text, made printable; how much is cut off stands at its end.
+/// The beginning of a text, made printable, with a note of its length if it is cut.
 fn cut(text: &str, most: usize) -> String {
     let shown = for_terminal(text::beginning(text, most));
     if text.len() <= most {
@@ -40,55 +36,46 @@ fn cut(text: &str, most: usize) -> String {
     text::beginning(&shown, most - note.len()).to_owned() + &note
 }
 
-/// The end of a log matters, not its beginning.
+/// The end of a log, which matters more than its beginning.
 fn log(log: String) -> String {
     for_terminal(text::end(&log, MAX_LOG_BYTES))
 }
 
-/// Refuses lists that would keep the actor busy for long, or fill the memory while they wait for it.
-pub(super) fn at_most(limit: usize, count: usize, field: &'static str) -> Result<(), Status> {
-    within(limit, count, field).map_err(refuse)
-}
-
-fn within(limit: usize, count: usize, field: &'static str) -> Result<(), WireError> {
+/// Refuses lists that would keep the actor busy for long, or fill the memory while they wait.
+fn at_most(limit: usize, count: usize, field: &'static str) -> Result<(), WireError> {
     let problem = || format!("`{count}` are more than {limit}");
     if count <= limit { Ok(()) } else { Err(WireError::Wrong { field, problem: problem() }) }
 }
 
-fn refuse(error: WireError) -> Status {
+fn invalid(error: impl ToString) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-fn missing(field: &'static str) -> Status {
-    refuse(WireError::Missing(field))
-}
-
-/// The first message of a stream, and what is kept of the worker.
+/// The first message of a stream: the greeting, and the worker's row in the store.
 pub(crate) fn hello(
     message: v1::WorkerMessage,
     holder: Holder,
 ) -> Result<(Hello, WorkerRow), Status> {
-    let Some(worker_message::Kind::Hello(hello)) = message.kind else {
+    let Some(Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
-    if hello.protocol != PROTOCOL {
-        return Err(Status::failed_precondition(format!(
-            "worker speaks protocol `{}`, this coordinator {PROTOCOL}\nhint: run the same version of swfn on both sides",
-            hello.protocol
-        )));
-    }
-    if hello.trainer_revision != TRAINER_REVISION {
-        return Err(Status::failed_precondition(format!(
-            "worker has trainer revision `{}`, this coordinator files results under revision {TRAINER_REVISION}\n\
-             hint: run the same version of swfn on both sides",
-            hello.trainer_revision
-        )));
-    }
-    let id = |text: &str| {
-        text.parse().map_err(|error: IdError| Status::invalid_argument(error.to_string()))
+    let problem = match (hello.protocol, hello.trainer_revision) {
+        (PROTOCOL, TRAINER_REVISION) => None,
+        (PROTOCOL, revision) => Some(format!(
+            "worker has trainer revision `{revision}`, this coordinator files results under \
+             revision {TRAINER_REVISION}"
+        )),
+        (other, _) => {
+            Some(format!("worker speaks protocol `{other}`, this coordinator {PROTOCOL}"))
+        }
     };
-    at_most(MAX_NAMED, hello.held.len(), "hello.held")?;
-    let device = hello.device.ok_or_else(|| missing("hello.device"))?;
+    if let Some(problem) = problem {
+        let hint = "hint: run the same version of swfn on both sides";
+        return Err(Status::failed_precondition(format!("{problem}\n{hint}")));
+    }
+    let id = |text: &str| text.parse().map_err(|error: IdError| invalid(error));
+    at_most(MAX_NAMED, hello.held.len(), "hello.held").map_err(invalid)?;
+    let device = hello.device.ok_or_else(|| invalid(WireError::Missing("hello.device")))?;
     let row = WorkerRow {
         id: id(&hello.worker)?,
         host: label(hello.host),
@@ -100,106 +87,87 @@ pub(crate) fn hello(
         libtorch: label(hello.libtorch_version),
         certificate: holder.certificate(),
     };
-    let hello = Hello {
-        worker: row.id.clone(),
-        predecessor: match hello.predecessor {
-            None => None,
-            Some(worker) => Some(Predecessor {
-                worker: id(&worker)?,
-                end: label(hello.predecessor_end),
-                log: log(hello.predecessor_log),
-                innocent: hello.predecessor_innocent,
-            }),
-        },
-        holder,
-        held: hello
-            .held
-            .into_iter()
-            .map(TryInto::try_into)
-            .collect::<Result<_, _>>()
-            .map_err(refuse)?,
+    let predecessor = match hello.predecessor {
+        None => None,
+        Some(worker) => Some(Predecessor {
+            worker: id(&worker)?,
+            end: label(hello.predecessor_end),
+            log: log(hello.predecessor_log),
+            innocent: hello.predecessor_innocent,
+        }),
     };
-    Ok((hello, row))
+    let held: Result<_, WireError> = hello.held.into_iter().map(TryInto::try_into).collect();
+    let held = held.map_err(invalid)?;
+    Ok((Hello { worker: row.id.clone(), holder, predecessor, held }, row))
 }
 
-/// A report of a lease. Whose it is must be clear; what is wrong with the rest costs the attempt, and not the stream.
-fn believed(
+/// A report of a lease. Without a valid lease the stream ends; other faults cost the attempt.
+fn report(
     lease: Option<v1::LeaseId>,
-    report: impl FnOnce(LeaseId) -> Result<FromWorker, WireError>,
-) -> Result<FromWorker, Status> {
-    let lease = wire::lease(lease).map_err(refuse)?;
-    Ok(report(lease)
+    content: impl FnOnce(LeaseId) -> anyhow::Result<FromWorker>,
+) -> anyhow::Result<FromWorker> {
+    let lease = wire::lease(lease)?;
+    Ok(content(lease)
         .unwrap_or_else(|error| FromWorker::Refused { lease, problem: error.to_string() }))
 }
 
-fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
-    within(MAX_POINTS, report.points.len(), "points")?;
-    let points = report.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-    Ok(FromWorker::Points { lease, points, log: report.log.map(TryInto::try_into).transpose()? })
-}
-
-fn succeeded(lease: LeaseId, report: v1::Succeeded) -> Result<FromWorker, WireError> {
-    let outcome = wire::outcome(&report.outcome)?;
-    let wrong =
-        |error: IdError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
-    let dataset_digest = report.dataset_digest.parse().map_err(wrong)?;
-    Ok(FromWorker::Succeeded { lease, outcome, dataset_digest })
-}
-
-/// Every later message: its sequence number and what it says.
+/// A later message: its sequence number and its content.
 pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
-    // A kind that a newer worker knows: if it waits for an acknowledgement, it would be sent again, and again.
-    let Some(kind) = message.kind else { return Ok((message.sequence, FromWorker::Unknown)) };
-    let said = match kind {
-        worker_message::Kind::Hello(_) => {
-            return Err(Status::failed_precondition("`hello` comes once, at the beginning"));
-        }
-        worker_message::Kind::Ask(ask) => {
+    // Without a kind, it is one of a newer worker. If it were refused, it would be sent again.
+    let content = message.kind.map_or(Ok(FromWorker::Unknown), content).map_err(invalid)?;
+    Ok((message.sequence, content))
+}
+
+fn content(kind: Kind) -> anyhow::Result<FromWorker> {
+    Ok(match kind {
+        Kind::Hello(_) => anyhow::bail!("`hello` comes once, at the beginning"),
+        Kind::Ask(ask) => {
             at_most(MAX_NAMED, ask.vaes.len(), "ask.vaes")?;
-            let wrong = |error: IdError| Status::invalid_argument(error.to_string());
-            let capacity = Capacity::try_from(ask).map_err(wrong)?;
+            let capacity = Capacity::try_from(ask)?;
             FromWorker::Ask(Capacity { lanes: capacity.lanes.min(MAX_LANES), ..capacity })
         }
-        worker_message::Kind::Heartbeat(heartbeat) => {
+        Kind::Heartbeat(heartbeat) => {
             at_most(MAX_NAMED, heartbeat.progress.len(), "heartbeat.progress")?;
             let progress = |p: v1::Progress| {
                 Ok(Progress { lease: wire::lease(p.lease)?, step: p.step, waits: p.waits })
             };
-            let progress = heartbeat
-                .progress
-                .into_iter()
-                .map(progress)
-                .collect::<Result<_, _>>()
-                .map_err(refuse)?;
-            FromWorker::Heartbeat { progress }
+            let progress: Result<_, WireError> =
+                heartbeat.progress.into_iter().map(progress).collect();
+            FromWorker::Heartbeat { progress: progress? }
         }
-        worker_message::Kind::Points(report) => {
-            believed(report.lease.clone(), |lease| points(lease, report))?
-        }
-        worker_message::Kind::Artifact(mut part) => believed(part.lease.take(), |lease| {
+        Kind::Points(v1::Points { lease, points, log }) => report(lease, |lease| {
+            at_most(MAX_POINTS, points.len(), "points")?;
+            let points: Result<_, WireError> = points.into_iter().map(TryInto::try_into).collect();
+            let log = log.map(TryInto::try_into).transpose()?;
+            Ok(FromWorker::Points { lease, points: points?, log })
+        })?,
+        Kind::Artifact(mut part) => report(part.lease.take(), |lease| {
             Ok(FromWorker::Artifact { lease, part: part.try_into()? })
         })?,
-        worker_message::Kind::Succeeded(report) => {
-            believed(report.lease.clone(), |lease| succeeded(lease, report))?
+        Kind::Succeeded(v1::Succeeded { lease, outcome, dataset_digest }) => {
+            report(lease, |lease| {
+                let outcome = wire::outcome(&outcome)?;
+                let dataset_digest = dataset_digest.parse().map_err(|error: IdError| {
+                    WireError::Wrong { field: "dataset_digest", problem: error.to_string() }
+                })?;
+                Ok(FromWorker::Succeeded { lease, outcome, dataset_digest })
+            })?
         }
-        worker_message::Kind::Failed(failed) => FromWorker::Failed {
+        Kind::Failed(failed) => FromWorker::Failed {
             kind: match failed.kind() {
                 v1::FailureKind::Diverged => FailureKind::Diverged,
                 v1::FailureKind::Error | v1::FailureKind::Unspecified => FailureKind::Error,
             },
-            lease: wire::lease(failed.lease).map_err(refuse)?,
-            error: text(failed.message),
+            lease: wire::lease(failed.lease)?,
+            error: cut(&failed.message, MAX_TEXT),
             log: log(failed.log),
         },
-        worker_message::Kind::Released(released) => {
-            FromWorker::Released { lease: wire::lease(released.lease).map_err(refuse)? }
-        }
-        worker_message::Kind::Goodbye(_) => FromWorker::Goodbye,
-    };
-    Ok((message.sequence, said))
+        Kind::Released(released) => FromWorker::Released { lease: wire::lease(released.lease)? },
+        Kind::Goodbye(_) => FromWorker::Goodbye,
+    })
 }
 
-/// An answer of the actor on the wire.
+/// A reply of the turn as a message, or the status that ends the stream.
 pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
     use coordinator_message::Kind;
     let kind = match reply {
@@ -234,56 +202,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
-        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a?[2J\nb\tc??");
+    fn text_of_a_peer_is_short_and_printable() {
+        assert_eq!(cut("a\u{1b}[2J\nb\tc\u{9b}", MAX_TEXT), "a?[2J\nb\tc??");
         for long in [
             "ä".repeat(MAX_TEXT),
             "\u{1b}".repeat(MAX_TEXT + 1),
             format!("a{}", "ä".repeat(MAX_TEXT)),
         ] {
-            let (bytes, cut) = (long.len(), text(long));
+            let (bytes, cut) = (long.len(), cut(&long, MAX_TEXT));
             assert!((MAX_TEXT - 4..=MAX_TEXT).contains(&cut.len()), "{}", cut.len());
             assert!(cut.ends_with(&format!(" [of {bytes} bytes]")), "{cut}");
         }
         assert_eq!(label("a\nb".to_owned()), "a b");
         assert_eq!(label("x".repeat(4_000)).len(), MAX_LABEL);
     }
+
     #[test]
-    fn what_a_newer_worker_says_is_ignored_as_far_as_it_is_not_known() {
+    fn unknown_messages_of_newer_workers_are_ignored() {
         // Field 99, a message with a text in it.
         let unknown = [0x9a, 0x06, 3, 0x0a, 1, b'x'];
-        let said = |known: v1::WorkerMessage| {
+        let received = |known: v1::WorkerMessage| {
             let bytes = [known.encode_to_vec(), unknown.to_vec()].concat();
             message(v1::WorkerMessage::decode(&*bytes).unwrap()).unwrap()
         };
         assert!(matches!(
-            said(v1::WorkerMessage { sequence: 7, kind: None }),
+            received(v1::WorkerMessage { sequence: 7, kind: None }),
             (7, FromWorker::Unknown)
         ));
-        let kind = Some(worker_message::Kind::Goodbye(v1::Goodbye {}));
-        assert!(matches!(said(v1::WorkerMessage { sequence: 0, kind }), (0, FromWorker::Goodbye)));
+        let kind = Some(Kind::Goodbye(v1::Goodbye {}));
+        assert!(matches!(
+            received(v1::WorkerMessage { sequence: 0, kind }),
+            (0, FromWorker::Goodbye)
+        ));
     }
 
     #[test]
-    fn a_report_that_means_nothing_is_refused_with_its_lease() {
+    fn a_meaningless_report_is_refused_with_its_lease() {
         let lease =
             v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
         let of = Some(lease.clone());
         let point = |metric: &str, value| {
             let points = vec![v1::MetricPoint { metric: metric.to_owned(), step: 1, value }];
-            worker_message::Kind::Points(v1::Points { lease: of.clone(), points, log: None })
+            Kind::Points(v1::Points { lease: of.clone(), points, log: None })
         };
         let log = v1::LogPart { offset: 65_535, text: "ab".to_owned() };
         let log = v1::Points { lease: of.clone(), points: Vec::new(), log: Some(log) };
         let file = |name: &str, offset| {
             let (name, content) = (name.to_owned(), vec![0]);
-            worker_message::Kind::Artifact(v1::ArtifactPart {
-                lease: of.clone(),
-                name,
-                offset,
-                content,
-                size: 2,
-            })
+            Kind::Artifact(v1::ArtifactPart { lease: of.clone(), name, offset, content, size: 2 })
         };
         let outcome = |final_test_accuracy, best_test_accuracy, vae_seconds| {
             let outcome = Outcome {
@@ -294,11 +260,7 @@ mod tests {
             };
             let outcome = wire::outcome_values(&outcome);
             let dataset_digest = "0".repeat(64);
-            worker_message::Kind::Succeeded(v1::Succeeded {
-                lease: of.clone(),
-                outcome,
-                dataset_digest,
-            })
+            Kind::Succeeded(v1::Succeeded { lease: of.clone(), outcome, dataset_digest })
         };
         let nothing = v1::Succeeded { lease: of.clone(), ..v1::Succeeded::default() };
         for (kind, expected) in [
@@ -309,13 +271,10 @@ mod tests {
             (point("train/loss", 1.7e308), "is not in"),
             (point("test/accuracy", 1.5), "`1.5` of test/accuracy is not in 0 to 1"),
             (point("x", 0.0), "`x` is unknown"),
-            (
-                worker_message::Kind::Points(log),
-                "`65535` and 2 bytes are more than the 65536 of a log",
-            ),
+            (Kind::Points(log), "`65535` and 2 bytes are more than the 65536 of a log"),
             (file("../../grid.toml", 0), "`../../grid.toml` is unknown"),
             (file("vae.png", 2), "`2` leaves no room for 1 of 2 bytes"),
-            (worker_message::Kind::Succeeded(nothing), "`final_test_accuracy`: it is missing"),
+            (Kind::Succeeded(nothing), "`final_test_accuracy`: it is missing"),
             (outcome(0.5, 0.25, 0.0), "`0.5` is above the best, `0.25`"),
             (outcome(0.5, 0.5, 1.7e308), "is not in 0 to 1000000000"),
         ] {
@@ -332,17 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_no_more_points_than_a_worker_sends() {
+    fn a_report_has_a_limit_of_points() {
         let lease =
             v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
         let report = |count| {
             let point = v1::MetricPoint { metric: "train/loss".to_owned(), step: 1, value: 1.0 };
             let points =
                 v1::Points { lease: Some(lease.clone()), points: vec![point; count], log: None };
-            message(v1::WorkerMessage {
-                sequence: 1,
-                kind: Some(worker_message::Kind::Points(points)),
-            })
+            message(v1::WorkerMessage { sequence: 1, kind: Some(Kind::Points(points)) })
         };
         assert!(matches!(report(MAX_POINTS), Ok((1, FromWorker::Points { .. }))));
         let Ok((1, FromWorker::Refused { problem, .. })) = report(MAX_POINTS + 1) else {

@@ -1,17 +1,16 @@
-//! Messages on their way in. A message that has begun takes up memory until it is whole, taken by its handler and handed on, so it
-//! begins only when there is room for all of it; until then, flow control holds the sender up. Who does not finish makes room.
+//! Memory for messages that arrive. A message occupies memory until it is whole and its handler has
+//! taken it, so its bytes are read only when all of it fits. Until then, flow control holds up the
+//! sender. A sender that does not finish in time loses its stream.
 //!
-//! tonic keeps a stream's buffer as large as its largest message. So the room of a large one is kept, too, for those that follow,
-//! until others need it: then streams end, and their workers come back without it.
+//! tonic keeps a stream's buffer as large as its largest message. So the memory of a large message
+//! stays reserved for those that follow, until others need it: then the stream ends, and its worker
+//! reconnects.
 
 use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -29,58 +28,48 @@ use tonic::{
     server::NamedService,
 };
 
-/// Bytes of one call's question, where that is no stream.
+/// Bytes of the request of a call that is not a stream.
 const MAX_CALL_BYTES: usize = 64 << 10;
 
-/// The largest of the small messages. They do not wait for large ones.
+/// Bytes of the largest small message. Small messages do not wait for large ones.
 const SMALL: usize = 16 << 10;
 
-/// Bytes of messages that have begun: of small ones, and of large ones.
-const BEGUN: [usize; 2] = [8 << 20, 16 << 20];
+/// Bytes for all small and for all large messages that are arriving.
+const POOLS: [usize; 2] = [8 << 20, 16 << 20];
 
-/// A message that has begun is whole after that.
-const WHOLE: Duration = Duration::from_secs(20);
+/// Time limit for the arrival of a message.
+const LIMIT: Duration = Duration::from_secs(20);
 
-/// Or after that, when others wait.
-const WHOLE_UNDER_PRESSURE: Duration = Duration::from_secs(1);
+/// The same limit while others wait for memory.
+const LIMIT_UNDER_PRESSURE: Duration = Duration::from_secs(1);
 
-/// Room for messages of like size.
+/// Memory for messages of similar size.
 #[derive(Debug)]
 struct Pool {
-    room: Arc<Semaphore>,
-    waiting: AtomicUsize,
-}
-
-/// Who waits is counted, also if it gives up.
-struct Waiting<'p>(&'p Pool);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
+    bytes: Arc<Semaphore>,
+    /// Cloned by each stream that waits.
+    waiters: Arc<()>,
 }
 
 impl Pool {
     async fn take(self: Arc<Self>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self);
-        Arc::clone(&self.room).acquire_many_owned(u32::try_from(bytes).ok()?).await.ok()
+        let _waiter = Arc::clone(&self.waiters);
+        Arc::clone(&self.bytes).acquire_many_owned(u32::try_from(bytes).ok()?).await.ok()
     }
 }
 
-/// The room for all messages on all sockets.
+/// The memory for all messages on all sockets.
 #[derive(Debug, Clone)]
 pub(super) struct Intake([Arc<Pool>; 2]);
 
 impl Intake {
     pub(super) fn new() -> Self {
-        let pool =
-            |bytes| Pool { room: Arc::new(Semaphore::new(bytes)), waiting: AtomicUsize::new(0) };
-        Self(BEGUN.map(|bytes| Arc::new(pool(bytes))))
+        let pool = |bytes| Pool { bytes: Arc::new(Semaphore::new(bytes)), waiters: Arc::default() };
+        Self(POOLS.map(|bytes| Arc::new(pool(bytes))))
     }
 
-    /// A service whose messages take their room here.
-    pub(super) fn of<S>(&self, service: S) -> Metered<S> {
+    /// A service whose messages take their memory from here.
+    pub(super) fn metered<S>(&self, service: S) -> Metered<S> {
         Metered { service, intake: self.clone() }
     }
 
@@ -89,7 +78,7 @@ impl Intake {
     }
 }
 
-/// A service behind the intake.
+/// A service whose messages go through the intake.
 #[derive(Debug, Clone)]
 pub(super) struct Metered<S> {
     service: S,
@@ -113,61 +102,60 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> S::Future {
-        let most = if request.uri().path().ends_with("/Session") {
-            MAX_REPORT_BYTES
-        } else {
-            MAX_CALL_BYTES
-        };
+        let is_stream = request.uri().path().ends_with("/Session");
+        let most = if is_stream { MAX_REPORT_BYTES } else { MAX_CALL_BYTES };
         let intake = self.intake.clone();
-        let inside = |body| Inside {
+        let metered = |body| MeteredBody {
             body,
             intake,
             most,
             head: Vec::with_capacity(HEAD),
             missing: 0,
             began: Instant::now(),
-            begins: None,
-            waits: None,
-            begun: None,
+            held: None,
+            next: None,
+            waiting: None,
         };
-        self.service.call(request.map(|body| Body::new(inside(body))))
+        self.service.call(request.map(|body| Body::new(metered(body))))
     }
 }
 
-/// Bytes before each message: a flag and its length.
+/// Bytes of the head of a message: a flag and the length.
 const HEAD: usize = 5;
 
-/// Room of the message that has begun, or of the largest one that was taken.
-struct Begun {
-    pool: Arc<Pool>,
-    room: OwnedSemaphorePermit,
-    since: Instant,
-    look_again: Pin<Box<Sleep>>,
-}
+type Permit = OwnedSemaphorePermit;
 
-type Room = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+/// The memory of the message that is arriving, or of the largest one that has arrived.
+struct HeldMemory {
+    pool: Arc<Pool>,
+    permit: Permit,
+    since: Instant,
+    next_check: Pin<Box<Sleep>>,
+}
 
 /// The body of a request.
-struct Inside {
+struct MeteredBody {
     body: Body,
     intake: Intake,
-    /// Bytes of a message.
+    /// Bytes of the largest message that is allowed.
     most: usize,
-    /// Of a message whose length is not known yet.
+    /// The head of a message whose length is not known yet.
     head: Vec<u8>,
-    /// Bytes of the message that has begun, and when it did.
+    /// Bytes of the arriving message that are missing.
     missing: usize,
+    /// When the arriving message began.
     began: Instant,
-    begun: Option<Begun>,
-    /// Of the message that has begun and has no room yet: its bytes, or what waits for room.
-    begins: Option<usize>,
-    waits: Option<(Arc<Pool>, Room)>,
+    held: Option<HeldMemory>,
+    /// Bytes of the arriving message, while it has no memory.
+    next: Option<usize>,
+    /// The pool that will give memory to the arriving message, and the wait for it.
+    waiting: Option<(Arc<Pool>, Pin<Box<dyn Future<Output = Option<Permit>> + Send>>)>,
 }
 
-impl Inside {
-    /// Walks over bytes that have arrived; the length of the message that they begin and do not end.
-    fn walk(&mut self, mut bytes: &[u8]) -> Result<Option<usize>, Status> {
-        let mut begins = None;
+impl MeteredBody {
+    /// Follows arrived bytes; returns the length of the message that they begin without its end.
+    fn follow(&mut self, mut bytes: &[u8]) -> Result<Option<usize>, Status> {
+        let mut begun = None;
         while !bytes.is_empty() {
             if self.missing > 0 {
                 let taken = self.missing.min(bytes.len());
@@ -177,50 +165,44 @@ impl Inside {
             let taken = (HEAD - self.head.len()).min(bytes.len());
             self.head.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
-            if let [_, length @ ..] = self.head.as_slice()
-                && let Ok(length) = <[u8; 4]>::try_from(length)
-            {
-                self.head.clear();
-                self.missing = u32::from_be_bytes(length) as usize;
-                if self.missing > self.most {
-                    let (length, most) = (self.missing, self.most);
-                    let problem =
-                        format!("message length too large: `{length}` bytes are more than {most}");
-                    return Err(Status::out_of_range(problem));
-                }
-                self.began = Instant::now();
-                begins = Some(self.missing);
+            let [_, a, b, c, d] = self.head[..] else { continue };
+            self.head.clear();
+            let length = u32::from_be_bytes([a, b, c, d]) as usize;
+            if length > self.most {
+                return Err(Status::out_of_range(format!(
+                    "message length too large: `{length}` bytes are more than {}",
+                    self.most
+                )));
             }
+            (self.missing, self.began) = (length, Instant::now());
+            begun = Some(length);
         }
-        Ok(begins.filter(|_| self.missing > 0))
+        Ok(begun.filter(|_| self.missing > 0))
     }
 
-    /// Whether there is room already for a message of so many bytes.
-    fn has_room(&self, bytes: usize) -> bool {
-        self.begun.as_ref().is_some_and(|begun| begun.room.num_permits() >= bytes)
-    }
-
-    /// Why the stream has to make room, if it has to: a message takes too long, or others wait for the room of an old one.
-    fn end(&mut self, context: &mut Context<'_>) -> Option<Status> {
-        let begun = self.begun.as_mut()?;
-        while begun.look_again.as_mut().poll(context).is_ready() {
-            let (whole, pressed) =
-                (self.missing == 0, begun.pool.waiting.load(Ordering::Relaxed) > 0);
-            if pressed && whole && begun.since.elapsed() >= WHOLE_UNDER_PRESSURE {
-                return Some(Status::unavailable("others need the room of this stream's messages"));
+    /// The reason why the stream must end, if any: a message takes too long, or others wait for the
+    /// memory of a former one.
+    fn must_end(&mut self, context: &mut Context<'_>) -> Option<Status> {
+        let held = self.held.as_mut()?;
+        while held.next_check.as_mut().poll(context).is_ready() {
+            let is_pressed = Arc::strong_count(&held.pool.waiters) > 1;
+            let limit = if is_pressed { LIMIT_UNDER_PRESSURE } else { LIMIT };
+            if self.missing > 0 && self.began.elapsed() >= limit {
+                return Some(Status::deadline_exceeded(
+                    "a message did not arrive in time\n\
+                     hint: look at the network between both sides",
+                ));
             }
-            if !whole && self.began.elapsed() >= if pressed { WHOLE_UNDER_PRESSURE } else { WHOLE }
-            {
-                let problem = "a message did not arrive in time\nhint: look at the network between both sides";
-                return Some(Status::deadline_exceeded(problem));
+            if self.missing == 0 && is_pressed && held.since.elapsed() >= LIMIT_UNDER_PRESSURE {
+                return Some(Status::unavailable("others need the memory of this stream"));
             }
-            begun.look_again.as_mut().reset(Instant::now() + WHOLE_UNDER_PRESSURE);
+            held.next_check.as_mut().reset(Instant::now() + LIMIT_UNDER_PRESSURE);
         }
         None
     }
 }
 
-impl http_body::Body for Inside {
+impl http_body::Body for MeteredBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -229,34 +211,38 @@ impl http_body::Body for Inside {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        // Whoever reads on has taken what was whole.
-        if let Some(bytes) = this.begins.take().filter(|bytes| !this.has_room(*bytes)) {
-            this.begun = None;
+        // A handler that reads on has taken the last message.
+        let fits = |held: &HeldMemory, bytes| held.permit.num_permits() >= bytes;
+        let next = this.next.take();
+        if let Some(bytes) =
+            next.filter(|bytes| !this.held.as_ref().is_some_and(|held| fits(held, *bytes)))
+        {
+            this.held = None;
             let pool = this.intake.pool(bytes);
-            this.waits = Some((Arc::clone(&pool), Box::pin(pool.take(bytes))));
+            this.waiting = Some((Arc::clone(&pool), Box::pin(pool.take(bytes))));
         } else if this.missing == 0 {
-            this.begun.take_if(|begun| begun.room.num_permits() <= SMALL);
+            this.held.take_if(|held| held.permit.num_permits() <= SMALL);
         }
-        if let Some((pool, room)) = &mut this.waits {
-            let Some(room) = ready!(room.as_mut().poll(context)) else {
-                return Poll::Ready(Some(Err(Status::internal("nobody closes the intake"))));
+        if let Some((pool, permit)) = &mut this.waiting {
+            let Some(permit) = ready!(permit.as_mut().poll(context)) else {
+                return Poll::Ready(Some(Err(Status::internal("the intake is closed"))));
             };
-            let look_again = Box::pin(sleep(WHOLE_UNDER_PRESSURE));
-            this.begun =
-                Some(Begun { pool: Arc::clone(pool), room, since: Instant::now(), look_again });
-            this.waits = None;
+            let (since, next_check) = (Instant::now(), Box::pin(sleep(LIMIT_UNDER_PRESSURE)));
+            this.held = Some(HeldMemory { pool: Arc::clone(pool), permit, since, next_check });
+            this.waiting = None;
         }
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Pending => match this.end(context) {
-                Some(status) => return Poll::Ready(Some(Err(status))),
-                None => return Poll::Pending,
-            },
             Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Pending => {
+                return this
+                    .must_end(context)
+                    .map_or(Poll::Pending, |why| Poll::Ready(Some(Err(why))));
+            }
             other => return other,
         };
         if let Some(bytes) = frame.data_ref() {
-            match this.walk(bytes) {
-                Ok(begins) => this.begins = begins,
+            match this.follow(bytes) {
+                Ok(next) => this.next = next,
                 Err(status) => return Poll::Ready(Some(Err(status))),
             }
         }

@@ -1,4 +1,4 @@
-//! The wire side: the `Session` service, health and reflection.
+//! The gRPC side: the service `Coordinator`, health and reflection.
 
 mod access;
 pub(crate) mod convert;
@@ -12,4 +12,4 @@ mod session_tests;
 #[cfg(test)]
 mod tls_tests;
 
-pub(crate) use server::{Door, Listener, Service, make_room, serve};
+pub(crate) use server::{Door, Listener, Service, raise_file_limit, serve};

@@ -1,4 +1,4 @@
-//! How much streams may say in a while. Nobody fills a disk in minutes, and nobody takes the time of all others.
+//! Rate limits of streams, so that no worker fills a disk in minutes or starves the others.
 
 use std::{
     collections::HashMap,
@@ -9,19 +9,19 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-/// What a stream may cost in a second, in the bytes of [`crate::engine::cost`].
+/// Bytes a second of one stream, as [`crate::engine::cost`] counts them.
 const RATE: f64 = (2 << 20) as f64;
 
-/// What a stream that was quiet may cost at once.
+/// Bytes at once after a quiet time.
 const BURST: f64 = (8 << 20) as f64;
 
-/// What a new stream may cost at once: opening another gains nothing.
+/// Bytes at once of a new stream: a worker gains nothing from opening another.
 const FIRST: f64 = (256 << 10) as f64;
 
-/// Streams that one address may open at once, and in a second.
+/// Streams that one address may open at once, and per second.
 const ARRIVALS: (f64, f64) = (256.0, 8.0);
 
-/// Addresses that are remembered. Those that have been quiet for long make room.
+/// Addresses that are remembered. Those that have been quiet for long are forgotten.
 const ADDRESSES: usize = 4_096;
 
 /// Credit that grows with time, up to a limit.
@@ -47,29 +47,29 @@ impl Pace {
         Self(Credit { left: FIRST, at: Instant::now() })
     }
 
-    /// How long the stream is to be quiet after a message of that cost.
-    fn owed(&mut self, now: Instant, cost: usize) -> Duration {
+    /// The pause that a message of this cost requires.
+    fn pause(&mut self, now: Instant, cost: usize) -> Duration {
         self.0 = self.0.grown(now, (BURST, RATE));
         self.0.left -= cost as f64;
         Duration::from_secs_f64((-self.0.left).max(0.0) / RATE)
     }
 
-    /// Waits until the stream may go on; true if it had to.
+    /// Waits until the stream may go on; returns whether it had to.
     pub(super) async fn keep(&mut self, cost: usize) -> bool {
-        let owed = self.owed(Instant::now(), cost);
-        if !owed.is_zero() {
-            sleep(owed).await;
+        let pause = self.pause(Instant::now(), cost);
+        if !pause.is_zero() {
+            sleep(pause).await;
         }
-        !owed.is_zero()
+        !pause.is_zero()
     }
 }
 
-/// Who opened streams of late.
+/// The credit of each address that opened streams of late.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals(Mutex<HashMap<IpAddr, Credit>>);
 
 impl Arrivals {
-    /// Whether the address may open another one.
+    /// Whether the address may open another stream.
     pub(super) fn admit(&self, address: IpAddr, now: Instant) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= ADDRESSES && !known.contains_key(&address) {
@@ -93,18 +93,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_pays_for_what_it_says_and_cannot_save_up_for_ever() {
+    fn a_quiet_stream_saves_up_to_a_limit() {
         let start = Instant::now();
         let mut pace = Pace(Credit { left: FIRST, at: start });
-        assert_eq!(pace.owed(start, FIRST as usize), Duration::ZERO);
-        assert_eq!(pace.owed(start, RATE as usize), Duration::from_secs(1));
+        assert_eq!(pace.pause(start, FIRST as usize), Duration::ZERO);
+        assert_eq!(pace.pause(start, RATE as usize), Duration::from_secs(1));
         let later = start + Duration::from_secs(3_600);
-        assert_eq!(pace.owed(later, BURST as usize), Duration::ZERO);
-        assert_eq!(pace.owed(later, 2 * RATE as usize), Duration::from_secs(2));
+        assert_eq!(pace.pause(later, BURST as usize), Duration::ZERO);
+        assert_eq!(pace.pause(later, 2 * RATE as usize), Duration::from_secs(2));
     }
 
     #[test]
-    fn an_address_opens_so_many_streams_in_a_while_and_others_do_not_notice() {
+    fn streams_of_one_address_are_limited() {
         let (now, arrivals) = (Instant::now(), Arrivals::default());
         let address = |last| IpAddr::from([127, 0, 0, last]);
         let admitted = |now| (0..1_000).filter(|_| arrivals.admit(address(2), now)).count();

@@ -1,4 +1,4 @@
-//! The listening sockets and the server on them, with explicit limits.
+//! The listening sockets and the gRPC servers on them, with explicit limits.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,6 +10,7 @@ use swfn_access::{
 };
 use swfn_dashboard::is_ready;
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
+use swfn_scheduler::turn::Holder;
 use swfn_shared::{
     problem,
     problem::OrProblem as _,
@@ -25,43 +26,39 @@ use tonic::{service::interceptor::InterceptedService, transport::Server};
 use tonic_health::ServingStatus;
 use tracing::warn;
 
-use super::{
-    access::{Check, Openness},
-    handshake::shake_hands,
-    intake::Intake,
-    session::SessionService,
-};
+use super::{access::Check, handshake::shake_hands, intake::Intake, session::SessionService};
 use crate::engine::Request;
-use swfn_scheduler::turn::Holder;
 
-/// Open files beside those of connections: database, logs, artifacts, workers' pipes.
+/// Open files beside those of connections: database, logs, artifacts, pipes of workers.
 const OTHER_FILES: u64 = 256;
 
-/// Streams of one connection at a time. A worker needs one.
+/// Open files of the program itself and of a few people who look on: fewer are too few to start.
+const LEAST_FILES: u64 = 96;
+
+/// Concurrent streams of one connection. A worker needs one.
 const STREAMS: u32 = 16;
 
 /// Bytes of the headers of one request.
 const HEADERS: u32 = 16 << 10;
 
-/// Bytes that a peer may send ahead of what was read, of a stream and of a connection.
-const WINDOWS: (u32, u32) = (64 << 10, 64 << 10);
+/// Bytes that a peer may send ahead, on a stream and on a connection.
+const WINDOW: u32 = 64 << 10;
 
-/// What a handler may take until it begins to answer; a session begins once its worker has introduced itself.
+/// Time limit until a handler answers; a session answers once its worker has introduced itself.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Between the announcement that a connection has become too old and its end, at most.
+/// Longest time between the announcement that a connection has become too old and its end.
 const AGE_GRACE: Duration = Duration::from_secs(10);
 
-/// A bound socket: the address is known, and nobody else can take it, before anything else starts.
+/// A bound socket: its address is known and taken before anything else starts.
 #[derive(Debug)]
 pub(crate) struct Listener {
     listener: TcpListener,
-    /// Where it listens.
     pub(crate) address: SocketAddr,
 }
 
 impl Listener {
-    /// Binds; `option` is how the user says where.
+    /// Binds; `option` is the option that sets the address.
     pub(crate) async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.or_problem(
             || problem!("cannot listen on `{address}`"; "choose another address with {option}"),
@@ -71,16 +68,16 @@ impl Listener {
     }
 }
 
-/// A socket and what it demands.
+/// A socket with its access rules.
 #[derive(Debug)]
 pub(crate) struct Door {
     pub(crate) listener: Listener,
     pub(crate) access: Access,
-    /// Who comes in without a certificate.
+    /// The holder of connections without a certificate.
     pub(crate) holder: Holder,
 }
 
-/// What is served, and how much of it.
+/// The service behind the doors.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) requests: mpsc::Sender<Request>,
@@ -88,14 +85,14 @@ pub(crate) struct Service {
     pub(crate) max_connections: u32,
     pub(crate) max_connection_age: Duration,
     pub(crate) snapshots: watch::Receiver<Snapshot>,
-    /// Where health is told without TLS, too, if anywhere.
+    /// A socket that serves health without TLS.
     pub(crate) health: Option<Listener>,
 }
 
-/// The name under which health says whether the engine is at work; the empty one says that the server is.
+/// The service name under which health reports the engine; the empty name reports the server.
 const READY: &str = "ready";
 
-/// Serves at all doors until `stop` resolves; streams that are open then end with the actor.
+/// Serves at all doors until `stop` resolves. Open streams end with the actor.
 pub(crate) async fn serve(
     doors: Vec<Door>,
     service: Service,
@@ -109,12 +106,11 @@ pub(crate) async fn serve(
     reporter.set_service_status("", ServingStatus::Serving).await;
     tokio::spawn(async move {
         let mut snapshots = service.snapshots;
-        // An engine that is gone is none that comes back.
+        // Once the engine has stopped it never restarts, so the loop can end.
         while snapshots.has_changed().is_ok() {
-            let status = if is_ready(&mut snapshots).await {
-                ServingStatus::Serving
-            } else {
-                ServingStatus::NotServing
+            let status = match is_ready(&mut snapshots).await {
+                true => ServingStatus::Serving,
+                false => ServingStatus::NotServing,
             };
             reporter.set_service_status(READY, status).await;
         }
@@ -137,9 +133,10 @@ pub(crate) async fn serve(
     };
     let mut servers = JoinSet::new();
     if let Some(listener) = service.health {
-        // Probes come, ask and go, and nobody becomes a guest.
+        // Probes never become guests of the gate, since they stay strangers.
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
-        let router = limited(service.max_connection_age).add_service(intake.of(health.clone()));
+        let router =
+            limited(service.max_connection_age).add_service(intake.metered(health.clone()));
         servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted()));
     }
     for Door { listener, access, holder } in doors {
@@ -150,22 +147,18 @@ pub(crate) async fn serve(
             .max_decoding_message_size(HEADERS as usize)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let check = Check::new(access.token, holder);
+        let (health, coordinator) = (health.clone(), coordinator.clone());
         let router = limited(service.max_connection_age)
-            .add_service(InterceptedService::new(
-                intake.of(health.clone()),
-                check.with(Openness::Open),
-            ))
-            .add_service(InterceptedService::new(
-                intake.of(reflection),
-                check.with(Openness::Closed),
-            ))
-            .add_service(InterceptedService::new(intake.of(coordinator.clone()), check));
+            .add_service(InterceptedService::new(intake.metered(health), check.open()))
+            .add_service(InterceptedService::new(intake.metered(reflection), check.clone()))
+            .add_service(InterceptedService::new(intake.metered(coordinator), check));
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
         match access.tls {
             None => servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted())),
-            Some(tls) => servers.spawn(
-                router.serve_with_incoming_shutdown(shake_hands(connections, tls), stop_wanted()),
-            ),
+            Some(tls) => {
+                let connections = shake_hands(connections, tls);
+                servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted()))
+            }
         };
     }
     tokio::spawn(async move {
@@ -178,31 +171,33 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// A server without services. tonic and hyper leave most of this without a bound, or with one that fits nobody in particular.
+/// A server without services. It sets limits that tonic and hyper leave open or set for general
+/// use.
 fn limited(max_age: Duration) -> Server {
     Server::builder()
         .max_concurrent_streams(STREAMS)
-        // Streams that a peer opens and resets at once cost it little and a server much: beyond this the connection ends.
+        // A stream that a peer opens and resets at once costs it little and a server much.
         .http2_max_pending_accept_reset_streams(Some(20))
         .http2_max_local_error_reset_streams(Some(256))
         .http2_max_header_list_size(HEADERS)
         .max_frame_size(16 << 10)
-        .initial_stream_window_size(WINDOWS.0)
-        .initial_connection_window_size(WINDOWS.1)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .accept_http1(false)
-        // A worker that vanished without a word is noticed within half a minute.
+        // A worker that vanished is noticed within half a minute.
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .max_connection_age(max_age)
         .max_connection_age_grace(AGE_GRACE.min(max_age))
-        // Requests that begin; beyond it they are refused at once, not queued.
+        // Requests beyond it are refused at once, not queued.
         .concurrency_limit_per_connection(STREAMS as usize / 2)
         .load_shed(true)
         .timeout(ANSWER)
 }
 
-/// Raises this process's limit of open files, if that is needed for so many connections.
-pub(crate) fn make_room(connections: u32) -> anyhow::Result<u32> {
+/// Raises this process's limit of open files if so many connections need it; returns the number of
+/// connections that fit.
+pub(crate) fn raise_file_limit(connections: u32) -> anyhow::Result<u32> {
     // Workers and people have a gate each.
     let others = swfn_dashboard::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
     let needed = u64::from(connections) + others;
@@ -213,25 +208,19 @@ pub(crate) fn make_room(connections: u32) -> anyhow::Result<u32> {
     }
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
         .context("the limit of open files cannot be raised")?;
-    let room = within(hard);
+    // Half of the rest: strangers and guests rarely use all of their part.
+    let fitting = u32::try_from(hard.saturating_sub(LEAST_FILES) / 2).unwrap_or(u32::MAX);
     ensure!(
-        room > 0,
+        fitting > 0,
         problem!(
             "the limit of open files is {hard}, and this program needs {LEAST_FILES} at least";
             "raise it (`ulimit -n`)"
         )
     );
-    let connections = connections.min(room);
+    let connections = connections.min(fitting);
     warn!(
-        "the limit of open files is {hard}: room for {connections} connections of workers\nhint: `ulimit -n {needed}`"
+        "the limit of open files is {hard}: room for {connections} connections of workers\n\
+         hint: `ulimit -n {needed}`"
     );
     Ok(connections)
-}
-
-/// Open files without which nothing goes: those of this program, and some of people who look on.
-const LEAST_FILES: u64 = 96;
-
-/// Connections of workers where so many files may be open: half of what is left, since strangers and guests rarely fill their part.
-fn within(files: u64) -> u32 {
-    u32::try_from(files.saturating_sub(LEAST_FILES) / 2).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,5 @@
-//! One stream of one worker: introduces it to the actor, then passes messages both ways until either side ends.
+//! One stream of one worker: introduces it to the actor, then passes messages both ways until
+//! either side ends.
 
 use std::{
     pin::Pin,
@@ -6,19 +7,18 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use swfn_access::gate::{self, Visitor};
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
-use swfn_scheduler::turn::{Holder, Reply};
+use swfn_scheduler::turn::Holder;
 use swfn_shared::person::{PersonCommand, Refusal};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::Instant,
 };
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::{Stream, StreamExt as _, wrappers::UnboundedReceiverStream};
 use tonic::{Code, Request as Call, Response, Status, Streaming};
 use tracing::{debug, info};
 
@@ -26,9 +26,9 @@ use super::{
     convert,
     pace::{Arrivals, Pace},
 };
-use crate::engine::{self, Letter, Mailbox, Request, Rooms};
+use crate::engine::{self, Budget, Letter, Mailbox, Request};
 
-/// A worker introduces itself at once.
+/// Time limit for a worker's introduction.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service, one for all sessions on all sockets.
@@ -37,15 +37,15 @@ pub(super) struct SessionService {
     requests: mpsc::Sender<Request>,
     welcome: v1::Welcome,
     next_session: Arc<AtomicU64>,
-    /// Sessions that may still come.
-    places: Arc<Semaphore>,
-    /// Bytes that may still be on their way to the disk.
-    room: Arc<Semaphore>,
+    /// Sessions that may still begin.
+    slots: Arc<Semaphore>,
+    /// Bytes of all streams that may be on their way to the disk.
+    budget: Arc<Semaphore>,
     arrivals: Arc<Arrivals>,
 }
 
 impl SessionService {
-    /// `max_sessions`: beyond it, streams are refused at once.
+    /// A service that refuses streams beyond `max_sessions`.
     pub(super) fn new(
         requests: mpsc::Sender<Request>,
         welcome: v1::Welcome,
@@ -55,38 +55,25 @@ impl SessionService {
             requests,
             welcome,
             next_session: Arc::new(AtomicU64::new(1)),
-            places: Arc::new(Semaphore::new(max_sessions)),
-            room: Arc::new(Semaphore::new(engine::BYTES)),
+            slots: Arc::new(Semaphore::new(max_sessions)),
+            budget: Arc::new(Semaphore::new(engine::BYTES)),
             arrivals: Arc::default(),
-        }
-    }
-}
-
-/// What a worker is told, letter by letter.
-struct Answers {
-    letters: mpsc::UnboundedReceiver<Letter>,
-    open: Option<Box<dyn Iterator<Item = Reply> + Send>>,
-}
-
-impl Stream for Answers {
-    type Item = Reply;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Reply>> {
-        let this = self.get_mut();
-        loop {
-            if let Some(reply) = this.open.as_mut().and_then(Iterator::next) {
-                return Poll::Ready(Some(reply));
-            }
-            let Some(letter) = ready!(this.letters.poll_recv(context)) else {
-                return Poll::Ready(None);
-            };
-            this.open = Some(Box::new(letter.replies()));
         }
     }
 }
 
 fn stopped<T>(_: T) -> Status {
     Status::unavailable("the coordinator is stopping")
+}
+
+fn no_hello() -> Status {
+    Status::failed_precondition("a stream begins with `hello`")
+}
+
+/// The holder that the access check has found.
+fn holder<T>(call: &Call<T>) -> Result<Holder, Status> {
+    let holder = call.extensions().get().copied();
+    holder.ok_or_else(|| Status::internal("the access check did not run"))
 }
 
 #[tonic::async_trait]
@@ -100,89 +87,80 @@ impl Coordinator for SessionService {
         let full = |_| {
             Status::resource_exhausted("there are too many sessions\nhint: raise --max-connections")
         };
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
-        let holder = *call
-            .extensions()
-            .get::<Holder>()
-            .ok_or_else(|| Status::internal("nobody checked this call"))?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(full)?;
+        let holder = holder(&call)?;
         let address =
             call.extensions().get::<Visitor>().map(|visitor| gate::network(visitor.address.ip()));
         let mut messages = call.into_inner();
         let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message())
             .await
-            .map_err(|_| Status::deadline_exceeded("no `hello` came"))??
-            .ok_or_else(|| Status::failed_precondition("a stream begins with `hello`"))?;
-        let (hello, row) = convert::hello(first, holder)?;
+            .map_err(|_| Status::deadline_exceeded("no `hello` came"))??;
+        let (hello, row) = convert::hello(first.ok_or_else(no_hello)?, holder)?;
         if address.is_some_and(|address| !self.arrivals.admit(address, Instant::now())) {
             return Err(Status::resource_exhausted(
-                "too many workers of this address join in a short time\nhint: wait; the worker tries again by itself",
+                "too many workers of this address join in a short time\n\
+                 hint: wait; the worker tries again by itself",
             ));
         }
-        let worker = row.id.clone();
         let session = self.next_session.fetch_add(1, Ordering::Relaxed);
         let (replies, letters) = Mailbox::new();
-        // What the worker says goes to the actor; a full actor holds up this task, and with it the worker, through HTTP/2's flow control.
-        // The greeting does not wait for it: for a worker, an actor that waits for its disk is there.
-        let (requests, room) = (self.requests.clone(), Arc::clone(&self.room));
+        // A full actor holds up this task, and through HTTP/2's flow control the worker. The
+        // welcome does not wait for it: an actor that waits for its disk is alive.
+        let (requests, budget) = (self.requests.clone(), Budget::new(Arc::clone(&self.budget)));
         tokio::spawn(async move {
-            let (rooms, mut pace) = (Rooms::new(room), Pace::new());
-            let cost = engine::cost_of_hello(&hello);
-            let room = tokio::select! {
-                room = rooms.take(cost) => room,
-                () = replies.closed() => return,
-            };
-            let place_in_line = tokio::select! {
-                place = requests.reserve() => place,
-                // The worker is gone before the actor has heard of it.
+            let (worker, mut pace) = (row.id.clone(), Pace::new());
+            let cost = engine::hello_cost(&hello);
+            // The worker may leave before the actor has heard of it.
+            let (reservation, permit) = tokio::select! {
+                both = async { (budget.reserve(cost).await, requests.reserve().await) } => both,
                 () = replies.closed() => return,
             };
             // The actor is gone: the stream ends.
-            let Ok(place_in_line) = place_in_line else { return };
-            // Weak: when the actor lets go of the session, the stream must end.
+            let Ok(permit) = permit else { return };
+            // Weak: the stream must end when the actor drops the session.
             let refusals = replies.downgrade();
             let (hello, row) = (Box::new(hello), Box::new(row));
-            place_in_line.send(Request::Join { session, hello, row, replies, room });
-            let mut hurried = pace.keep(cost).await;
+            permit.send(Request::Join { session, hello, row, replies, reservation });
+            let mut slowed = pace.keep(cost).await;
             let end = loop {
                 let message = match messages.message().await {
                     Ok(Some(message)) => Ok(message),
                     Ok(None) => break "it ended".to_owned(),
-                    // It would be sent again, and again.
+                    // Too large a message: without a refusal it would be sent again and again.
                     Err(status) if status.code() == Code::OutOfRange => Err(status),
                     Err(status) => break status.to_string(),
                 };
-                match message.and_then(convert::message) {
-                    Ok((sequence, message)) => {
-                        let cost = engine::cost(&message);
-                        let room = rooms.take(cost).await;
-                        let request = Request::Message {
-                            session,
-                            worker: worker.clone(),
-                            sequence,
-                            message,
-                            room,
-                        };
-                        if requests.send(request).await.is_err() {
-                            break "the coordinator is stopping".to_owned();
-                        }
-                        if pace.keep(cost).await && !hurried {
-                            hurried = true;
-                            info!(%worker, "it says so much that it is held up");
-                        }
-                    }
+                let (sequence, message) = match message.and_then(convert::message) {
+                    Ok(message) => message,
                     Err(status) => {
                         let reason = status.message().to_owned();
-                        refusals.refuse(reason.clone());
+                        if let Some(letters) = refusals.upgrade() {
+                            letters.send(Letter::refusal(reason.clone())).ok();
+                        }
                         break reason;
                     }
+                };
+                let cost = engine::cost(&message);
+                let reservation = budget.reserve(cost).await;
+                let request = {
+                    let worker = worker.clone();
+                    Request::Message { session, worker, sequence, message, reservation }
+                };
+                if requests.send(request).await.is_err() {
+                    break "the coordinator is stopping".to_owned();
+                }
+                if pace.keep(cost).await && !slowed {
+                    slowed = true;
+                    info!(%worker, "slowed down: it sends too much");
                 }
             };
             debug!(%worker, "stream over: {end}");
             requests.send(Request::StreamEnded { session, worker }).await.ok();
-            drop(place);
+            drop(slot);
         });
 
-        let answers = Answers { letters, open: None }.map(convert::reply);
+        let letters = UnboundedReceiverStream::new(letters);
+        let answers = letters.map(|letter| convert::reply(letter.reply));
         let welcome = v1::CoordinatorMessage { kind: Some(Kind::Welcome(self.welcome.clone())) };
         let stream = tokio_stream::once(Ok(welcome)).chain(answers);
         Ok(Response::new(Box::pin(stream)))
@@ -192,10 +170,7 @@ impl Coordinator for SessionService {
         &self,
         call: Call<v1::CommandRequest>,
     ) -> Result<Response<v1::CommandReply>, Status> {
-        let holder = *call
-            .extensions()
-            .get::<Holder>()
-            .ok_or_else(|| Status::internal("nobody checked this call"))?;
+        let holder = holder(&call)?;
         let command =
             PersonCommand::parse(call.into_inner().command.as_bytes()).map_err(refused)?;
         let (answer, answered) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! A stream while the actor stands still.
+//! A stream while the actor is blocked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::engine::Request;
 use swfn_scheduler::turn::{Holder, Reply};
 
 #[tokio::test]
-async fn a_worker_is_welcome_while_the_actor_has_no_place() {
+async fn workers_are_welcomed_while_the_actor_is_busy() {
     let wait = Duration::from_secs(20);
     let (requests, mut inbox) = mpsc::channel(1);
-    let tick = || Request::Tick { taken: oneshot::channel().0 };
+    let tick = || Request::Tick { received: oneshot::channel().0 };
     requests.send(tick()).await.unwrap();
     let welcome = v1::Welcome { sweep: "t".to_owned(), ..v1::Welcome::default() };
     let service = SessionService::new(requests.clone(), welcome, 1);
@@ -54,7 +54,7 @@ async fn a_worker_is_welcome_while_the_actor_has_no_place() {
         );
         (outgoing, answers)
     };
-    // One that goes before the actor has heard of it leaves nothing behind: there is one place for sessions.
+    // A worker that leaves before the actor knows it frees its slot, the only one here.
     drop(timeout(wait, open()).await.expect("a welcome"));
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (outgoing, mut answers) = timeout(wait, open()).await.expect("a welcome");

@@ -1,4 +1,4 @@
-//! Certificates that are renewed while the real listener serves.
+//! Renewal of certificates while the real listener serves.
 
 use std::{
     fs, io,
@@ -82,7 +82,7 @@ impl Cluster {
     }
 }
 
-/// Two clusters, of which one is renewed to be the other; whoever looks trusts both.
+/// Two clusters, of which the second replaces the first. Clients trust both.
 struct Pair(Cluster, Cluster);
 
 impl Pair {
@@ -120,7 +120,7 @@ async fn is_served(worker: &mut HealthClient<Channel>) -> bool {
     worker.check(HealthCheckRequest::default()).await.is_ok()
 }
 
-/// What was logged on this thread.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -156,7 +156,7 @@ const RENEWED: &str = "read certificates again";
 const REFUSED: &str = "the old certificates stay in use";
 
 #[tokio::test]
-async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
+async fn certificates_are_renewed_while_it_serves() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber =
@@ -210,7 +210,7 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     assert!(!is_served(&mut pair.worker(address, old)).await, "its authority is trusted no more");
     assert!(is_served(&mut old_worker).await, "a connection keeps what it began with");
 
-    // Nobody says so, and the files change all the same.
+    // The files change without a signal.
     keeper.abort();
     let hangups = signal(SignalKind::hangup()).unwrap();
     let kept = Arc::clone(&tls);
@@ -225,7 +225,7 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     .await
     .unwrap();
 
-    // What is mended without a trace in length and time is noticed as well, and said no more than once while it is broken.
+    // A mended file of the same length and time is noticed, too. A broken one is logged once.
     let write = |content: &[u8], time: SystemTime| {
         let mut file = fs::File::options().write(true).open(&files.key).unwrap();
         io::Write::write_all(&mut file, content).unwrap();
@@ -236,9 +236,9 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     write(&vec![b'x'; key.len()], later);
     log.waits_for(REFUSED, refused + 1).await;
     sleep(Duration::from_millis(300)).await;
-    let said = log.text().matches(REFUSED).count();
-    // Between writing and setting the time it may have been looked at.
-    assert!(said <= refused + 2, "{}", log.text());
+    let refusals = log.text().matches(REFUSED).count();
+    // It may be read between the write and the change of its time.
+    assert!(refusals <= refused + 2, "{}", log.text());
     let renewed = log.text().matches(RENEWED).count();
     write(&key, later);
     log.waits_for(RENEWED, renewed + 1).await;

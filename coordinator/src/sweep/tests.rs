@@ -1,11 +1,11 @@
-//! What a sweep does about an actor that stands still.
+//! A sweep whose actor is blocked.
 
 use tokio::time::{sleep, timeout};
 
 use super::*;
 
 #[tokio::test]
-async fn ticks_do_not_fill_the_channel_of_an_actor_that_waits() {
+async fn ticks_do_not_fill_a_blocked_actors_channel() {
     let (requests, mut inbox) = mpsc::channel(8);
     let ticker = tokio::spawn(tick(requests));
     sleep(6 * TICK).await;
@@ -21,7 +21,7 @@ async fn ticks_do_not_fill_the_channel_of_an_actor_that_waits() {
 }
 
 #[tokio::test]
-async fn workers_that_an_old_snapshot_shows_are_not_there() {
+async fn workers_of_old_snapshots_do_not_count() {
     let snapshot = |workers| Snapshot { workers, ..Snapshot::default() };
     let (shown, snapshots) = watch::channel(snapshot(2));
     let mut answer = tokio::spawn(nobody_is_left(snapshots.clone()));

@@ -18,7 +18,7 @@ pub(crate) fn measure() -> anyhow::Result<Value> {
         "kernels_timings",
     ]);
     let text = command::output(cargo.args(["--", "--ignored", "--nocapture"]))?;
-    // kernel, size, vectors, microseconds, GFLOP/s or `-`.
+    // The columns are: kernel, size, vectors, microseconds, GFLOP/s or `-`.
     let rows = text.lines().map(|line| Vec::from_iter(line.split_whitespace().map(str::to_owned)));
     let rows = Vec::from_iter(rows.filter(|row| row.len() == 5 && row[3].parse::<f64>().is_ok()));
     ensure!(!rows.is_empty(), "the timings of the kernels printed no table:\n{text}");

@@ -1,4 +1,4 @@
-//! What was measured where and when: numbers without that are none.
+//! The machine and the revision of a measurement, without which its numbers mean nothing.
 
 use std::{fs, process::Command, thread, time::SystemTime};
 
@@ -13,11 +13,11 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     date: String,
     revision: String,
-    /// Processes that were running or waiting to run, over the last minute: above zero, the machine was not quiet.
+    /// The load average of the last minute. Above zero, the machine was not quiet.
     load: f64,
 }
 
-/// This machine, now, and the programs that are measured.
+/// Describes this machine and the measured programs.
 pub(crate) fn describe() -> anyhow::Result<Machine> {
     let field = |text: String, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name))?.to_owned();

@@ -1,8 +1,9 @@
-//! `make bench`: how fast is this, on this machine, beside PyTorch, and what does the time go into? Tables on standard output, all
-//! numbers in `target/bench/bench.json`.
+//! `make bench` measures the speed on this machine, compares it with PyTorch and divides it by
+//! activity. Tables go to standard output, all numbers to `target/bench/bench.json`.
 //!
-//! Only what a user could run is run, as processes: `kernels` the worker's own timings, `steps` its benchmark of steps and PyTorch's
-//! by turns, `start` and `sweep` real sweeps. Nothing here knows the insides of the trainer.
+//! It only runs what users can run, as processes. `kernels` runs the worker's own timings, `steps`
+//! its benchmark of steps and PyTorch's in turn, `start` and `sweep` real sweeps. Nothing here uses
+//! the trainer's internals.
 
 #![allow(
     clippy::print_stdout,
@@ -34,10 +35,10 @@ use serde_json::{Map, Value, json};
 /// Measures speed and prints tables.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What to measure; all, if nothing is named
+    /// Parts to measure [default: all]
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// How often steps are measured, by turns with PyTorch; the medians count
+    /// Rounds of measuring steps, in turn with PyTorch; tables show the medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// A Python with PyTorch
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    // `cargo test --benches` runs it without.
+    // `cargo test --benches` runs it without this option.
     if !arguments.bench {
         println!("measures only when cargo says --bench: `make bench`");
         return Ok(());
@@ -100,7 +101,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `target/bench`, made if it is not there.
+/// Returns `target/bench`, which it makes if necessary.
 fn folder() -> anyhow::Result<PathBuf> {
     let program = env::current_exe().context("this program's own path is unknown")?;
     let target =
@@ -111,8 +112,8 @@ fn folder() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A new, empty folder in place of an old one.
-fn emptied(folder: &Path) -> anyhow::Result<()> {
+/// Makes a new, empty folder in place of an old one.
+fn recreate(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)
             .with_context(|| format!("cannot empty the folder `{}`", folder.display()))?;
@@ -121,14 +122,14 @@ fn emptied(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the folder `{}`", folder.display()))
 }
 
-/// The middle value; of an even number the lower one of the middle two.
+/// Returns the middle value, or the lower one of two middle values.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// To as many decimals: what lies below is noise, and JSON for people.
+/// Rounds to so many decimals: digits below are noise and hard to read in JSON.
 fn rounded(value: f64, decimals: i32) -> Value {
     let unit = 10_f64.powi(decimals);
     json!((value * unit).round() / unit)

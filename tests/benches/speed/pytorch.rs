@@ -1,4 +1,4 @@
-//! The same steps as a user of PyTorch would write them: tests/reference/bench.py.
+//! Runs the same steps in PyTorch, as a user would write them: tests/reference/bench.py.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::command;
 
-/// Seconds that each case is measured.
+/// Seconds for which each case is measured.
 const SECONDS: &str = "1.5";
 
 /// A Python that has PyTorch.
@@ -19,7 +19,7 @@ pub(crate) struct PyTorch {
 }
 
 impl PyTorch {
-    /// Or why there is none.
+    /// Finds a Python with PyTorch, or says why there is none.
     pub(crate) fn find(python: Option<&Path>) -> Result<Self, String> {
         let hint = "hint: `make reference` makes one in target/reference (2.5 GB), or `make bench PYTHON=FILE`";
         let python = python.ok_or_else(|| format!("no Python with PyTorch was named\n{hint}"))?;
@@ -35,7 +35,7 @@ impl PyTorch {
         Ok(Self { python: python.to_owned(), version: version.trim().to_owned() })
     }
 
-    /// Microseconds of a step.
+    /// Measures the microseconds of a step.
     pub(crate) fn step(&self, case: &str) -> anyhow::Result<f64> {
         let mut program = Command::new(&self.python);
         program

@@ -1,4 +1,5 @@
-//! A real sweep with local workers on the CPU, watched from outside: its times, its logs, its memory.
+//! A real sweep with local workers on the CPU, observed from outside: its times, its logs, its
+//! memory.
 
 use std::{
     collections::BTreeMap,
@@ -16,29 +17,31 @@ use swfn_tests::{
     programs, timeline,
 };
 
-/// Between two looks at the processes.
+/// Time between two looks at the processes.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Memory is a high-water mark, so few looks are enough: the last one counts.
+/// Time between two looks at the memory. It is a high-water mark, so the last look counts.
 const MEMORY_POLL: Duration = Duration::from_millis(200);
 
 /// A sweep of a few minutes that takes so long hangs.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// A sweep that is over.
+/// A finished sweep.
 pub(crate) struct Run {
     pub(crate) start: SystemTime,
     pub(crate) end: SystemTime,
-    /// What the coordinator and the local workers logged.
+    /// The log of the coordinator and the local workers.
     pub(crate) log: Vec<Value>,
     /// The lines of `trials.jsonl`.
     pub(crate) results: Vec<Value>,
-    /// Peak resident memory in bytes: of the coordinator, and the largest of its workers' device processes.
+    /// Peak resident memory in bytes: that of the coordinator, and the largest of its workers'
+    /// device processes.
     pub(crate) coordinator_memory: u64,
     pub(crate) worker_memory: u64,
 }
 
-/// Runs the grid with so many workers; `folder` gets the run directory `name` and the output, `cache` is that of all processes.
+/// Runs the grid with so many workers. `folder` gets the run directory `name` and the output; all
+/// processes share `cache`.
 pub(crate) fn sweep(
     grid: &Path,
     folder: &Path,
@@ -50,7 +53,7 @@ pub(crate) fn sweep(
     let mut command = Command::new(programs::folder().join("swfn-coordinator"));
     command.arg("--grid").arg(grid).arg("--run-dir").arg(&run_dir).args(["--log-format", "json"]);
     command.args(["--local-workers", &workers.to_string()]);
-    // What is measured is the CPU. The workers' lines of level debug say when they reported.
+    // Only the CPU is measured. The workers' debug lines show when they reported.
     command
         .env("SWFN_CACHE", cache)
         .env("RUST_LOG", "info,swfn_worker=debug")
@@ -69,8 +72,8 @@ pub(crate) fn sweep(
             for process in devices.chain([coordinator.id()]) {
                 memory
                     .entry(process)
-                    .and_modify(|most| *most = peak(process).max(*most))
-                    .or_insert_with(|| peak(process));
+                    .and_modify(|most| *most = peak_memory(process).max(*most))
+                    .or_insert_with(|| peak_memory(process));
             }
         }
         if began.elapsed() > LIMIT {
@@ -93,8 +96,8 @@ pub(crate) fn sweep(
     Ok(Run { start, end, log, results, coordinator_memory, worker_memory })
 }
 
-/// Peak resident memory of a process so far, in bytes; zero once it is gone.
-fn peak(process: u32) -> u64 {
+/// Returns the peak resident memory of a process so far, in bytes; zero once it has ended.
+fn peak_memory(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())

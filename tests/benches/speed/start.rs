@@ -1,4 +1,4 @@
-//! From the start of the coordinator to the first steps of a local worker.
+//! Measures the time from the coordinator's start to the first steps of a local worker.
 
 use std::{fs, path::Path};
 
@@ -6,16 +6,16 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use swfn_tests::timeline::{first, seconds, time};
 
-use crate::{emptied, median, rounded, run, table};
+use crate::{median, recreate, rounded, run, table};
 
-/// The first one, which fills the caches, does not count.
+/// Runs of the sweep. The first one fills the caches and does not count.
 const RUNS: usize = 6;
 
 /// One trial with function norm, of as few steps as are reported.
 const GRID: &str = "version = 1\nname = \"start\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 300\nseed = [0]\n\
                     architecture = \"net\"\nlambda = 0.1\n[classifier]\niterations = 100\n[vae]\niterations = 100\n";
 
-/// What is waited for, and the log line that says so.
+/// The milestones, each with the log line that marks it.
 const MILESTONES: [(&str, &str, Option<&str>); 4] = [
     ("the coordinator's store is there", "sweep start", None),
     ("a worker has loaded libtorch", "worker starts", None),
@@ -25,7 +25,7 @@ const MILESTONES: [(&str, &str, Option<&str>); 4] = [
 
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<Value> {
     let folder = folder.join("start");
-    emptied(&folder)?;
+    recreate(&folder)?;
     let grid = folder.join("grid.toml");
     fs::write(&grid, GRID).with_context(|| format!("cannot write `{}`", grid.display()))?;
     let mut times = MILESTONES.map(|_| Vec::new());

@@ -1,4 +1,5 @@
-//! Steps of training, ours and PyTorch's by turns, and beside what their arithmetic would take as products of large matrices.
+//! Compares steps of training with PyTorch's, measured in turn, and with their arithmetic as
+//! products of large matrices.
 
 use std::{
     fs,
@@ -15,17 +16,17 @@ use swfn_shared::{
 };
 use swfn_tests::timeline;
 
-use crate::{command, emptied, median, pytorch::PyTorch, rounded, table};
+use crate::{command, median, pytorch::PyTorch, recreate, rounded, table};
 
-/// As benches/steps of the worker and bench.py name them.
+/// Names of cases, as in the worker's benchmark of steps and bench.py.
 const CASES: [&str; 7] = ["net", "net fn", "lenet", "lenet fn", "lenet+bn", "lenet+bn fn", "vae"];
 
 const EVALUATIONS: [&str; 3] = ["net", "lenet", "lenet+bn"];
 
-/// Multiply-adds of the product that `sgemm` measures, times two.
+/// Floating-point operations of the product that `sgemm` measures: its multiply-adds, times two.
 const SGEMM_FLOP: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
 
-/// Microseconds, a value for each round.
+/// Microseconds, one value for each round.
 #[derive(Default)]
 struct Times {
     ours: Vec<f64>,
@@ -33,7 +34,8 @@ struct Times {
 }
 
 impl Times {
-    /// How many times as fast as PyTorch, by rounds: both of a round were measured right after each other.
+    /// Returns PyTorch's time over ours in each round, whose two measurements follow directly on
+    /// each other.
     fn ratios(&self) -> Vec<f64> {
         self.ours.iter().zip(&self.theirs).map(|(ours, theirs)| theirs / ours).collect()
     }
@@ -41,7 +43,7 @@ impl Times {
 
 pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyhow::Result<Value> {
     let criterion = folder.join("criterion");
-    emptied(&criterion)?;
+    recreate(&criterion)?;
     let program = build()?;
     let pytorch = PyTorch::find(python);
     if let Err(reason) = &pytorch {
@@ -69,7 +71,7 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     for (case, times) in &steps {
         let (micros, flop, ratios) = (median(&times.ours), step_flop(case)?, times.ratios());
         let share = flop / rate * 1e6 / micros;
-        // Nothing, if PyTorch was not there.
+        // Both are empty if PyTorch is missing.
         let (theirs, ratio) = (median(&times.theirs), median(&ratios));
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         let most = ratios.iter().copied().fold(0.0, f64::max);
@@ -138,7 +140,8 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     }))
 }
 
-/// The worker's benchmark of steps. It is run without cargo, which would build it anew should a source change meanwhile.
+/// Builds the worker's benchmark of steps. It runs without cargo, which would rebuild it if a
+/// source changed meanwhile.
 fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = command::cargo();
     cargo.args([
@@ -161,7 +164,7 @@ fn build() -> anyhow::Result<PathBuf> {
     program.context("cargo has built no benchmark of steps")
 }
 
-/// Measures one benchmark. Its median is where criterion keeps it.
+/// Runs one benchmark and reads its median from criterion's files.
 fn micros(program: &Path, criterion: &Path, group: &str, name: &str) -> anyhow::Result<f64> {
     let filter = format!("^{group}/{}$", name.replace('+', "\\+"));
     command::output(
@@ -178,7 +181,8 @@ fn micros(program: &Path, criterion: &Path, group: &str, name: &str) -> anyhow::
     Ok(nanos.with_context(|| format!("`{}` has no median", file.display()))? / 1e3)
 }
 
-/// Floating-point operations of a step: what a longer trial has more than a shorter one with as many evaluations.
+/// Returns the floating-point operations of a step: the difference between two trials of different
+/// length with equal evaluations.
 fn step_flop(case: &str) -> anyhow::Result<f64> {
     if case == "vae" {
         return Ok(vae_flop(&trial("net", 0.1, 1)?));
@@ -189,7 +193,7 @@ fn step_flop(case: &str) -> anyhow::Result<f64> {
         - classifier_flop(&trial(architecture, lambda, 1)?))
 }
 
-/// The published trial with so many iterations.
+/// Makes the published trial with so many iterations.
 fn trial(architecture: &str, lambda: f64, iterations: u32) -> anyhow::Result<TrialSpec> {
     let vae =
         if lambda > 0.0 { format!("[vae]\niterations = {iterations}\n") } else { String::new() };

@@ -1,4 +1,4 @@
-//! A whole sweep: trials per hour, what the time went into, and how much memory it took.
+//! Measures a whole sweep: trials per hour, time by activity, memory.
 
 use std::path::Path;
 
@@ -6,16 +6,17 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use swfn_tests::timeline::{Shares, seconds, shares, trials};
 
-use crate::{command, emptied, rounded, run, table};
+use crate::{command, recreate, rounded, run, table};
 
-/// The grid has a few dozen trials: more workers would wait for the last of them most of the time.
+/// The most workers. The grid has a few dozen trials, and more workers would mostly wait for the
+/// last ones.
 const MOST_WORKERS: usize = 8;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub(crate) fn measure(folder: &Path, cores: usize) -> anyhow::Result<Value> {
     let folder = folder.join("sweep");
-    emptied(&folder)?;
+    recreate(&folder)?;
     let grid = command::repository().join("coordinator/grids/bench.toml");
     let workers = cores.min(MOST_WORKERS);
     eprintln!("sweep: `{}` with {workers} workers", grid.display());

@@ -1,4 +1,4 @@
-//! One program holds all targets of a crate, since most of the time of a build is that of linking.
+//! One program holds all targets of a crate, since linking takes most of the time of a build.
 
 use std::{env, sync::OnceLock};
 
@@ -7,10 +7,10 @@ use crate::Target;
 /// The environment variable that names the target.
 const VARIABLE: &str = "SWFN_FUZZ_TARGET";
 
-/// The target that `SWFN_FUZZ_TARGET` names.
+/// Returns the target that `SWFN_FUZZ_TARGET` names.
 ///
 /// # Panics
-/// If it is not one of these.
+/// If there is no such target.
 pub fn chosen(targets: &[Target]) -> fn(&[u8]) {
     static CHOSEN: OnceLock<fn(&[u8])> = OnceLock::new();
     *CHOSEN.get_or_init(|| {

@@ -1,8 +1,9 @@
-//! Fuzzing: every parser of bytes that somebody else wrote is called with bytes that libFuzzer makes up (`make fuzz`), and
-//! with all that it has found interesting before, which lies in `corpus/`, as an ordinary test.
+//! Fuzzing: libFuzzer makes up bytes for every parser of foreign bytes (`make fuzz`). Interesting
+//! inputs are kept in `corpus/`, and an ordinary test replays them.
 //!
-//! The targets are functions of the crates that they belong to, in a module `fuzzing` that only tests and fuzzing see: each
-//! takes bytes, and panics when a promise is broken. What is here is common to all, and depends on nothing.
+//! The targets are functions of their crates, in modules `fuzzing` that only tests and fuzzing
+//! compile. A target takes bytes, and panics when a promise is broken. This crate has their common
+//! parts and no dependencies.
 
 #![allow(clippy::print_stderr, reason = "developers read it, as it comes")]
 
@@ -12,5 +13,5 @@ mod replay;
 pub use chosen::chosen;
 pub use replay::replay;
 
-/// A fuzz target: its name, which is that of its folder in `corpus/`, and what it does with the bytes.
+/// A fuzz target: its name, which is also that of its folder in `corpus/`, and its function.
 pub type Target = (&'static str, fn(&[u8]));

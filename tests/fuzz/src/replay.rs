@@ -1,4 +1,4 @@
-//! The corpus as an ordinary test, and damage to it.
+//! Replays the corpus as an ordinary test, with damaged copies.
 
 use std::{
     env, fs,
@@ -8,7 +8,8 @@ use std::{
 
 use crate::Target;
 
-/// The tests of a crate's targets: their corpora, with few damaged copies of each input and with many.
+/// Makes the tests of a crate's targets: they replay the corpora, with few damaged copies of each
+/// input and with many.
 #[macro_export]
 macro_rules! corpora_hold {
     ($targets:expr) => {
@@ -25,7 +26,7 @@ macro_rules! corpora_hold {
     };
 }
 
-/// Calls the target with every file of its corpus, and with so many damaged copies of each.
+/// Calls the target with every file of its corpus and with so many damaged copies of each.
 ///
 /// # Panics
 /// If the target does, with the name of the file; or if there is no corpus.
@@ -48,7 +49,7 @@ pub fn replay((name, target): Target, damaged_copies: usize) {
     }
 }
 
-/// Calls the target; if it panics, with its input in a file.
+/// Calls the target. If it panics, its input is written to a file.
 fn run(target: fn(&[u8]), input: &[u8], file: &Path, damaged: Option<usize>) {
     if let Err(panicked) = panic::catch_unwind(AssertUnwindSafe(|| target(input))) {
         let kept = env::temp_dir()
@@ -62,7 +63,7 @@ fn run(target: fn(&[u8]), input: &[u8], file: &Path, damaged: Option<usize>) {
     }
 }
 
-/// Marsaglia's xorshift64: the same damage in every run, of which none need be unpredictable.
+/// Marsaglia's xorshift64. It makes the same damage in every run.
 struct Random(u64);
 
 impl Random {
@@ -73,7 +74,7 @@ impl Random {
         (self.0 % limit.max(1) as u64) as usize
     }
 
-    /// A copy that is cut, has other bytes, or has a part of it twice.
+    /// Makes a copy that is cut, has other bytes, or has a part of it twice.
     fn damaged(&mut self, content: &[u8]) -> Vec<u8> {
         let mut copy = content.to_vec();
         let (a, b) = (self.below(copy.len()), self.below(copy.len()));

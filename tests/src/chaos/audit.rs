@@ -1,17 +1,18 @@
-//! What must hold of any journal, whatever has happened.
+//! The rules that any journal keeps, whatever has happened.
 
 use std::collections::BTreeMap;
 
 use crate::sweep::Sweep;
 
-/// Reads the journal and the results of a sweep that is over.
+/// Checks the journal and the results of a finished sweep.
 ///
 /// # Panics
-/// If attempts are not numbered without a gap, an attempt ends that was not under way, a trial succeeds twice or goes on after its
-/// end, or a result is not of the attempt that succeeded and of the worker that held its lease.
+/// If attempts are not numbered without a gap, an attempt ends that was not running, or a trial
+/// succeeds twice or has events after its end. Also if a result is not from the attempt that
+/// succeeded and the worker that held its lease.
 pub fn audit(sweep: &Sweep) {
     let mut results = rows(sweep);
-    // Of each trial: the newest attempt, its worker, whether it is under way, whether the trial is over.
+    // For each trial: the newest attempt, its worker, whether it runs, whether the trial has ended.
     let mut trials: BTreeMap<String, (u32, Option<String>, bool, bool)> = BTreeMap::new();
     for line in sweep.journal() {
         let (attempt, worker, live, over) = trials.entry(line.trial.clone()).or_default();
@@ -43,7 +44,7 @@ pub fn audit(sweep: &Sweep) {
     assert_eq!(torn, Some(0), "nothing is under way when a sweep is over");
 }
 
-/// Trial and attempt of each result, and who reported it.
+/// Reads the worker of each result, by trial and attempt.
 fn rows(sweep: &Sweep) -> BTreeMap<(String, u32), String> {
     let database = sweep.database().expect("the run directory has a database");
     let sql = "SELECT trial.id, result.attempt, worker FROM result JOIN trial ON trial.number = result.trial";

@@ -1,21 +1,27 @@
-//! Bugs that are planted in the programs under test, which scenarios must notice them, and what those must say.
+//! Bugs planted in the programs under test, the scenarios that must notice each, and the expected
+//! messages.
 
-/// A bug.
+/// A planted bug.
 #[derive(Debug)]
 pub struct Bug {
-    /// What `SWFN_BUG` calls it.
+    /// The bug's name in `SWFN_BUG`.
     pub name: &'static str,
-    /// The scenario that must notice it.
-    pub by: &'static str,
-    /// The forms in which the bug shows: a part of each message. A failure with other words has stumbled over something else.
-    pub says: &'static [&'static str],
+    /// The scenarios that must notice the bug.
+    pub noticed_by: &'static str,
+    /// Parts of the messages by which the bug shows. A failure without any of them has another
+    /// cause.
+    pub messages: &'static [&'static str],
 }
 
-const fn bug(name: &'static str, by: &'static str, says: &'static [&'static str]) -> Bug {
-    Bug { name, by, says }
+const fn bug(
+    name: &'static str,
+    noticed_by: &'static str,
+    messages: &'static [&'static str],
+) -> Bug {
+    Bug { name, noticed_by, messages }
 }
 
-/// All of them. `FAULTS.md` has the same table.
+/// All planted bugs. `FAULTS.md` has the same table.
 pub const ALL: &[Bug] = &[
     bug("acknowledged-before-the-commit", "coordinator-failpoints", &["acknowledged and lost"]),
     bug("no-fsync", "power-cuts", &["acknowledged and lost: all"]),
@@ -37,10 +43,14 @@ pub const ALL: &[Bug] = &[
     bug(
         "stop-is-ignored",
         "stops",
-        // A worker that does not hear a signal keeps its trial to the end, is killed with it, or holds it on.
-        &["who leaves gives back what it holds", "gave it back", "what is given back is no loss"],
+        // A worker that ignores a signal finishes its trial, is killed with it, or holds it on.
+        &[
+            "a stopping process returns its leases",
+            "stopped in a trial returned it",
+            "a returned lease is not lost",
+        ],
     ),
-    bug("what-is-given-back-is-a-loss", "stops", &["what is given back is no loss"]),
+    bug("what-is-given-back-is-a-loss", "stops", &["a returned lease is not lost"]),
     bug("mates-are-to-blame", "aborting-trials", &["an innocent trial is quarantined"]),
     bug(
         "losses-are-not-limited",
@@ -52,7 +62,7 @@ pub const ALL: &[Bug] = &[
     bug("nobody-gives-up", "gone-coordinators", &["still waits for its coordinator"]),
 ];
 
-/// The one of that name.
+/// Finds the bug of that name.
 pub fn named(name: &str) -> Option<&'static Bug> {
     ALL.iter().find(|bug| bug.name == name)
 }
@@ -66,10 +76,11 @@ mod tests {
         let (_, table) = include_str!("../../FAULTS.md")
             .split_once("| bug | noticed by | by what |\n|---|---|---|\n")
             .unwrap();
-        let row =
-            |Bug { name, by, says }: &Bug| format!("| {name} | {by} | {} |", says.join(" / "));
+        let row = |Bug { name, noticed_by, messages }: &Bug| {
+            format!("| {name} | {noticed_by} | {} |", messages.join(" / "))
+        };
         let rows: Vec<_> = ALL.iter().map(row).collect();
         assert_eq!(table.lines().collect::<Vec<_>>(), rows);
-        assert!(ALL.iter().all(|bug| scenario::named(bug.by).is_some()));
+        assert!(ALL.iter().all(|bug| scenario::named(bug.noticed_by).is_some()));
     }
 }

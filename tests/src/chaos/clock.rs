@@ -1,4 +1,4 @@
-//! P10: the wall clock may jump; leases go by the monotonic one.
+//! P10: the wall clock may jump, because leases use the monotonic clock.
 
 use std::{fs, path::Path, thread::sleep, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::process::wait_until;
 
-/// Where Debian and others keep the library.
+/// Paths of the library on Debian and other systems.
 const LIBRARIES: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
@@ -17,10 +17,10 @@ const LIBRARIES: [&str; 4] = [
     "/usr/lib/faketime/libfaketime.so.1",
 ];
 
-/// Jumps of the coordinator's wall clock, three days ahead and three days back in turn.
+/// Moves the coordinator's wall clock three days ahead and three days back, in turn.
 ///
 /// # Errors
-/// There is no libfaketime here.
+/// If libfaketime is missing.
 pub fn jumps(part: Part) -> Result<Tally, Skipped> {
     let library = LIBRARIES
         .iter()
@@ -30,7 +30,7 @@ pub fn jumps(part: Part) -> Result<Tally, Skipped> {
     while part.left(&tally) > 0 {
         let sweep = slow(&grid(EIGHT, 150, "lease_seconds = 60"), 200);
         let clock = sweep.folder().join("clock");
-        // In place as a whole: a reader must not find it empty.
+        // The file is replaced as a whole, so that no reader finds it empty.
         let set = |offset: &str| {
             let new = clock.with_extension("new");
             fs::write(&new, offset)

@@ -1,4 +1,5 @@
-//! P1: what was acknowledged survives `kill -9` of the coordinator, at each named failpoint and at random times.
+//! P1: acknowledged reports survive `kill -9` of the coordinator, at each failpoint and at random
+//! times.
 
 use std::{collections::VecDeque, thread::sleep, time::Duration};
 
@@ -20,7 +21,8 @@ use crate::{
     sweep::Sweep,
 };
 
-/// Where the coordinator writes, commits and acknowledges, and how often it passes there, at least, in a sweep.
+/// Failpoints around the coordinator's writes, commits and acknowledgements, with their least
+/// number of passes in a sweep.
 const POINTS: [(&str, u32); 12] = [
     ("engine/commit", 12),
     ("store/begin", 8),
@@ -33,16 +35,17 @@ const POINTS: [(&str, u32); 12] = [
     ("artifact/synced", 2),
     ("artifact/named", 2),
     ("results/rename", 4),
-    // Held up in the middle of a transaction, it is killed from outside.
+    // The failpoint only delays the transaction; the kill comes from outside.
     ("store/rows held up", 4),
 ];
 
-/// Kills in one sweep: the worker waits longer each time before it comes back.
+/// Kills in one sweep. There are few, because the worker waits longer each time before it comes
+/// back.
 const KILLS: u32 = 4;
 
-/// A sweep whose coordinator is killed and started again under the eyes of a proxy; its worker stays.
-struct Killed {
-    // Before the sweep, in whose folder they are.
+/// A sweep whose coordinator is killed and restarted behind a recording proxy. Its worker stays.
+struct KilledSweep {
+    // Declared before `sweep`, so that it ends before the sweep's folder is removed.
     worker: Process,
     proxy: MessageProxy,
     starts: u32,
@@ -51,7 +54,7 @@ struct Killed {
     sweep: Sweep,
 }
 
-impl Killed {
+impl KilledSweep {
     fn new(seed: u32, before: u64) -> Self {
         let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true";
         let sweep = slow(&grid(EIGHT, 30, more), 200);
@@ -76,12 +79,13 @@ impl Killed {
         coordinator
     }
 
-    /// Looks up what was acknowledged before the kill.
+    /// Looks up everything that was acknowledged before the kill.
     fn check(&mut self) {
         self.acknowledged = self.proxy.record(|record| record.check(&self.sweep.run_dir()));
     }
 
-    /// Waits until something was acknowledged that was not looked up: a kill threatens it. False if the sweep came to its end first.
+    /// Waits until more reports were acknowledged than looked up: a kill now threatens them.
+    /// Returns false if the sweep ends first.
     fn wait_for_more(&self, coordinator: &mut Process) -> bool {
         wait_until("another acknowledgement or the end", || match coordinator.ended() {
             Some(_) => Some(false),
@@ -89,7 +93,8 @@ impl Killed {
         })
     }
 
-    /// Undisturbed to the end. What is acknowledged on that way is looked up as well, but no kill has threatened it.
+    /// Runs the sweep to its end. Later acknowledgements are looked up as well, but no kill has
+    /// threatened them.
     fn finish(mut self, faults: u64) -> Tally {
         self.start("").succeed();
         self.worker.leave();
@@ -99,7 +104,7 @@ impl Killed {
     }
 }
 
-/// So many kills at each failpoint.
+/// Kills the coordinator `part.count` times at each failpoint.
 ///
 /// # Errors
 /// Never.
@@ -109,13 +114,13 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
     let mut due: VecDeque<_> = (0..part.count).flat_map(|_| POINTS).collect();
     let mut early = 0;
     while !due.is_empty() {
-        let mut killed = Killed::new(part.seed, tally.faults);
+        let mut killed = KilledSweep::new(part.seed, tally.faults);
         let mut here = 0;
         while here < KILLS
             && let Some((point, passes)) = due.pop_front()
         {
             if !kill_at(&mut killed, point, passes, &mut random) {
-                // The sweep was over first.
+                // The sweep ended before the failpoint was reached.
                 due.push_back((point, passes));
                 early += 1;
                 assert!(
@@ -133,10 +138,10 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
     Ok(tally)
 }
 
-/// False if the sweep came to its end first.
-fn kill_at(killed: &mut Killed, point: &str, passes: u32, random: &mut ChaCha8Rng) -> bool {
+/// Kills the coordinator at a failpoint. Returns false if the sweep ends first.
+fn kill_at(killed: &mut KilledSweep, point: &str, passes: u32, random: &mut ChaCha8Rng) -> bool {
     let pass = random.random_range(0..passes);
-    // Each transaction takes a while: what is acknowledged too early gets away.
+    // Each transaction is slowed, so that an acknowledgement sent too early gets away.
     let slow = "store/begin=sleep(5)";
     match point.strip_suffix(" held up") {
         Some(point) => {
@@ -162,7 +167,7 @@ fn kill_at(killed: &mut Killed, point: &str, passes: u32, random: &mut ChaCha8Rn
     }
 }
 
-/// So many kills at random times, each after something more was acknowledged.
+/// Kills the coordinator at random times, each time after further acknowledgements.
 ///
 /// # Errors
 /// Never.
@@ -170,7 +175,7 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {
-        let mut killed = Killed::new(part.seed, tally.faults);
+        let mut killed = KilledSweep::new(part.seed, tally.faults);
         let mut here = 0;
         while here < u64::from(KILLS).min(part.left(&tally)) {
             let mut coordinator = killed.start("");

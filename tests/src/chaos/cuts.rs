@@ -1,4 +1,4 @@
-//! P9: a connection that is cut, held up or half-open for less than a lease costs nothing but time.
+//! P9: a connection that is cut, stalled or half-open for less than a lease costs only time.
 
 use std::{thread::sleep, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 /// Faults in one sweep.
 const CUTS: u64 = 8;
 
-/// Nothing was done twice: each trial has one attempt.
+/// Checks that no trial was trained twice: each has one attempt.
 pub(super) fn assert_nothing_twice(sweep: &Sweep) {
     let again: Vec<_> = sweep
         .journal()
@@ -30,11 +30,11 @@ pub(super) fn assert_nothing_twice(sweep: &Sweep) {
     assert!(again.is_empty(), "a cut shorter than the lease costs no attempt: {again:?}");
 }
 
-/// Cuts in order and by reset, half-open connections, delays, throttling and standstills.
+/// Injects closes, resets, half-open connections, delays, throttling and stalls.
 ///
 /// # Errors
 /// Never.
-pub fn of_connections(part: Part) -> Result<Tally, Skipped> {
+pub fn cut_connections(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {

@@ -1,4 +1,5 @@
-//! P12: SIGTERM ends coordinator and worker in order, and gives leases back, whether they alone or all their processes get it.
+//! P12: SIGTERM makes coordinator and worker end in order and return leases, whether one process or
+//! all of them get it.
 
 use std::{
     thread::sleep,
@@ -20,7 +21,7 @@ use crate::{
     sweep::Sweep,
 };
 
-/// The grace period is twenty-five seconds; beyond it a busy machine may take its time.
+/// The grace period is 25 seconds. A busy machine may take longer.
 const GRACE: Duration = Duration::from_secs(60);
 
 fn sweep() -> Sweep {
@@ -28,11 +29,11 @@ fn sweep() -> Sweep {
     slow(&grid(EIGHT, 150, more), 200)
 }
 
-/// Coordinators and workers in turn that are asked to stop in the middle of their work.
+/// Stops coordinators and workers in turn, in the middle of their work.
 ///
 /// # Errors
 /// Never.
-pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
+pub fn ask_to_stop(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {
@@ -52,15 +53,15 @@ pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
             }
             let before = given_back;
             given_back = released(&sweep);
-            // Who has just ended one trial and has not begun another has nothing to give back.
+            // A worker between two trials has no lease to return.
             stops += u64::from(given_back > before);
             let held = sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'");
-            assert_eq!(held, Some(0), "who leaves gives back what it holds");
+            assert_eq!(held, Some(0), "a stopping process returns its leases");
             assert_nothing_lost(&sweep);
         }
         sweep.coordinator("last", &["--local-workers", "2"]).succeed();
         assert_nothing_lost(&sweep);
-        assert!(stops > 0, "nobody who was stopped in the middle of a trial gave it back");
+        assert!(stops > 0, "no process that was stopped in a trial returned it");
         tally.add(Tally { faults: stops, results: judge(&sweep), acknowledged: 0 });
     }
     Ok(tally)
@@ -68,14 +69,14 @@ pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
 
 fn assert_nothing_lost(sweep: &Sweep) {
     let lost: Vec<_> = sweep.journal().into_iter().filter(|line| line.kind == "lost").collect();
-    assert!(lost.is_empty(), "what is given back is no loss: {lost:?}");
+    assert!(lost.is_empty(), "a returned lease is not lost: {lost:?}");
 }
 
 fn released(sweep: &Sweep) -> i64 {
     sweep.query("SELECT count(*) FROM event WHERE kind = 'released'").unwrap_or(0)
 }
 
-/// Waits until a trial is under way; false if the sweep is over first.
+/// Waits until a trial is running. Returns false if the sweep ends first.
 fn leased(sweep: &Sweep, coordinator: &mut Process) -> bool {
     wait_until("a lease or the end", || match coordinator.ended() {
         Some(_) => Some(false),
@@ -84,7 +85,7 @@ fn leased(sweep: &Sweep, coordinator: &mut Process) -> bool {
     })
 }
 
-/// Stops a coordinator with its local workers; false if the sweep was over first.
+/// Stops a coordinator with its local workers. Returns false if the sweep ends first.
 fn coordinator(sweep: &Sweep, time: Duration, signal: fn(u32)) -> bool {
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "2"]);
     if !leased(sweep, &mut coordinator) {
@@ -95,11 +96,11 @@ fn coordinator(sweep: &Sweep, time: Duration, signal: fn(u32)) -> bool {
     !coordinator.stdout().is_empty() && sweep.succeeded() < 8
 }
 
-/// Stops a worker, and once it is gone its coordinator; false if the sweep was over first.
+/// Stops a worker and then its coordinator. Returns false if the sweep ends first.
 fn worker(sweep: &Sweep, time: Duration, signal: fn(u32)) -> bool {
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
-    // It hears signals from then on.
+    // The worker handles signals from then on.
     wait_until("a device process", || worker.stderr().contains("worker started").then_some(()));
     if !leased(sweep, &mut coordinator) {
         return false;
@@ -112,7 +113,7 @@ fn worker(sweep: &Sweep, time: Duration, signal: fn(u32)) -> bool {
 }
 
 fn signal_one(process: u32) {
-    // It may have come to its end.
+    // The process may have ended.
     kill(Pid::from_raw(process.cast_signed()), Signal::SIGTERM).ok();
 }
 

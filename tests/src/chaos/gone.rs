@@ -1,4 +1,5 @@
-//! P12: who has lost its coordinator for good waits for it as long as it was told, and no longer.
+//! P12: a worker whose coordinator is gone for good waits as long as its options say, and no
+//! longer.
 
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use crate::{
     sweep::Sweep,
 };
 
-/// So long a worker waits, in seconds.
+/// Seconds that a worker waits for its coordinator.
 const PATIENCE: &str = "4";
 
-/// A worker that is still there by then waits for ever: the proxy alone takes five seconds to find nobody.
+/// A worker that is still there by then never gives up. The proxy alone takes five seconds to find
+/// no coordinator.
 const LATE: Duration = Duration::from_secs(60);
 
 /// Exit code of a worker that had no coordinator for too long.
@@ -28,11 +30,11 @@ fn sweep() -> Sweep {
     slow(&grid(axes, 300, "lease_seconds = 60\n[artifacts]\nweights = true"), 300)
 }
 
-/// Workers whose last acknowledgement gets lost, and workers whose coordinator is killed, in turn.
+/// Loses a worker's last acknowledgement and kills a worker's coordinator, in turn.
 ///
 /// # Errors
 /// Never.
-pub fn for_good(part: Part) -> Result<Tally, Skipped> {
+pub fn lose_coordinators(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     for number in part.seed..part.seed + part.count {
         let (results, acknowledged) =
@@ -42,7 +44,7 @@ pub fn for_good(part: Part) -> Result<Tally, Skipped> {
     Ok(tally)
 }
 
-/// The sweep is over, and its worker does not know.
+/// The sweep has ended, but its worker does not learn of it.
 fn unheard(seed: u32) -> (u64, u64) {
     let sweep = sweep();
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -56,7 +58,7 @@ fn unheard(seed: u32) -> (u64, u64) {
     (judge(&sweep), acknowledged)
 }
 
-/// The coordinator is gone in the middle of the trial, which its worker trains to the end in vain.
+/// The coordinator is killed in the middle of a trial, which its worker trains to the end in vain.
 fn killed(seed: u32) -> (u64, u64) {
     let sweep = sweep();
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -72,9 +74,8 @@ fn killed(seed: u32) -> (u64, u64) {
 }
 
 fn gives_up(worker: &mut Process) {
-    let broken = format!(
-        "a worker that was told to wait for {PATIENCE} seconds still waits for its coordinator"
-    );
+    let broken =
+        format!("a worker with --give-up-after {PATIENCE} still waits for its coordinator");
     let status = within(LATE, &broken, || worker.ended());
     let log = worker.stderr();
     assert_eq!(status.code(), Some(UNREACHABLE), "{log}");

@@ -1,4 +1,5 @@
-//! The judge of all scenarios: an undisturbed sweep of the same grid, once for each grid.
+//! The judge of all scenarios compares a sweep with an undisturbed one of the same grid, which runs
+//! once per grid.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,15 +14,15 @@ use super::audit;
 pub use crate::sweep::grid;
 use crate::{images, sweep::Sweep};
 
-/// A sweep of such a grid.
+/// Makes a sweep of that grid, on few images.
 ///
 /// # Panics
 /// If its folder cannot be written.
 pub fn sweep(grid: &str) -> Sweep {
-    Sweep::of_grid(grid).on(images::few())
+    Sweep::with_grid(grid).on(images::few())
 }
 
-/// The same with trials that take their time: [`Sweep::slowed`].
+/// Makes a sweep whose trials take their time: [`Sweep::slowed`].
 ///
 /// # Panics
 /// If its folder cannot be written.
@@ -29,37 +30,39 @@ pub fn slow(grid: &str, pause: u32) -> Sweep {
     sweep(grid).evaluated_every(REPORT_EVERY).slowed(pause)
 }
 
-/// Iterations between two reports of such trials: few, since what counts is that they report and last.
+/// Iterations between two reports of slowed trials. They are few, because such trials only have to
+/// report and last.
 const REPORT_EVERY: u32 = 30;
 
 /// Eight trials, with and without function norm.
 pub const EIGHT: &str = "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]\npenalty_samples = 4";
 
-/// Environment variable with a folder of undisturbed sweeps, which processes share.
+/// Environment variable with the folder of undisturbed sweeps, which processes share.
 pub const UNDISTURBED: &str = "SWFN_UNDISTURBED";
 
-/// What an undisturbed sweep leaves behind.
+/// The results and files of an undisturbed sweep.
 #[derive(Debug)]
 struct Undisturbed {
     results: Vec<String>,
-    /// By trial and name.
+    /// Contents by trial and file name.
     files: BTreeMap<String, Vec<u8>>,
 }
 
-/// Holds what a sweep has left behind against an undisturbed one, and its journal against the rules. Returns the number of results.
+/// Compares the results of a sweep with those of an undisturbed one, and checks its journal.
+/// Returns the number of results.
 ///
 /// # Panics
-/// With the differences.
+/// If anything differs, with the differences.
 pub fn judge(sweep: &Sweep) -> u64 {
     judge_without(sweep, &[])
 }
 
-/// [`judge`], of all trials but these.
+/// Does the same as [`judge`], without these trials.
 ///
 /// # Panics
-/// With the differences.
+/// If anything differs, with the differences.
 pub fn judge_without(sweep: &Sweep, trials: &[&str]) -> u64 {
-    // The journal first: it names the cause, and results that differ are its effect.
+    // The journal comes first: it shows the cause, while differing results are an effect.
     audit::audit(sweep);
     let text = fs::read_to_string(sweep.grid()).expect("the grid is there");
     let expected = undisturbed(&without_limits(&text));
@@ -87,7 +90,7 @@ pub fn judge_without(sweep: &Sweep, trials: &[&str]) -> u64 {
     results.iter().filter(|line| line.starts_with("trials.csv")).count() as u64
 }
 
-/// Grids that differ in these alone have the same results.
+/// Removes the settings that do not affect results, so that such grids share one undisturbed sweep.
 fn without_limits(grid: &str) -> String {
     let limits = ["lease_seconds", "stall_seconds", "max_losses", "max_failures"];
     let others = grid.lines().filter(|line| !limits.iter().any(|limit| line.starts_with(limit)));
@@ -100,7 +103,7 @@ fn undisturbed(grid: &str) -> Arc<Undisturbed> {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let slot = Arc::clone(known.get_or_insert_default().entry(grid.to_owned()).or_default());
     drop(known);
-    // Others that need the same one wait for it.
+    // Other threads that need the same sweep wait here.
     let undisturbed = slot.get_or_init(|| match env::var_os(UNDISTURBED) {
         Some(folder) => Arc::new(shared(grid, Path::new(&folder))),
         None => Arc::new(run(&sound(grid))),
@@ -108,7 +111,7 @@ fn undisturbed(grid: &str) -> Arc<Undisturbed> {
     Arc::clone(undisturbed)
 }
 
-/// A sweep of such a grid without a planted bug.
+/// Makes a sweep of that grid without a planted bug.
 fn sound(grid: &str) -> Sweep {
     sweep(grid).with("SWFN_BUG", "")
 }
@@ -122,7 +125,7 @@ fn left(sweep: &Sweep) -> Undisturbed {
     Undisturbed { results: sweep.results(), files: files(&sweep.run_dir()) }
 }
 
-/// Run by the first process that needs it; others wait, and read what is left of it.
+/// The first process that needs the sweep runs it. Others wait and read its results.
 fn shared(grid: &str, folder: &Path) -> Undisturbed {
     let mut hash = DefaultHasher::new();
     grid.hash(&mut hash);
@@ -131,7 +134,7 @@ fn shared(grid: &str, folder: &Path) -> Undisturbed {
     let lock = File::create(folder.join("lock")).expect("the shared folder can be written");
     lock.lock().expect("a file can be locked");
     let (sweep, over) =
-        (Sweep::in_place(&folder).on(images::few()).with("SWFN_BUG", ""), folder.join("over"));
+        (Sweep::existing(&folder).on(images::few()).with("SWFN_BUG", ""), folder.join("over"));
     if over.exists() {
         return left(&sweep);
     }
@@ -141,14 +144,14 @@ fn shared(grid: &str, folder: &Path) -> Undisturbed {
     undisturbed
 }
 
-/// The files of all trials, hidden ones left out: those are not whole.
+/// Reads the files of all trials. Hidden ones are incomplete and left out.
 fn files(run_dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = all_files(run_dir);
     files.retain(|name, _| !is_hidden(name));
     files
 }
 
-/// The hidden files of all trials. A kill may leave some, and nothing else.
+/// Lists the hidden files of all trials. Only a kill may leave some.
 pub fn unfinished(run_dir: &Path) -> Vec<String> {
     all_files(run_dir).into_keys().filter(|name| is_hidden(name)).collect()
 }

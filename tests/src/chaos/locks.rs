@@ -1,4 +1,4 @@
-//! P11: one run directory, one coordinator.
+//! P11: a run directory has one coordinator at a time.
 
 use nix::sys::signal::Signal;
 
@@ -11,17 +11,17 @@ use crate::{
     sweep::Sweep,
 };
 
-/// Coordinators that start at a time.
+/// Coordinators that start at the same time.
 const RIVALS: usize = 3;
 
-/// Races for the lock, which a `kill -9` of the winner ends.
+/// Lets coordinators race for the lock, and ends each race with a `kill -9` of the winner.
 ///
 /// # Errors
 /// Never.
 pub fn races(part: Part) -> Result<Tally, Skipped> {
     let axes = "seed = [0]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
     let new = || judge::sweep(&grid(axes, 100, ""));
-    // It has its database: whoever gets past the lock is at work.
+    // This run directory has a database, so a coordinator that gets past the lock starts to work.
     let used = new();
     let first = used.coordinator("first", &["--listen", "127.0.0.1:0"]);
     used.address(&first);
@@ -42,19 +42,19 @@ pub fn races(part: Part) -> Result<Tally, Skipped> {
         let winner =
             rivals.iter_mut().position(|rival| rival.ended().is_none()).expect("one rival is left");
         let mut winner = rivals.swap_remove(winner);
-        // It lives on: it is at work.
+        // The winner is still alive and at work.
         sweep.address(&winner);
         rivals.push(start(RIVALS));
         let holder = format!("is in use by process {} on ", winner.id());
         for rival in &mut rivals {
             assert_eq!(rival.wait(), Some(1));
-            let said = rival.stderr();
-            // On a machine that many share, the winner may not have come to saying so.
+            let output = rival.stderr();
+            // On a busy machine the winner may not have logged its address yet.
             let right =
-                said.contains(&holder) || said.contains("is in use by another coordinator\n");
+                output.contains(&holder) || output.contains("is in use by another coordinator\n");
             assert!(
                 right,
-                "who comes too late does not say that {} holds the directory, but: {said}",
+                "a late coordinator does not name {} as the holder: {output}",
                 winner.id()
             );
         }

@@ -1,4 +1,5 @@
-//! P2: messages that are repeated, replayed and late change nothing; neither do reports that get lost with their stream.
+//! P2: repeated, replayed and late messages change nothing. Reports that are lost with their stream
+//! come again.
 
 use std::time::Duration;
 
@@ -16,17 +17,17 @@ use crate::{
     sweep::Sweep,
 };
 
-/// Eight trials, the weights of half of which come in many parts.
+/// Eight trials. Half of them have weights that arrive in many parts.
 const OF_MANY_PARTS: &str = "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\npenalty_samples = 4";
 
-/// A sweep of two workers, all of whose messages pass a proxy.
+/// Runs a sweep of two workers whose messages all pass a proxy.
 fn through(axes: &str, seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
     let more = "lease_seconds = 20\nstall_seconds = 60\n[artifacts]\nweights = true";
     let sweep = slow(&grid(axes, 60, more), 100);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let proxy = MessageProxy::start(&sweep.address(&coordinator), seed, mischief);
     let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
-    // A report that never comes again would be waited for until the end of time.
+    // A report that never comes again would block the sweep for ever.
     wait_until("the end of the sweep", || {
         proxy.record(Record::assert_nothing_forgotten);
         coordinator.ended()
@@ -38,7 +39,7 @@ fn through(axes: &str, seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) 
     (sweep, proxy.faults(), tally)
 }
 
-/// Messages that come again, the same or an earlier one, in either direction.
+/// Repeats messages, the newest or an earlier one, in both directions.
 ///
 /// # Errors
 /// Never.
@@ -60,7 +61,7 @@ pub fn repeated(part: Part) -> Result<Tally, Skipped> {
     Ok(tally)
 }
 
-/// Reports that are lost, the stream with them.
+/// Loses reports together with their stream.
 ///
 /// # Errors
 /// Never.

@@ -1,5 +1,5 @@
-//! What must survive what, tried on real processes: a function for each promise, which injects as many faults as it is told, holds
-//! the outcome against that of an undisturbed sweep, and counts.
+//! Scenarios on real processes, one function for each promise. A scenario injects the given number
+//! of faults, compares the outcome with an undisturbed sweep, and counts.
 
 pub mod audit;
 pub mod bugs;

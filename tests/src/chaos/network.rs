@@ -16,7 +16,7 @@ use super::{
 };
 use crate::process::{Process, wait_until};
 
-/// Two hosts with a cable between them. Dropped, they are gone.
+/// Two hosts, joined by a cable. Dropping them removes both.
 struct Hosts {
     names: [String; 2],
 }
@@ -39,7 +39,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 
 impl Hosts {
     fn new() -> Result<Self, String> {
-        // Several tests of one process may have hosts at a time.
+        // Numbers the hosts, because several tests of one process may have some at the same time.
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let names = ["a", "b"].map(|side| format!("swfn-{side}-{}-{number}", std::process::id()));
@@ -68,7 +68,7 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// A command on a host.
+    /// Makes a command run on a host.
     fn on(&self, host: usize, command: &Command) -> Command {
         let mut there = Command::new("ip");
         there
@@ -91,20 +91,21 @@ impl Drop for Hosts {
     }
 }
 
-/// Trials that are done when no more cuts are made: who does not hear that the sweep is over waits for its coordinator.
+/// The number of finished trials after which no more cuts are made. A worker that misses the
+/// sweep's end would wait for its coordinator.
 const NEARLY_ALL: i64 = 6;
 
-/// How often the worker has connected.
+/// Counts the worker's connections.
 fn connections(worker: &Process) -> usize {
     worker.stderr().lines().filter(|line| line.contains(" connected sweep=")).count()
 }
 
-/// Cuts of a second or more, shorter than the lease. TCP heals the short ones; every fourth lasts longer than both sides wait for a sign of
-/// life, 20 and 30 seconds.
+/// Cuts the network for a second or more, but shorter than the lease. TCP survives the short cuts.
+/// Every fourth one outlasts the 20 and 30 seconds for which both sides wait for a sign of life.
 ///
 /// # Errors
-/// There are no network namespaces or no `nft` here.
-pub fn of_networks(part: Part) -> Result<Tally, Skipped> {
+/// If network namespaces or `nft` are missing.
+pub fn cut_networks(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {
@@ -139,7 +140,7 @@ pub fn of_networks(part: Part) -> Result<Tally, Skipped> {
             sleep(Duration::from_millis(random.random_range(time)));
             let rules = hosts.nft(1, "list table ip faults")?;
             hosts.nft(1, "flush table ip faults")?;
-            // Whether a packet was there to be dropped.
+            // A cut counts only if a packet was dropped.
             cuts += u64::from(
                 rules.lines().any(|line| line.contains("drop") && !line.contains("packets 0 ")),
             );

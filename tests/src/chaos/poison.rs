@@ -1,5 +1,5 @@
-//! P5: a trial that aborts, hangs, exhausts memory, fails or diverges is quarantined with its last error; the others' results are
-//! those of a sweep without it.
+//! P5: a trial that aborts, hangs, exhausts memory, fails or diverges is quarantined with its last
+//! error. The others' results do not change.
 
 use super::{
     judge::{self, grid, judge_without},
@@ -7,16 +7,18 @@ use super::{
 };
 use crate::process::{Process, wait_until};
 
-/// The seed of the trial that is poisoned.
+/// The seed of the poisoned trial.
 const GUILTY: usize = 1;
 
-/// Once or twice among others, twice alone, and twice for what a slow machine may take for a fault.
+/// A trial fails once or twice among others and twice alone. Two more attempts allow for faults of
+/// a slow machine.
 const ATTEMPTS: i64 = 6;
 
-/// Addresses of a worker's process, in KiB: enough for libtorch, little for who wants all.
+/// Address space of a worker's process in KiB: enough for libtorch, too little for a hoarding
+/// trial.
 const ADDRESSES: u32 = 8 << 20;
 
-/// Trials whose process aborts, among lanes and alone in turn.
+/// Poisons trials whose process aborts, among lanes and alone in turn.
 ///
 /// # Errors
 /// Never.
@@ -24,7 +26,7 @@ pub fn aborting(part: Part) -> Result<Tally, Skipped> {
     all("abort", "its worker process ended", part)
 }
 
-/// The same of trials that want more memory than there is.
+/// Poisons trials that want more memory than there is.
 ///
 /// # Errors
 /// Never.
@@ -32,7 +34,7 @@ pub fn hoarding(part: Part) -> Result<Tally, Skipped> {
     all("memory", "its worker process ended", part)
 }
 
-/// The same of trials that stand still.
+/// Poisons trials that stand still.
 ///
 /// # Errors
 /// Never.
@@ -40,7 +42,7 @@ pub fn hanging(part: Part) -> Result<Tally, Skipped> {
     all("hang", "stood still", part)
 }
 
-/// The same of trials whose computation fails.
+/// Poisons trials whose computation fails.
 ///
 /// # Errors
 /// Never.
@@ -59,7 +61,8 @@ fn all(kind: &str, error: &str, part: Part) -> Result<Tally, Skipped> {
 
 fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     let axes = "seed = { count = 4 }\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
-    // Only who hangs has to be waited for: whoever is slow shall not be taken for one that hangs.
+    // Only hanging trials need short leases. Elsewhere a slow trial must not be taken for a hanging
+    // one.
     let terms = if kind == "hang" { 8 } else { 60 };
     let more = format!(
         "lease_seconds = {terms}\nstall_seconds = {terms}\nmax_losses = 2\nmax_failures = 2"
@@ -68,7 +71,7 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     let sweep = judge::sweep(&grid(axes, 400, &more)).with("SWFN_POISON", &poison);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let worker = sweep.worker_command(&sweep.address(&coordinator), &["--lanes", lanes]);
-    // A limit of its own, which its device processes inherit.
+    // Device processes inherit the worker's limit.
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", &format!("ulimit -v {ADDRESSES} && exec \"$@\""), "sh"]);
     limited.arg(worker.get_program()).args(worker.get_args());
@@ -104,14 +107,14 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     Tally { faults: 1, results, acknowledged: 0 }
 }
 
-/// A worker that hangs is left to the test's end.
+/// A hanging worker is left running until the test ends.
 fn end(worker: &mut Process, kind: &str) {
     if kind != "hang" {
         worker.succeed();
     }
 }
 
-/// Sweeps of whose trials a half diverges, alone and among lanes.
+/// Runs sweeps in which half of the trials diverge, alone and among lanes.
 ///
 /// # Errors
 /// Never.

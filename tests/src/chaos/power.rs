@@ -1,5 +1,6 @@
-//! P1 without the page cache: what was acknowledged is on the disk. The run directory lies on a file system of its own, in a file;
-//! a copy of that file, taken when the coordinator is killed, has what a power cut would have left: what was not synced is not there.
+//! P1 without the page cache: acknowledged reports are on the disk. The run directory lies on a
+//! file system in a file. A copy of that file, taken when the coordinator is killed, has the state
+//! after a power cut: unsynced data is missing.
 
 use std::{
     fs,
@@ -26,7 +27,7 @@ use crate::{
     sweep::Sweep,
 };
 
-/// A file system in a file. Dropped, it is unmounted.
+/// A file system in a file. Dropping it unmounts it.
 struct Disk {
     folder: TempDir,
 }
@@ -36,18 +37,18 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
         .args(arguments)
         .output()
         .map_err(|error| format!("`{program}`: {error}"))?;
-    let said = || {
+    let printed = || {
         format!(
             "`{program} {}`: {}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr).trim()
         )
     };
-    output.status.success().then_some(()).ok_or_else(said)
+    output.status.success().then_some(()).ok_or_else(printed)
 }
 
 impl Disk {
-    /// A new one, or one with the content of that file.
+    /// Makes a new file system, or one with the content of `image`.
     fn new(image: Option<&Path>) -> Result<Self, String> {
         let disk = Self { folder: TempDir::new().expect("a temporary folder can be made") };
         fs::create_dir(disk.root()).expect("a temporary folder can be written");
@@ -61,7 +62,7 @@ impl Disk {
                 run("mkfs.ext4", &["-q", "-F", &file])?;
             }
         }
-        // Nothing is written that nobody asks for: not within the time of a test.
+        // The kernel writes nothing on its own within the time of a test.
         run("mount", &["-o", "loop,commit=300", &file, &disk.root().display().to_string()])?;
         Ok(disk)
     }
@@ -81,10 +82,10 @@ impl Drop for Disk {
     }
 }
 
-/// Power cuts at random times, after each of which the sweep goes on from what is on the disk.
+/// Cuts the power at random times. After each cut the sweep resumes from the state of the disk.
 ///
 /// # Errors
-/// File systems in files cannot be mounted here.
+/// If file systems in files cannot be mounted here.
 pub fn cuts(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
@@ -93,7 +94,7 @@ pub fn cuts(part: Part) -> Result<Tally, Skipped> {
         let text =
             grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
         let sweep = Sweep::in_folder(&disk.root(), &text).on(images::few()).slowed(200);
-        // The grid is the user's, and was there before.
+        // The grid belongs to the user and existed before, so it is synced.
         run("sync", &["-f", &disk.root().display().to_string()])?;
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let proxy = MessageProxy::start(
@@ -112,13 +113,13 @@ pub fn cuts(part: Part) -> Result<Tally, Skipped> {
         sleep(up_to(&mut random, Duration::from_millis(1000)));
         coordinator.signal(Signal::SIGKILL);
         coordinator.wait();
-        // Between these two nothing may write to the disk; the worker keeps its files elsewhere.
+        // Nothing may write to the disk between these two. The worker keeps its files elsewhere.
         let after = Disk::new(Some(&disk.image()))?;
         drop(worker);
         let place = after.root().join(sweep.folder().file_name().expect("it has a name"));
         let acknowledged = proxy.record(|record| record.check(&place.join("run")));
         assert!(acknowledged > 0, "nothing was acknowledged before the cut");
-        let resumed = Sweep::in_place(&place).on(images::few());
+        let resumed = Sweep::existing(&place).on(images::few());
         resumed.coordinator("resumed", &["--local-workers", "2"]).succeed();
         tally.add(Tally { faults: 1, results: judge(&resumed), acknowledged });
     }

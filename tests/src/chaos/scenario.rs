@@ -1,4 +1,5 @@
-//! The list of all scenarios: a few faults of each in `make test`, the numbers of the promises in `make chaos`.
+//! The list of all scenarios: a few faults of each in `make test`, the full numbers in `make
+//! chaos`.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::proxy::mischief;
 
-/// What a scenario has done.
+/// The counts of a finished scenario.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Faults that have happened.
@@ -22,7 +23,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds another one.
+    /// Adds another tally.
     pub fn add(&mut self, other: Self) {
         let Self { faults, results, acknowledged } = other;
         self.faults += faults;
@@ -52,53 +53,54 @@ impl FromStr for Tally {
     }
 }
 
-/// Why this machine cannot do it.
+/// The reason why this machine cannot run a scenario.
 pub type Skipped = String;
 
-/// A part of a scenario: so many faults. Parts differ by their seeds, and each can be run again alone.
+/// A part of a scenario. Parts differ by their seeds, and each can be run again alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Of all that is random in it: the number of its first fault.
+    /// The seed of all random choices: the number of the part's first fault.
     pub seed: u32,
-    /// How many faults: of each kind, where there are several.
+    /// The number of faults, or of faults of each kind where there are several.
     pub count: u32,
 }
 
 impl Part {
-    /// What a quick try does.
+    /// Returns the part that a quick try runs.
     pub fn few(scenario: &Scenario) -> Self {
         Self { seed: 0, count: scenario.few }
     }
 
-    /// Its random choices.
+    /// Starts the part's random numbers.
     pub fn random(self) -> ChaCha8Rng {
         mischief::random(self.seed.into())
     }
 
-    /// Faults that are left to do.
+    /// Returns the number of faults that are left to inject.
     pub fn left(self, tally: &Tally) -> u64 {
         u64::from(self.count).saturating_sub(tally.faults)
     }
 }
 
-/// Faults of one kind.
+/// A kind of fault, with its numbers and its function.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// Its name.
+    /// The scenario's name.
     pub name: &'static str,
-    /// The promise that it tries.
+    /// The promise under test.
     pub promise: &'static str,
-    /// How many faults a quick try injects: of each kind, where there are several.
+    /// Faults in a quick try, of each kind where there are several.
     pub few: u32,
-    /// How many the promise asks for.
+    /// Faults that the promise asks for.
     pub many: u32,
-    /// How many of those are one part.
+    /// Faults in one part.
     pub part: u32,
-    /// Injects so many. Panics when the promise is broken, or when a fault did not happen.
+    /// Injects the faults. Panics if the promise is broken or a fault did not happen.
     pub run: fn(Part) -> Result<Tally, Skipped>,
 }
 
-/// Of a scenario: its name and promise, how many faults it has in a quick try, in all and in a part, and the function.
+/// Makes a scenario from its name, its promise, its numbers of faults (quick, in all, per part) and
+/// its function.
 const fn scenario(
     name: &'static str,
     promise: &'static str,
@@ -108,7 +110,7 @@ const fn scenario(
     Scenario { name, promise, few, many, part, run }
 }
 
-/// All of them.
+/// All scenarios.
 pub const ALL: &[Scenario] = &[
     scenario("coordinator-failpoints", "P1", [1, 20, 1], coordinator::at_failpoints),
     scenario("coordinator-kills", "P1", [4, 200, 8], coordinator::at_random),
@@ -123,16 +125,16 @@ pub const ALL: &[Scenario] = &[
     scenario("hanging-trials", "P5", [1, 20, 1], poison::hanging),
     scenario("failing-trials", "P5", [2, 20, 2], poison::failing),
     scenario("diverging-trials", "P5", [1, 10, 1], poison::diverging),
-    scenario("cut-connections", "P9", [6, 50, 8], cuts::of_connections),
-    scenario("cut-networks", "P9", [2, 50, 5], network::of_networks),
+    scenario("cut-connections", "P9", [6, 50, 8], cuts::cut_connections),
+    scenario("cut-networks", "P9", [2, 50, 5], network::cut_networks),
     scenario("clock-jumps", "P10", [2, 20, 4], clock::jumps),
     scenario("lock-races", "P11", [5, 100, 10], locks::races),
-    scenario("stops", "P12", [4, 50, 6], drain::asked_to_stop),
-    scenario("second-signals", "P12", [3, 30, 3], twice::asked),
-    scenario("gone-coordinators", "P12", [1, 10, 1], gone::for_good),
+    scenario("stops", "P12", [4, 50, 6], drain::ask_to_stop),
+    scenario("second-signals", "P12", [3, 30, 3], twice::ask_twice),
+    scenario("gone-coordinators", "P12", [1, 10, 1], gone::lose_coordinators),
 ];
 
-/// The one of that name.
+/// Finds the scenario of that name.
 pub fn named(name: &str) -> Option<&'static Scenario> {
     ALL.iter().find(|scenario| scenario.name == name)
 }

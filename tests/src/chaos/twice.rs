@@ -1,4 +1,5 @@
-//! P12: who is asked to stop twice waits for nothing: neither for workers that do not react, nor for a trainer that hangs.
+//! P12: a second request to stop ends a process at once. It waits neither for stuck workers nor for
+//! a hanging trainer.
 
 use std::{thread::sleep, time::Duration};
 
@@ -13,14 +14,15 @@ use crate::{
     sweep::Sweep,
 };
 
-/// Who waits for anything takes longer: a supervisor waits for twenty seconds, and a device process for its trainer, for ever.
+/// A process that still waits takes longer: a supervisor waits for 20 seconds, a device process for
+/// its trainer without limit.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
-/// Coordinators, supervisors and device processes in turn, which are asked again before they have done what they were asked.
+/// Asks coordinators, supervisors and device processes in turn to stop, twice.
 ///
 /// # Errors
 /// Never.
-pub fn asked(part: Part) -> Result<Tally, Skipped> {
+pub fn ask_twice(part: Part) -> Result<Tally, Skipped> {
     for number in part.seed..part.seed + part.count {
         match number % 3 {
             0 => coordinator(),
@@ -31,14 +33,14 @@ pub fn asked(part: Part) -> Result<Tally, Skipped> {
     Ok(Tally { faults: part.count.into(), ..Tally::default() })
 }
 
-/// A sweep of one trial, which hangs at its first report.
+/// Makes a sweep of one trial, which hangs at its first report.
 fn hanging() -> Sweep {
     let axes = "seed = [0]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
     let sweep = judge::sweep(&grid(axes, 300, "lease_seconds = 600\nstall_seconds = 600"));
     sweep.with("SWFN_POISON", "seed=0,step=100,kind=hang")
 }
 
-/// Its local worker is stopped, so the first request leaves time for leases.
+/// The local worker is stopped by SIGSTOP, so the coordinator's first request waits for its leases.
 fn coordinator() {
     let sweep = hanging();
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
@@ -62,7 +64,7 @@ fn coordinator() {
     assert_eq!(code, Some(130), "after {} signals:\n{}", signals.get(), coordinator.stderr());
 }
 
-/// A supervisor and its device process, whose trainer hangs.
+/// Starts a supervisor with a device process whose trainer hangs.
 fn hung_worker(sweep: &Sweep, coordinator: &Process) -> (Process, u32) {
     let worker = sweep.worker("worker", &sweep.address(coordinator), &[]);
     wait_until("a report", || {
@@ -72,7 +74,7 @@ fn hung_worker(sweep: &Sweep, coordinator: &Process) -> (Process, u32) {
     (worker, device)
 }
 
-/// The device process has heard that it is to stop, and would wait for its trainer.
+/// Waits until the device process has heard the first request and waits for its trainer.
 fn wait_until_it_waits(worker: &mut Process) {
     wait_until("the first request", || {
         worker.stderr().contains("asked to stop: giving leases back").then_some(())
@@ -80,7 +82,7 @@ fn wait_until_it_waits(worker: &mut Process) {
     assert!(worker.ended().is_none(), "a first request waits for the trainer");
 }
 
-/// Ctrl-C twice, which reaches the supervisor alone.
+/// Sends Ctrl-C twice to the supervisor alone.
 fn supervisor() {
     let sweep = hanging();
     let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -94,7 +96,7 @@ fn supervisor() {
     assert_eq!(status.code(), Some(130), "{}", worker.stderr());
 }
 
-/// The same of the device process itself; its supervisor starts no other one.
+/// Stops the device process twice. Its supervisor must start no other one.
 fn device() {
     let sweep = hanging();
     let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -109,5 +111,5 @@ fn device() {
     let log = worker.stderr();
     assert_eq!(status.code(), Some(130), "{log}");
     assert!(log.contains("asked to stop twice"), "{log}");
-    assert_eq!(log.matches("worker started").count(), 1, "nobody comes in its place:\n{log}");
+    assert_eq!(log.matches("worker started").count(), 1, "a new process took its place:\n{log}");
 }

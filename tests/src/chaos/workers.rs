@@ -1,4 +1,5 @@
-//! P4: a killed worker loses at most one checkpoint interval, and the trial ends with the same weights.
+//! P4: a killed worker loses at most one checkpoint interval, and the trial ends with the same
+//! weights.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -20,7 +21,7 @@ use crate::{
     sweep::Sweep,
 };
 
-/// Where a worker writes checkpoints, sends reports and hears of them.
+/// Failpoints where a worker writes checkpoints, sends reports and receives acknowledgements.
 const POINTS: [&str; 10] = [
     "file/write",
     "file/written",
@@ -34,7 +35,7 @@ const POINTS: [&str; 10] = [
     "session/settled",
 ];
 
-/// Iterations between two reports, at each of which the workers of these tests save.
+/// Iterations between two reports. The workers of these tests save at each report.
 const INTERVAL: i64 = 100;
 
 fn sweep(pause: u32) -> Sweep {
@@ -45,7 +46,7 @@ fn sweep(pause: u32) -> Sweep {
 
 const SAVING: [&str; 2] = ["--checkpoint-seconds", "0"];
 
-/// Device processes that are killed at random times.
+/// Kills device processes at random times.
 ///
 /// # Errors
 /// Never.
@@ -58,8 +59,8 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
         let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &SAVING);
         let mut kills = 0;
         while kills < part.left(&tally) {
-            // A process that ends before it was welcomed has failed at its start, which is another matter. With its welcome, the leases
-            // of the one before it are over.
+            // A process that ends before its welcome has failed at its start, which is another
+            // fault. With its welcome, the leases of its predecessor are lost.
             let at_work = wait_until("a lease of another process or the end", || match coordinator
                 .ended()
             {
@@ -72,21 +73,22 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
             let Some(victim) = children(worker.id()).first().copied().filter(|_| at_work) else {
                 break;
             };
-            // It may just have come to its end.
+            // The process may have just ended.
             let killed = kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL).is_ok();
             kills += u64::from(killed);
         }
         let judged = finish(&sweep, coordinator, &mut worker, kills);
-        // Between two trials a process has none to lose, and it may have several.
-        let losers = who_lost(&sweep);
+        // Between two trials a killed process has no lease to lose, and otherwise it may have
+        // several.
+        let losers = count_losers(&sweep);
         assert!(losers > 0 && losers <= kills, "{losers} processes lost attempts by {kills} kills");
         tally.add(Tally { faults: losers, ..judged });
     }
     Ok(tally)
 }
 
-/// How many processes have lost attempts.
-fn who_lost(sweep: &Sweep) -> u64 {
+/// Counts the processes that have lost attempts.
+fn count_losers(sweep: &Sweep) -> u64 {
     let journal = sweep.journal();
     let holders: HashMap<_, _> = journal
         .iter()
@@ -97,7 +99,7 @@ fn who_lost(sweep: &Sweep) -> u64 {
         as u64
 }
 
-/// So many kills at each failpoint.
+/// Kills device processes `part.count` times at each failpoint.
 ///
 /// # Errors
 /// Never.
@@ -139,7 +141,7 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
 
 fn finish(sweep: &Sweep, mut coordinator: Process, worker: &mut Process, kills: u64) -> Tally {
     coordinator.succeed();
-    // Killed as its last act, it finds nobody when it comes back.
+    // A worker that is killed as its last act finds no coordinator when it comes back.
     worker.signal(Signal::SIGTERM);
     worker.wait();
     let log = worker.stderr();
@@ -151,8 +153,8 @@ fn finish(sweep: &Sweep, mut coordinator: Process, worker: &mut Process, kills: 
     Tally { faults: kills, results: judge(sweep), acknowledged: 0 }
 }
 
-/// Whether each attempt after a lost one began no more than an interval before the last point that was reported. Of trials without
-/// a VAE: only of those is a point's step that of the checkpoint.
+/// Checks that each attempt after a lost one resumed at most an interval before the last reported
+/// point. Only trials without a VAE are checked: only their points have the steps of checkpoints.
 fn resumed_in_time(sweep: &Sweep, log: &str) {
     let mut resumed = BTreeMap::new();
     for line in log.lines().filter(|line| line.contains("resumed from a checkpoint")) {
@@ -182,7 +184,7 @@ fn resumed_in_time(sweep: &Sweep, log: &str) {
             .query(&format!("{begun} WHERE id = '{trial}' AND point.attempt = {}", attempt + 1));
         let from = match resumed.get(&next) {
             Some(from) => *from,
-            // Killed again before it came so far: then the attempt after it tells.
+            // This attempt was killed before its first point; the next attempt is checked instead.
             None if begun == Some(0) => continue,
             None => 0,
         };

@@ -21,22 +21,22 @@ const STOPS: u64 = 3;
 /// The term of a lease, in seconds.
 const TERM: u64 = 4;
 
-/// A lease that has not ended by then does not end.
+/// A lease that has not ended by then never ends.
 const LATE: Duration = Duration::from_secs(8 * TERM);
 
-/// So long after it has woken up, a worker has heard that it was too late, on a machine that many share.
+/// Time within which a woken worker learns that its lease is over, on a busy machine.
 const HEARD: Duration = Duration::from_secs(90);
 
 /// A lease that its holder slept through.
 #[derive(Debug)]
-struct Slept {
+struct SleptLease {
     trial: String,
     attempt: u32,
-    /// Which of the two workers.
+    /// The index of the worker, 0 or 1.
     worker: usize,
 }
 
-/// Workers that are stopped, and go on when their lease is over.
+/// Stops workers and wakes them when their lease is over.
 ///
 /// # Errors
 /// Never.
@@ -56,8 +56,8 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
             let Some(slept) = stop(&sweep, &mut coordinator, &workers[worker], worker) else {
                 break;
             };
-            let Slept { trial, attempt, .. } = &slept;
-            // It wakes up before its successor has begun, while it is at work, or when it is done.
+            let SleptLease { trial, attempt, .. } = &slept;
+            // The worker wakes up before its successor begins, while it runs, or when it is done.
             let of_next =
                 format!("FROM trial WHERE id = '{trial}' AND (attempt > {attempt} AND state");
             let awaited = match random.random_range(0..3) {
@@ -67,24 +67,26 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
             };
             wait_until("a successor", || (sweep.query(&awaited) > Some(0)).then_some(()));
             send(children(workers[worker].id())[0], Signal::SIGCONT);
-            // Before it is stopped again, it hears that it was too late.
+            // Before the worker is stopped again, it learns that its lease is over.
             let revoked = revocation(&slept);
             within(HEARD, "a lease was not revoked whose holder has slept past its end", || {
-                (is_told(&workers[worker].stderr(), &revoked) || coordinator.ended().is_some())
-                    .then_some(())
+                (has_revocation(&workers[worker].stderr(), &revoked)
+                    || coordinator.ended().is_some())
+                .then_some(())
             });
             all.push(slept);
         }
         coordinator.succeed();
         let heard = workers.each_mut().map(Process::leave);
-        // Who was still cut off when the sweep ended was told nothing.
+        // A worker that was cut off when the sweep ended has received no revocation.
         all.retain(|slept| {
-            heard[slept.worker] || is_told(&workers[slept.worker].stderr(), &revocation(slept))
+            heard[slept.worker]
+                || has_revocation(&workers[slept.worker].stderr(), &revocation(slept))
         });
         for slept in &all {
             let log = workers[slept.worker].stderr();
             let lease = revocation(slept);
-            assert!(is_told(&log, &lease), "{slept:?} was not revoked:\n{log}");
+            assert!(has_revocation(&log, &lease), "{slept:?} was not revoked:\n{log}");
             let after = log.lines().skip_while(|line| !is_revocation(line, &lease));
             let done =
                 after.filter(|line| line.contains("trial done") && line.contains(&lease)).count();
@@ -97,8 +99,8 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
     Ok(tally)
 }
 
-/// As the worker's log names the lease.
-fn revocation(slept: &Slept) -> String {
+/// Returns the lease as the worker's log names it.
+fn revocation(slept: &SleptLease) -> String {
     format!("lease={}/{}", &slept.trial[..8], slept.attempt)
 }
 
@@ -106,12 +108,18 @@ fn is_revocation(line: &str, lease: &str) -> bool {
     line.contains("lease revoked") && line.split_whitespace().any(|word| word == lease)
 }
 
-fn is_told(log: &str, lease: &str) -> bool {
+fn has_revocation(log: &str, lease: &str) -> bool {
     log.lines().any(|line| is_revocation(line, lease))
 }
 
-/// Stops a worker in the middle of a trial and waits until its lease is over; `None` when the sweep was over first.
-fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize) -> Option<Slept> {
+/// Stops a worker in the middle of a trial and waits until its lease is over. Returns `None` if the
+/// sweep ends first.
+fn stop(
+    sweep: &Sweep,
+    coordinator: &mut Process,
+    worker: &Process,
+    index: usize,
+) -> Option<SleptLease> {
     loop {
         let process =
             wait_until("a device process or the end", || match children(worker.id()).first() {
@@ -149,15 +157,15 @@ fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize
             _ => None,
         });
         if lost {
-            return Some(Slept { trial, attempt, worker: index });
+            return Some(SleptLease { trial, attempt, worker: index });
         }
-        // It had just done its work.
+        // The trial had just ended.
         send(process, Signal::SIGCONT);
         sleep(Duration::from_millis(20));
     }
 }
 
-/// The id that a supervisor gave to one of its processes.
+/// Finds the worker id that a supervisor gave to one of its processes.
 fn worker_id(worker: &Process, process: u32) -> Option<String> {
     let ending = format!("process={process}");
     let log = worker.stderr();

@@ -1,4 +1,4 @@
-//! A container: its program, what it is told, what it finds mounted.
+//! A container: its program, its arguments, its mounts.
 
 use serde_json::Value;
 
@@ -15,10 +15,10 @@ pub(super) struct Container<'a> {
     pub(super) value: &'a Value,
 }
 
-/// What lies at a path.
+/// The volume at a path.
 #[derive(Debug)]
 pub(super) struct Mount<'a> {
-    /// Where the volume is mounted.
+    /// The path on which the volume is mounted.
     path: &'a str,
     pub(super) volume: Value,
     read_only: bool,
@@ -33,7 +33,7 @@ impl<'a> Container<'a> {
         format!("{}/{}", self.pod.place(), self.name())
     }
 
-    /// Its program: the first word of its command, or what a shell calls the arguments' owner.
+    /// Returns its program: the first word of its command, or the name after the script of a shell.
     pub(super) fn program(&self) -> &'a str {
         match *texts(self.value, "/command") {
             ["/bin/sh", "-c", _, program] => program,
@@ -42,7 +42,7 @@ impl<'a> Container<'a> {
         }
     }
 
-    /// Options and what they are set to.
+    /// Returns the options and their values.
     pub(super) fn arguments(&self) -> Vec<(&'a str, Option<&'a str>)> {
         texts(self.value, "/args").into_iter().map(option).collect()
     }
@@ -52,7 +52,7 @@ impl<'a> Container<'a> {
         self.arguments().iter().any(|(name, _)| *name == option)
     }
 
-    /// What an option is set to.
+    /// Returns the value of an option.
     pub(super) fn argument(&self, option: &str) -> Option<&'a str> {
         self.arguments().into_iter().find(|(name, _)| *name == option).and_then(|(_, value)| value)
     }
@@ -62,25 +62,25 @@ impl<'a> Container<'a> {
         list(self.value, "/env").iter().map(|variable| text(variable, "/name"))
     }
 
-    /// What an environment variable is set to.
+    /// Returns the value of an environment variable.
     pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
         let variable =
             list(self.value, "/env").iter().find(|variable| text(variable, "/name") == name)?;
         at(variable, "/value").as_str()
     }
 
-    /// The number of a named port.
+    /// Returns the number of a named port.
     pub(super) fn port(&self, name: &str) -> Option<u64> {
         let port = list(self.value, "/ports").iter().find(|port| text(port, "/name") == name)?;
         at(port, "/containerPort").as_u64()
     }
 
-    /// Whether it has a certificate to show.
+    /// Whether it has a TLS certificate.
     pub(super) fn speaks_tls(&self) -> bool {
         self.variable("SWFN_TLS_CERT").is_some() || self.has("--tls-cert")
     }
 
-    /// The devices that it is given: extended resources and claims.
+    /// Returns its devices: extended resources and claims.
     pub(super) fn devices(&self) -> Vec<&'a str> {
         let extended = entries(self.value, "/resources/limits")
             .map(|(name, _)| name)
@@ -90,13 +90,13 @@ impl<'a> Container<'a> {
             .collect()
     }
 
-    /// The words of the command that it runs before it is asked to stop, as a shell would see them.
+    /// Returns the words of its preStop command, as a shell would see them.
     pub(super) fn hook(&self) -> Vec<&'a str> {
         let command = texts(self.value, "/lifecycle/preStop/exec/command");
         command.into_iter().flat_map(str::split_whitespace).collect()
     }
 
-    /// The volume that a path is on.
+    /// Finds the volume at a path.
     pub(super) fn mount(&self, path: &str) -> Option<Mount<'a>> {
         let volumes = self.pod.volumes();
         let mounts = list(self.value, "/volumeMounts").iter().filter_map(|mount| {
@@ -114,7 +114,7 @@ impl<'a> Container<'a> {
         mounts.max_by_key(|mount| mount.path.len())
     }
 
-    /// What is wrong with a file that has to be there.
+    /// Says why a file that has to be there cannot be read; `None` if it can.
     pub(super) fn unreadable(&self, rendering: &Rendering, path: &str) -> Option<String> {
         let Some(mount) = self.mount(path) else {
             return Some(format!("`{path}` is on no volume"));
@@ -145,7 +145,7 @@ impl<'a> Container<'a> {
     }
 }
 
-/// Name and value of `--name=value` or `--name`.
+/// Splits `--name=value` or `--name` into name and value.
 pub(super) fn option(word: &str) -> (&str, Option<&str>) {
     word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)))
 }

@@ -1,4 +1,4 @@
-//! What is known of the programs, from themselves.
+//! Facts about the programs, from the programs themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,20 +6,20 @@ use swfn_shared::state::TrialState;
 
 use super::promql::words;
 
-/// What the rules compare manifests with.
+/// The facts with which the rules compare manifests.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The version of the programs, which their images have, too.
+    /// The version of the programs and of their images.
     pub version: String,
-    /// By program, or program and subcommand: `swfn-worker drain`.
+    /// Interfaces by program, or by program and subcommand: `swfn-worker drain`.
     pub interfaces: BTreeMap<String, Interface>,
-    /// Names of metrics as Prometheus has them, `_bucket` and the like of histograms included.
+    /// Names of metrics in Prometheus' form, including `_bucket` and the like of histograms.
     pub metrics: BTreeSet<String>,
     /// The values of the labels `state` and `how`.
     pub label_values: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
-/// What a program can be told.
+/// The options and variables of a program.
 #[derive(Debug, Clone, Default)]
 pub struct Interface {
     /// Options, and whether a value follows.
@@ -28,11 +28,11 @@ pub struct Interface {
     pub variables: BTreeSet<String>,
 }
 
-/// Options stand this far in at most; what is said about them, further.
+/// Options are indented by at most this much, their descriptions by more.
 const INDENT: usize = 6;
 
 impl Interface {
-    /// Reads what `--help` prints.
+    /// Reads the output of `--help`.
     pub fn from_help(help: &str) -> Self {
         let mut interface = Self::default();
         for line in help.lines() {
@@ -59,7 +59,7 @@ impl Interface {
 }
 
 impl Facts {
-    /// Takes names and label values of metrics from the coordinator's source file of them.
+    /// Reads names and label values of metrics from the coordinator's source file.
     pub fn learn_metrics(&mut self, source: &str) {
         let texts =
             |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();

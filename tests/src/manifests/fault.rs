@@ -1,33 +1,33 @@
-//! Seeded faults: one value of a rendering becomes another, and a certain rule must notice.
+//! Seeded faults: a value of a rendering is replaced, and a certain rule must notice.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Rendering, node::text};
 
-/// One fault, a table of the file of faults.
+/// One fault, which is one table of the file of faults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The rendering that it is seeded into.
+    /// The overlay whose rendering gets the fault.
     pub overlay: String,
-    /// Kind and name of the document, with a blank between.
+    /// Kind and name of the document, separated by a blank.
     pub document: String,
     /// JSON pointer to the value.
     pub at: String,
-    /// What stands there; not for names that are made.
+    /// The present value. Names that are generated have none here.
     pub from: Option<Value>,
-    /// What is to stand there.
+    /// The faulty value.
     pub to: Value,
     /// The rule that must notice.
     pub rule: String,
 }
 
 impl Fault {
-    /// The rendering with the fault.
+    /// Returns the rendering with the fault.
     ///
     /// # Errors
-    /// If there is no such place, or it has another value: then the fault says nothing.
+    /// If there is no such place, or it has another value: then the fault proves nothing.
     pub fn seed(&self, rendering: &Rendering) -> Result<Rendering, String> {
         let mut faulty = rendering.clone();
         let wanted = |document: &&mut Value| {

@@ -1,17 +1,17 @@
-//! What the linter says.
+//! The findings of the linter.
 
 use std::fmt;
 
 use super::rules::RULES;
 
-/// Something that would not work, or should not be so.
+/// A defect of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// The rule, such as `request-limit`.
     pub rule: &'static str,
-    /// Kind and name of the document, and the container where it is about one.
+    /// Kind and name of the document, and the container if the finding is about one.
     pub place: String,
-    /// What is wrong.
+    /// The description of the defect.
     pub problem: String,
 }
 
@@ -21,18 +21,18 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What the rules have found so far.
+/// The findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Adds one.
+    /// Adds a finding.
     pub(super) fn add(&mut self, rule: &'static str, place: &str, problem: impl Into<String>) {
         debug_assert!(RULES.contains(&rule), "`{rule}` is not among the rules");
         self.0.push(Finding { rule, place: place.to_owned(), problem: problem.into() });
     }
 
-    /// Adds one where something does not hold.
+    /// Adds a finding unless `holds`.
     pub(super) fn ensure(
         &mut self,
         holds: bool,

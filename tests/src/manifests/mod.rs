@@ -1,13 +1,14 @@
-//! A linter for rendered Kubernetes manifests: what the schemas of Kubernetes cannot know, since it is about several documents at once, or
-//! about what the programs really have.
+//! A linter for rendered Kubernetes manifests. It finds defects that Kubernetes' schemas cannot:
+//! those between several documents, and those between a document and the programs.
 //!
 //! ```text
 //! YAML of an overlay -> Rendering -> lint(rendering, facts) -> findings
 //!                                               |
-//!            Facts: options and variables (from --help), metrics and their labels (from the coordinator's source)
+//!            Facts: options and variables (from --help),
+//!                   metrics and their labels (from the coordinator's source)
 //! ```
 //!
-//! The rules are pure; who renders and who asks the programs is the test.
+//! The rules are pure; the tests render the overlays and run the programs.
 
 mod container;
 mod facts;

@@ -1,4 +1,5 @@
-//! Looking into documents. What is not there is null, an empty text, an empty list: a rule says for itself whether that is wrong.
+//! Access to values of documents. A missing value is null, an empty text or an empty list; each
+//! rule decides whether that is wrong.
 
 use serde_json::Value;
 
@@ -30,12 +31,12 @@ pub(super) fn entries<'a>(
     at(value, pointer).as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
-/// Kind and name of a document, as people say them.
+/// Returns kind and name of a document, as findings show them.
 pub(super) fn place(document: &Value) -> String {
     format!("{} {}", text(document, "/kind"), text(document, "/metadata/name"))
 }
 
-/// Whether labels have all that `matchLabels` asks for; a selector that asks for nothing is no selector here.
+/// Whether labels satisfy `matchLabels`. An empty selector matches nothing here.
 pub(super) fn matches(labels: &Value, match_labels: &Value) -> bool {
     let wanted = match_labels.as_object();
     wanted.is_some_and(|wanted| {

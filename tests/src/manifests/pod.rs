@@ -1,4 +1,4 @@
-//! A template of pods, and who makes pods of it.
+//! Pod templates and their workloads.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use super::{
     node::{at, list, place, text},
 };
 
-/// A template of pods.
+/// A pod template.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pod<'a> {
-    /// The StatefulSet, Deployment or Job.
+    /// The StatefulSet, Deployment or Job that has the template.
     pub(super) owner: &'a Value,
 }
 
 impl<'a> Pod<'a> {
-    pub(super) fn of(owner: &'a Value) -> Self {
+    pub(super) fn new(owner: &'a Value) -> Self {
         Self { owner }
     }
 
@@ -46,7 +46,7 @@ impl<'a> Pod<'a> {
             .collect()
     }
 
-    /// Its volumes by their names, those of claim templates as claims.
+    /// Returns its volumes by their names. Claim templates become claims.
     pub(super) fn volumes(&self) -> BTreeMap<&'a str, Value> {
         let own = list(self.spec(), "/volumes")
             .iter()
@@ -60,7 +60,7 @@ impl<'a> Pod<'a> {
         .collect()
     }
 
-    /// The numbers of its named ports.
+    /// Returns the number of a named port.
     pub(super) fn port(&self, name: &str) -> Option<u64> {
         self.containers().iter().find_map(|container| container.port(name))
     }

@@ -1,17 +1,17 @@
-//! As much of Prometheus' language as tells which metrics and which values of labels an expression asks for.
+//! A minimal reader of PromQL: it finds the metrics and the label values of an expression.
 
-/// The words of letters, digits and `_`.
+/// Splits a text into words of letters, digits and `_`.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_')
         .filter(|word| !word.is_empty())
 }
 
-/// Metrics of this project.
+/// Finds the metrics of this project.
 pub(super) fn metrics(expression: &str) -> impl Iterator<Item = &str> {
     words(expression).filter(|word| word.starts_with("swfn_"))
 }
 
-/// The values that a label is compared with, the alternatives of a pattern one by one.
+/// Finds the values with which a label is compared; the alternatives of a pattern count one by one.
 pub(super) fn label_values<'a>(expression: &'a str, label: &str) -> Vec<&'a str> {
     let mut values = Vec::new();
     let mut rest = expression;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Suffixes and by how many thousandths they multiply.
+/// Suffixes, with their factors in thousandths.
 const SUFFIXES: [(&str, u128); 13] = [
     ("m", 1),
     ("k", 1_000_000),
@@ -19,7 +19,7 @@ const SUFFIXES: [(&str, u128); 13] = [
     ("", 1000),
 ];
 
-/// A quantity in thousandths; `None`: it is none, or finer than that.
+/// Reads a quantity in thousandths. Returns `None` if it is invalid or finer than that.
 pub(super) fn thousandths(quantity: &Value) -> Option<u128> {
     let text = match quantity {
         Value::String(text) => text.clone(),

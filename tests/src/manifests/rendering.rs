@@ -1,4 +1,4 @@
-//! All documents that an overlay comes to.
+//! All documents of a rendered overlay.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ impl Rendering {
     /// Reads the YAML that kustomize prints.
     ///
     /// # Errors
-    /// If it is no YAML, or a document is not an object.
+    /// If it is not YAML, or a document is not an object.
     pub fn parse(yaml: &str) -> Result<Self, String> {
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(yaml).map_err(|error| error.to_string())?;
@@ -30,23 +30,23 @@ impl Rendering {
         }
     }
 
-    /// All documents.
+    /// Returns all documents.
     pub fn documents(&self) -> &[Value] {
         &self.documents
     }
 
-    /// All documents, to be changed.
+    /// Returns all documents for changes.
     pub fn documents_mut(&mut self) -> &mut [Value] {
         &mut self.documents
     }
 
-    /// The document of that kind and name.
+    /// Finds the document of that kind and name.
     pub fn get(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.of(kind).find(|document| text(document, "/metadata/name") == name)
+        self.by_kind(kind).find(|document| text(document, "/metadata/name") == name)
     }
 
-    /// The documents of a kind.
-    pub fn of(&self, kind: &str) -> impl Iterator<Item = &Value> {
+    /// Finds the documents of a kind.
+    pub fn by_kind(&self, kind: &str) -> impl Iterator<Item = &Value> {
         self.documents.iter().filter(move |document| text(document, "/kind") == kind)
     }
 
@@ -54,26 +54,26 @@ impl Rendering {
         self.get(kind, name).is_some()
     }
 
-    /// What makes pods, and their templates.
+    /// Finds the pod templates of all workloads.
     pub(super) fn pods(&self) -> Vec<Pod<'_>> {
-        WORKLOADS.iter().flat_map(|kind| self.of(kind)).map(Pod::of).collect()
+        WORKLOADS.iter().flat_map(|kind| self.by_kind(kind)).map(Pod::new).collect()
     }
 
-    /// The pods that a selector's `matchLabels` chooses.
+    /// Finds the pods that a selector's `matchLabels` chooses.
     pub(super) fn selected(&self, match_labels: &Value) -> Vec<Pod<'_>> {
         self.pods().into_iter().filter(|pod| matches(pod.labels(), match_labels)).collect()
     }
 
-    /// The services that a selector's `matchLabels` chooses.
+    /// Finds the services that a selector's `matchLabels` chooses.
     pub(super) fn services(&self, match_labels: &Value) -> Vec<&Value> {
-        self.of("Service")
+        self.by_kind("Service")
             .filter(|service| matches(at(service, "/metadata/labels"), match_labels))
             .collect()
     }
 
-    /// The name of the namespace that all of it is in.
+    /// Returns the namespace of all documents.
     pub(super) fn namespace(&self) -> &str {
-        self.of("Namespace").next().map_or("", |namespace| text(namespace, "/metadata/name"))
+        self.by_kind("Namespace").next().map_or("", |namespace| text(namespace, "/metadata/name"))
     }
 
     /// Whether a Secret or ConfigMap has a key.

@@ -1,4 +1,5 @@
-//! A proxy for messages: to workers it is the coordinator, and to the coordinator it is the workers.
+//! A proxy for messages: workers take it for the coordinator, and the coordinator takes it for the
+//! workers.
 
 use std::{
     collections::HashMap,
@@ -29,20 +30,20 @@ use tonic::{
 };
 
 use super::{
-    mischief::{Faults, Mischief, again, random, up_to},
+    mischief::{Faults, Mischief, random, repeat_positions, up_to},
     record::Record,
 };
 
-/// So long a coordinator that is being started again is waited for: a worker waits longer each time that it finds nobody.
+/// Time for which a restarting coordinator is retried. It saves the worker its growing pauses.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A stream that loses messages is cut when none has come for so long.
+/// Silence after which a stream that loses messages is cut.
 const LOSING: Duration = Duration::from_millis(300);
 
-/// Tasks of a proxy, on threads of their own.
+/// Starts a runtime with its own threads for a proxy.
 ///
 /// # Panics
-/// If there are no threads.
+/// If threads cannot be started.
 pub(super) fn runtime() -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(1)
@@ -51,16 +52,16 @@ pub(super) fn runtime() -> Runtime {
         .expect("threads can be started")
 }
 
-/// All that the streams share.
+/// The state that all streams share.
 struct State {
     upstream: String,
     mischief: Mischief,
     random: ChaCha8Rng,
     faults: Faults,
     record: Record,
-    /// All that a worker has said and was answered, over all its streams.
-    said: HashMap<String, Vec<v1::WorkerMessage>>,
-    answered: HashMap<String, Vec<v1::CoordinatorMessage>>,
+    /// All messages from and to each worker, over all its streams.
+    sent: HashMap<String, Vec<v1::WorkerMessage>>,
+    answers: HashMap<String, Vec<v1::CoordinatorMessage>>,
 }
 
 /// A running proxy.
@@ -74,7 +75,7 @@ impl MessageProxy {
     /// Listens on a free port; `upstream` is the coordinator's URL.
     ///
     /// # Panics
-    /// If there is no port.
+    /// If no port is free.
     pub fn start(upstream: &str, seed: u64, mischief: Mischief) -> Self {
         let runtime = runtime();
         let listener =
@@ -86,8 +87,8 @@ impl MessageProxy {
             random: random(seed),
             faults: Faults::default(),
             record: Record::default(),
-            said: HashMap::new(),
-            answered: HashMap::new(),
+            sent: HashMap::new(),
+            answers: HashMap::new(),
         };
         let state = Arc::new(Mutex::new(state));
         let service = CoordinatorServer::new(Service(Arc::clone(&state)));
@@ -96,28 +97,28 @@ impl MessageProxy {
         Self { address, state, _runtime: runtime }
     }
 
-    /// Where it listens, as a URL.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the coordinator is from now on.
+    /// Sets the coordinator's URL for new streams.
     pub fn lead_to(&self, upstream: &str) {
         upstream.clone_into(&mut lock(&self.state).upstream);
     }
 
-    /// What has happened so far.
+    /// Returns the faults so far.
     pub fn faults(&self) -> Faults {
         lock(&self.state).faults
     }
 
-    /// Looks at what has passed so far.
+    /// Reads the record of the messages so far.
     pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
         look(&lock(&self.state).record)
     }
 }
 
-/// A test that has panicked elsewhere has said so there.
+/// Ignores poisoning: a test that has panicked elsewhere has reported so there.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -148,7 +149,7 @@ impl Coordinator for Service {
             tokio::pin!(down);
             tokio::select! {
                 cut = up(&state, &worker, from_worker, to_coordinator) => {
-                    // A coordinator that has ended has yet said something: that still arrives.
+                    // The last messages of an ended coordinator still arrive.
                     if !cut {
                         timeout(PATIENCE, down).await.ok();
                     }
@@ -171,7 +172,7 @@ impl Coordinator for Service {
 async fn connect(state: &Mutex<State>) -> Result<Channel, Status> {
     let start = Instant::now();
     loop {
-        // Named anew when it was started again.
+        // A restarted coordinator has another URL.
         let upstream = lock(state).upstream.clone();
         let endpoint =
             Endpoint::from_shared(upstream).map_err(|error| Status::internal(error.to_string()))?;
@@ -185,52 +186,53 @@ async fn connect(state: &Mutex<State>) -> Result<Channel, Status> {
     }
 }
 
-/// Whether a message may come again. A new `hello` begins a stream, and after a goodbye nobody listens.
+/// Whether a message may come again. A new `hello` begins a stream, and nothing is read after a
+/// goodbye.
 fn repeatable(message: &v1::WorkerMessage) -> bool {
     !matches!(message.kind, None | Some(Kind::Hello(_) | Kind::Goodbye(_)))
 }
 
-/// What comes again after the newest message of that history.
+/// Chooses the messages to repeat after the newest one of a history.
 fn repeats<T: Clone>(
     random: &mut ChaCha8Rng,
     mischief: &Mischief,
     faults: &mut Faults,
     history: &[T],
 ) -> Vec<T> {
-    let places = again(random, mischief, history.len());
+    let places = repeat_positions(random, mischief, history.len());
     let newest = places.iter().filter(|place| **place + 1 == history.len()).count() as u64;
     faults.duplicates += newest;
     faults.replays += places.len() as u64 - newest;
     places.into_iter().map(|place| history[place].clone()).collect()
 }
 
-/// What a message of a worker comes to.
+/// The fate of a worker's message.
 enum Fate {
-    /// After that time it passes, and these after it.
+    /// It passes after that time, followed by these repeats.
     Pass(Duration, Vec<v1::WorkerMessage>),
     Lost,
 }
 
 impl State {
     fn fate(&mut self, worker: &str, message: &v1::WorkerMessage, reports: u32) -> Fate {
-        let Self { mischief, random, faults, record, said, .. } = self;
+        let Self { mischief, random, faults, record, sent, .. } = self;
         if mischief.lose.is_some_and(|(keep, _)| message.sequence > 0 && reports > keep) {
             faults.lost += 1;
             return Fate::Lost;
         }
-        record.said(worker, message);
-        let said = said.entry(worker.to_owned()).or_default();
+        record.note_report(worker, message);
+        let sent = sent.entry(worker.to_owned()).or_default();
         let delay = up_to(random, mischief.delay);
         faults.delays += u64::from(!delay.is_zero());
         if !repeatable(message) {
             return Fate::Pass(delay, Vec::new());
         }
-        said.push(message.clone());
-        Fate::Pass(delay, repeats(random, mischief, faults, said))
+        sent.push(message.clone());
+        Fate::Pass(delay, repeats(random, mischief, faults, sent))
     }
 }
 
-/// True if the stream was cut.
+/// Passes messages of a worker on. Returns true if the stream was cut.
 async fn up(
     state: &Mutex<State>,
     worker: &str,
@@ -239,12 +241,12 @@ async fn up(
 ) -> bool {
     let lose = lock(state).mischief.lose;
     let (mut reports, mut losing) = (0, false);
-    let mut resent = lock(state).record.opened(worker);
-    // Of a stream that has lost something nobody may expect that it goes on.
+    let mut resent = lock(state).record.begin_stream(worker);
+    // A stream that has lost a message need not go on, so its silence is limited.
     let limit = |losing| if losing { LOSING } else { Duration::MAX };
     while let Ok(Ok(Some(message))) = timeout(limit(losing), messages.message()).await {
         reports += u32::from(message.sequence > 0);
-        lock(state).record.heard(worker, &message, &mut resent);
+        lock(state).record.check_resent(worker, &message, &mut resent);
         let fate = lock(state).fate(worker, &message, reports);
         match fate {
             Fate::Lost => {
@@ -284,8 +286,8 @@ async fn down(
         };
         let (delay, repeats) = {
             let mut guard = lock(state);
-            let State { mischief, random, faults, record, answered, .. } = &mut *guard;
-            record.answered(worker, &answer);
+            let State { mischief, random, faults, record, answers, .. } = &mut *guard;
+            record.note_answer(worker, &answer);
             use coordinator_message::Kind;
             let says_the_end =
                 matches!(answer.kind, Some(Kind::Drain(_))) || record.ends_a_trial(worker, &answer);
@@ -293,14 +295,14 @@ async fn down(
                 faults.cuts += 1;
                 return;
             }
-            let answered = answered.entry(worker.to_owned()).or_default();
+            let answers = answers.entry(worker.to_owned()).or_default();
             let delay = up_to(random, mischief.delay);
             faults.delays += u64::from(!delay.is_zero());
             if matches!(answer.kind, None | Some(Kind::Welcome(_) | Kind::Drain(_))) {
                 (delay, Vec::new())
             } else {
-                answered.push(answer.clone());
-                (delay, repeats(random, mischief, faults, answered))
+                answers.push(answer.clone());
+                (delay, repeats(random, mischief, faults, answers))
             }
         };
         sleep(delay).await;

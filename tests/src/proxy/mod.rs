@@ -1,4 +1,5 @@
-//! Between worker and coordinator: what a network does to bytes, and what a bad one would do to messages. Every fault is counted.
+//! Proxies between worker and coordinator that damage a connection's bytes or its messages. They
+//! count every fault.
 
 pub mod messages;
 pub mod mischief;

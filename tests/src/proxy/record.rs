@@ -1,4 +1,4 @@
-//! What a worker was told is kept, held against what is kept.
+//! A record of acknowledgements, compared with the run directory.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -12,45 +12,50 @@ use crate::sweep::database;
 
 type Lease = (String, u32);
 
-/// Reports and their acknowledgements, as they passed.
+/// Reports and their acknowledgements, as they passed the proxy.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// By worker and number.
+    /// Reports by worker and number.
     reports: BTreeMap<(String, u64), Kind>,
     through: HashMap<String, u64>,
     revoked: HashSet<Lease>,
-    /// Reports that were acknowledged while their lease was not revoked: they must be on the disk.
+    /// Reports that were acknowledged before their lease was revoked. They must be on the disk.
     kept: Vec<Kind>,
-    /// Revocations.
+    /// The number of revocations.
     pub revocations: u64,
-    /// The newest report of each worker, those that got lost with their stream included.
+    /// The newest report of each worker, including those that were lost with their stream.
     newest: HashMap<String, u64>,
-    /// Reports that did not come again when they should have, in words.
+    /// Descriptions of reports that did not come again when they should have.
     forgotten: Vec<String>,
 }
 
-/// What a stream owes: all reports of the streams before it that were not acknowledged, before anything else.
+/// The debt of a stream: all unacknowledged reports of earlier streams, before anything else.
 #[derive(Debug, Clone, Copy)]
-pub struct Resent {
+pub struct ResentDebt {
     through: u64,
     newest_before: u64,
 }
 
 impl Record {
-    /// A worker said that.
-    pub fn said(&mut self, worker: &str, message: &v1::WorkerMessage) {
+    /// Records a message of a worker.
+    pub fn note_report(&mut self, worker: &str, message: &v1::WorkerMessage) {
         if let (1.., Some(kind)) = (message.sequence, &message.kind) {
             self.reports.insert((worker.to_owned(), message.sequence), kind.clone());
         }
     }
 
-    /// A worker opened another stream.
-    pub fn opened(&self, worker: &str) -> Resent {
-        Resent { through: 0, newest_before: self.newest.get(worker).copied().unwrap_or(0) }
+    /// Begins another stream of a worker.
+    pub fn begin_stream(&self, worker: &str) -> ResentDebt {
+        ResentDebt { through: 0, newest_before: self.newest.get(worker).copied().unwrap_or(0) }
     }
 
-    /// A worker said that on a stream, whether it gets through or not.
-    pub fn heard(&mut self, worker: &str, message: &v1::WorkerMessage, resent: &mut Resent) {
+    /// Checks a message of a worker that reached the proxy, whether or not it gets through.
+    pub fn check_resent(
+        &mut self,
+        worker: &str,
+        message: &v1::WorkerMessage,
+        resent: &mut ResentDebt,
+    ) {
         let acknowledged = self.through.get(worker).copied().unwrap_or(0);
         let due = resent.through.max(acknowledged) + 1;
         let missing = match message.sequence {
@@ -64,13 +69,15 @@ impl Record {
         *newest = message.sequence.max(*newest);
     }
 
+    /// Checks that every lost report came again.
+    ///
     /// # Panics
     /// If a report was not sent again on the stream after its own.
     pub fn assert_nothing_forgotten(&self) {
         assert!(self.forgotten.is_empty(), "reports are not sent again: {:?}", self.forgotten);
     }
 
-    /// Whether that acknowledges the end of a trial.
+    /// Whether an answer acknowledges the end of a trial.
     pub fn ends_a_trial(&self, worker: &str, answer: &v1::CoordinatorMessage) -> bool {
         let Some(coordinator_message::Kind::Acknowledge(acknowledge)) = &answer.kind else {
             return false;
@@ -79,8 +86,8 @@ impl Record {
         self.reports.range(of_worker).any(|(_, kind)| matches!(kind, Kind::Succeeded(_)))
     }
 
-    /// It was answered that.
-    pub fn answered(&mut self, worker: &str, answer: &v1::CoordinatorMessage) {
+    /// Records an answer to a worker.
+    pub fn note_answer(&mut self, worker: &str, answer: &v1::CoordinatorMessage) {
         match &answer.kind {
             Some(coordinator_message::Kind::Revoke(revoke)) => {
                 self.revocations += 1;
@@ -104,15 +111,15 @@ impl Record {
         }
     }
 
-    /// Reports that were acknowledged while their lease was not revoked.
+    /// Returns the number of reports that were acknowledged before their lease was revoked.
     pub fn acknowledged(&self) -> u64 {
         self.kept.len() as u64
     }
 
-    /// Looks each acknowledged report up in the run directory. Returns how many there were.
+    /// Looks up each acknowledged report in the run directory. Returns their number.
     ///
     /// # Panics
-    /// If one is missing, with all that are; or if one was not sent again.
+    /// If any is missing, with a list of these, or if one was not sent again.
     pub fn check(&self, run_dir: &Path) -> u64 {
         self.assert_nothing_forgotten();
         if self.kept.is_empty() {
@@ -124,7 +131,7 @@ impl Record {
                 self.kept.len()
             )
         };
-        // The file may be there, and its content not.
+        // The file may exist without its content.
         let opened = database(run_dir).and_then(|database| {
             database.query_row("SELECT count(*) FROM trial", [], |_| Ok(()))?;
             Ok(database)
@@ -186,7 +193,7 @@ impl Record {
                         format!("release {trial} {attempt}"),
                     );
                 }
-                // A file is there when all of it is.
+                // A file is recorded once all of its parts have arrived.
                 Kind::Artifact(part) if part.offset + part.content.len() as u64 == part.size => {
                     let file = run_dir.join("artifacts").join(&trial).join(&part.name);
                     let there = fs::metadata(&file).is_ok_and(|file| file.len() == part.size);
@@ -200,7 +207,7 @@ impl Record {
     }
 }
 
-/// A number or a text.
+/// Reads a number or a text.
 fn cell(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
     use rusqlite::types::ValueRef;
     Ok(match row.get_ref(column)? {
@@ -214,7 +221,7 @@ fn name(lease: &v1::LeaseId) -> Lease {
     (lease.trial.clone(), lease.attempt)
 }
 
-/// The lease that a report is about.
+/// Returns the lease of a report.
 fn lease(kind: &Kind) -> Option<Lease> {
     let lease = match kind {
         Kind::Points(report) => &report.lease,

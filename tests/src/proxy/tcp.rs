@@ -1,4 +1,4 @@
-//! A proxy for bytes: it delays, throttles, holds up and swallows them, and it cuts connections.
+//! A proxy for bytes: it delays, throttles, stalls or swallows them, and cuts connections.
 
 use std::{
     net::SocketAddr,
@@ -16,27 +16,28 @@ use tokio::{
     sync::watch,
 };
 
-/// What happens to bytes, in both directions.
+/// The treatment of bytes, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// They pass.
+    /// Bytes pass at once.
     Pass,
-    /// They pass after that time.
+    /// Bytes pass after that time.
     Delay(Duration),
-    /// So many of them pass in a second.
+    /// At most so many bytes pass in a second.
     Throttle(u32),
-    /// They wait for another mode, as behind a network that heals.
+    /// Bytes wait for another mode, as behind a network that heals.
     Hold,
-    /// They vanish: to both sides the other one seems to be there. A stream does not survive that; it is to be cut.
+    /// Bytes vanish, while each side believes in the other. Such a stream does not recover and has
+    /// to be cut.
     Swallow,
 }
 
-/// How a connection is cut.
+/// The way of cutting a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// In order: FIN.
+    /// In order, by FIN.
     Close,
-    /// RST.
+    /// At once, by RST.
     Reset,
 }
 
@@ -59,7 +60,7 @@ impl TcpProxy {
     /// Listens on a free port and connects to `upstream`, `HOST:PORT`, for each connection.
     ///
     /// # Panics
-    /// If there is no port.
+    /// If no port is free.
     pub fn start(upstream: &str) -> Self {
         let runtime = super::messages::runtime();
         let listener =
@@ -77,12 +78,12 @@ impl TcpProxy {
         Self { address, control, _runtime: runtime }
     }
 
-    /// Where it listens, as a URL.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on, for all connections.
+    /// Sets the mode of all connections.
     pub fn set(&self, mode: Mode) {
         self.control.mode.send_replace(mode);
     }
@@ -95,17 +96,17 @@ impl TcpProxy {
         });
     }
 
-    /// Connections that are open.
+    /// Returns the number of open connections.
     pub fn open(&self) -> u64 {
         self.control.open.load(Ordering::Relaxed)
     }
 
-    /// Connections that were cut.
+    /// Returns the number of cut connections.
     pub fn cuts(&self) -> u64 {
         self.control.cuts.load(Ordering::Relaxed)
     }
 
-    /// Bytes that something other than passing at once has happened to.
+    /// Returns the number of bytes that did not pass at once.
     pub fn disturbed_bytes(&self) -> u64 {
         self.control.bytes.load(Ordering::Relaxed)
     }
@@ -115,7 +116,7 @@ async fn listen(listener: TcpListener, upstream: String, control: Arc<Control>) 
     while let Ok((near, _)) = listener.accept().await {
         let (upstream, control) = (upstream.clone(), Arc::clone(&control));
         tokio::spawn(async move {
-            // Whoever is not there refuses; so does this side then.
+            // If the far side refuses, so does this one.
             if let Ok(far) = TcpStream::connect(upstream).await {
                 near.set_nodelay(true).and(far.set_nodelay(true)).ok();
                 control.open.fetch_add(1, Ordering::Relaxed);

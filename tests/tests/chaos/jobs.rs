@@ -1,4 +1,4 @@
-//! Parts of scenarios, each in a process of its own, some of them side by side.
+//! Parts of scenarios, each in its own process, several of them at a time.
 
 use std::{
     collections::VecDeque,
@@ -20,10 +20,10 @@ use swfn_tests::{
 };
 use tempfile::TempDir;
 
-/// Exit code of a scenario that this machine cannot do.
+/// Exit code of a scenario that this machine cannot run.
 pub(crate) const SKIPPED: u8 = 77;
 
-/// A part of a scenario, with a planted bug or without.
+/// A part of a scenario, with or without a planted bug.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Job {
     pub(crate) scenario: &'static Scenario,
@@ -32,7 +32,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// What runs just this one again.
+    /// Returns the command that runs this part again.
     pub(crate) fn command(&self) -> String {
         let Self { scenario, part: Part { seed, count }, bug } = self;
         let bug = bug.map(|bug| format!("SWFN_BUG={bug} ")).unwrap_or_default();
@@ -40,20 +40,21 @@ impl Job {
     }
 }
 
-/// How a part went.
+/// The outcome of a part.
 #[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     Kept(Tally),
     Skipped(String),
-    /// What the panic said.
+    /// The part failed, with the message of its panic.
     Broken(String),
 }
 
-/// What all parts share: undisturbed sweeps that are run once, and a folder for the logs of those that fail.
+/// Surroundings that all parts share: undisturbed sweeps, and a folder for the logs of failed
+/// parts.
 pub(crate) struct Surroundings {
     undisturbed: TempDir,
     logs: PathBuf,
-    /// The longest that one thing may take, in seconds.
+    /// The limit of each wait, in seconds.
     limit: u32,
 }
 
@@ -78,12 +79,12 @@ impl Surroundings {
         command.env(UNDISTURBED, self.undisturbed.path());
         command.envs(bug.map(|bug| ("SWFN_BUG", bug)));
         let output = command.output().expect("a program can start itself");
-        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         match output.status.code() {
             Some(0) => {
-                Verdict::Kept(said.parse().expect("a scenario that succeeds says its numbers"))
+                Verdict::Kept(text.parse().expect("a scenario that succeeds says its numbers"))
             }
-            Some(code) if code == i32::from(SKIPPED) => Verdict::Skipped(said),
+            Some(code) if code == i32::from(SKIPPED) => Verdict::Skipped(text),
             _ => {
                 let log = String::from_utf8_lossy(&output.stderr).into_owned();
                 let name =
@@ -95,18 +96,18 @@ impl Surroundings {
     }
 }
 
-/// What the first panic said; nothing, of a process that was killed.
+/// Returns the message of the first panic; empty if the process was killed.
 fn last_words(log: &str) -> &str {
-    let said = log.split_once("panicked at").and_then(|(_, said)| said.split_once('\n'));
-    said.map_or("", |(_, said)| said)
+    let text = log.split_once("panicked at").and_then(|(_, text)| text.split_once('\n'));
+    text.map_or("", |(_, text)| text)
 }
 
-/// The same in short.
+/// Shortens a message.
 pub(crate) fn short(words: &str) -> String {
     words.lines().next().unwrap_or("no word").chars().take(110).collect()
 }
 
-/// Runs all of them, so many at a time, and tells of each when it is done.
+/// Runs all parts, so many at a time, and reports each when it is done.
 pub(crate) fn side_by_side(
     jobs: Vec<Job>,
     at_a_time: usize,
@@ -128,7 +129,7 @@ pub(crate) fn side_by_side(
     ended.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Three for each core: most of the time, most of them wait.
+/// Returns three for each core, because most parts wait most of the time.
 pub(crate) fn usual_number() -> usize {
     3 * thread::available_parallelism().map_or(1, usize::from)
 }

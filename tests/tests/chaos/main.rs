@@ -1,7 +1,8 @@
-//! All scenarios with the numbers of the promises: `make chaos`; each planted bug against those that must notice it: `make mutants`.
+//! `make chaos` runs all scenarios with the numbers of the promises. `make mutants` runs each
+//! planted bug against the scenarios that must notice it.
 //!
-//! Scenarios are cut into parts. Each part runs in a process of its own, started from here, so that one that fails does not end the
-//! others, and some of them run side by side.
+//! Scenarios are cut into parts. Each part runs in a process of its own, so that a failure ends no
+//! other part. Several run at a time.
 
 #![allow(
     clippy::print_stdout,
@@ -23,10 +24,10 @@ use swfn_tests::chaos::{
 
 use self::jobs::{Job, SKIPPED, Surroundings, side_by_side, usual_number};
 
-/// Seconds that nothing takes, on cores that many share.
+/// Seconds that no wait takes, even on crowded cores.
 const LIMIT: u32 = 600;
 
-/// The same where most is meant to fail.
+/// The same limit for runs in which most parts are meant to fail.
 const MUTANTS_LIMIT: u32 = 300;
 
 #[derive(Debug, Parser)]
@@ -37,34 +38,34 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Scenarios, and a table of them
+    /// Run scenarios and print a table of them
     All(All),
-    /// Planted bugs, and a table of who noticed them
+    /// Run planted bugs and print a table of the scenarios that noticed them
     Mutants {
-        /// Only these [default: all]
+        /// Only these bugs [default: all]
         names: Vec<String>,
-        /// At a time [default: three for each core]
+        /// Parts at a time [default: three for each core]
         #[arg(long)]
         jobs: Option<usize>,
     },
-    /// One part of a scenario: so many faults, from that seed on
+    /// Run one part of a scenario: so many faults, from that seed on
     Scenario { name: String, count: u32, seed: u32 },
 }
 
 #[derive(Debug, Args)]
 struct All {
-    /// Only those whose name or promise is named here [default: all]
+    /// Only scenarios whose name or promise is given here [default: all]
     names: Vec<String>,
     /// Percent of the promises' numbers
     #[arg(long, default_value_t = 100)]
     percent: u32,
-    /// One part alone, with this seed
+    /// Run one part alone, with this seed
     #[arg(long)]
     seed: Option<u32>,
-    /// So many faults in that part [default: as many as parts have]
+    /// Faults in that part [default: as many as parts have]
     #[arg(long, requires = "seed")]
     count: Option<u32>,
-    /// At a time [default: three for each core]
+    /// Parts at a time [default: three for each core]
     #[arg(long)]
     jobs: Option<usize>,
 }
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs here. A panic is its failure.
+/// Runs a part in this process. A panic is its failure.
 fn one(name: &str, part: Part) -> ExitCode {
     let Some(scenario) = scenario::named(name) else {
         eprintln!("error: there is no scenario `{name}`");
@@ -100,13 +101,13 @@ fn run_all(all: &All) -> ExitCode {
     };
     let scenarios: Vec<_> = scenario::ALL.iter().filter(wanted).collect();
     let mut parts: Vec<_> = scenarios.iter().flat_map(|scenario| parts(scenario, all)).collect();
-    // All scenarios get on together: some wait while others compute.
+    // Parts of all scenarios are mixed, since some wait while others compute.
     parts.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     let jobs = parts.into_iter().map(|(_, job)| job).collect();
     tables::scenarios(&scenarios, jobs, all.jobs.unwrap_or_else(usual_number), LIMIT)
 }
 
-/// The parts of a scenario, each with its place among them, from 0 to 1.
+/// Cuts a scenario into parts, each with its position among them, from 0 to 1.
 fn parts(scenario: &'static Scenario, all: &All) -> Vec<(f64, Job)> {
     let job = |part| Job { scenario, part, bug: None };
     if let Some(seed) = all.seed {
@@ -123,13 +124,14 @@ fn mutants(names: &[String], at_a_time: Option<usize>) -> ExitCode {
     let wanted = |bug: &str| names.is_empty() || names.iter().any(|name| name == bug);
     let bugs: Vec<_> = bugs::ALL.iter().filter(|bug| wanted(bug.name)).collect();
     let job = |scenario: &'static Scenario, bug| Job { scenario, part: Part::few(scenario), bug };
-    // Those without any, too: who always fails notices nothing.
-    let needed =
-        scenario::ALL.iter().filter(|scenario| bugs.iter().any(|bug| bug.by == scenario.name));
-    let sound = needed.map(|scenario| job(scenario, None));
-    let planted = bugs
+    // The scenarios also run without any bug: one that always fails notices nothing.
+    let needed = scenario::ALL
         .iter()
-        .map(|bug| job(scenario::named(bug.by).expect("bugs name scenarios"), Some(bug.name)));
+        .filter(|scenario| bugs.iter().any(|bug| bug.noticed_by == scenario.name));
+    let sound = needed.map(|scenario| job(scenario, None));
+    let planted = bugs.iter().map(|bug| {
+        job(scenario::named(bug.noticed_by).expect("bugs name scenarios"), Some(bug.name))
+    });
     tables::mutants(
         sound.chain(planted).collect(),
         at_a_time.unwrap_or_else(usual_number),

@@ -1,4 +1,5 @@
-//! What came out, as tables on standard output; each part when it is done, on standard error.
+//! Prints the outcomes as tables on standard output, and each part on standard error when it is
+//! done.
 
 use std::{
     process::ExitCode,
@@ -23,7 +24,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// Runs jobs, and tells of each.
+/// Runs jobs and reports each.
 fn run(
     jobs: Vec<Job>,
     at_a_time: usize,
@@ -35,7 +36,7 @@ fn run(
     let tell = |job: &Job, verdict: &Verdict, time: Duration| {
         let done = ended.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let Part { seed, count: faults } = job.part;
-        let said = match (verdict, job.bug) {
+        let output = match (verdict, job.bug) {
             (Verdict::Kept(tally), _) => format!("kept ({} faults)", tally.faults),
             (Verdict::Skipped(reason), _) => format!("skipped: {reason}"),
             (Verdict::Broken(words), None) => {
@@ -46,7 +47,7 @@ fn run(
         let bug = job.bug.map(|bug| format!(" with {bug}")).unwrap_or_default();
         let name = job.scenario.name;
         eprintln!(
-            "{done}/{count} after {:.0?}: {name} {faults} from {seed}{bug}, {time:.0?}: {said}",
+            "{done}/{count} after {:.0?}: {name} {faults} from {seed}{bug}, {time:.0?}: {output}",
             start.elapsed()
         );
     };
@@ -55,7 +56,7 @@ fn run(
     (ended, surroundings)
 }
 
-/// A row for each scenario, in which its parts are added up.
+/// Prints a row for each scenario, with the sum of its parts.
 pub(crate) fn scenarios(
     scenarios: &[&'static Scenario],
     jobs: Vec<Job>,
@@ -106,7 +107,7 @@ pub(crate) fn scenarios(
     ExitCode::FAILURE
 }
 
-/// A row for each bug and each scenario that must notice it.
+/// Prints a row for each bug and each scenario that must notice it.
 pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode {
     let (mut ended, _) = run(jobs, at_a_time, limit);
     ended.sort_by_key(|(job, _, _)| (job.bug, job.scenario.name));
@@ -121,10 +122,10 @@ pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode 
             }
             (Verdict::Kept(_), Some(_)) => (false, "SURVIVES".to_owned()),
             (Verdict::Broken(words), Some(name)) => {
-                let says = bugs::named(name).expect("jobs have known bugs").says;
-                match says.iter().find(|form| words.contains(**form)) {
+                let messages = bugs::named(name).expect("jobs have known bugs").messages;
+                match messages.iter().find(|form| words.contains(**form)) {
                     Some(form) => (true, format!("caught: {form}")),
-                    // It could not say what is wrong, or something else is.
+                    // The scenario failed for another reason, or without naming the bug.
                     None => (false, format!("NOT NAMED: {}", short(&words))),
                 }
             }

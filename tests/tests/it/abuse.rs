@@ -1,5 +1,5 @@
-//! Workers that were let in and abuse it, by malice or by mistake, each beside an honest one: that one goes on as fast as before, and
-//! neither memory nor disk fills up.
+//! Admitted workers misbehave, by malice or by mistake, beside an honest one. The honest one must
+//! stay as fast as before, and neither memory nor disk may fill up.
 
 mod scene;
 
@@ -13,22 +13,22 @@ use std::{
 };
 
 use h2::client;
-use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_proto::v1::{self, coordinator_message::Kind as Answer, worker_message::Kind};
 use swfn_tests::{
+    fake_worker::{FakeWorker, hello},
     permit,
     process::wait_until,
     sweep::Sweep,
-    talk::{Talk, hello},
 };
 use tokio::{net::TcpSocket, task::JoinSet, time::sleep};
 
 use scene::{
-    ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, granted, look, open, scene,
+    ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, next_grant, observe, open, scene,
     scene_with_files, succeeded,
 };
 
-/// Kilobytes on the disk: of the run directory, and of the coordinator's log.
-fn disk(scene: &Scene) -> u64 {
+/// Returns the kilobytes of the run directory and of the coordinator's log.
+fn disk_usage(scene: &Scene) -> u64 {
     fn size(path: &std::path::Path) -> u64 {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries
@@ -45,14 +45,14 @@ fn disk(scene: &Scene) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leases_that_nobody_granted_hold_nobody_up() {
+async fn invented_leases_slow_no_worker() {
     let _permit = permit::to_compute();
     let scene = scene();
-    assert_well("alone", &look(&scene, 2).await);
+    assert_well("alone", &observe(&scene, 2).await);
     let mut attack = JoinSet::new();
     let address = scene.address.clone();
     attack.spawn(async move {
-        let mut talk = open(&address, hello("beats")).await;
+        let mut fake = open(&address, hello("beats")).await;
         let progress = (0..8192).map(|number| v1::Progress {
             lease: Some(foreign(number)),
             step: 1,
@@ -64,12 +64,12 @@ async fn leases_that_nobody_granted_hold_nobody_up() {
         };
         loop {
             tokio::select! {
-                sent = talk.say.send(beat.clone()) => if sent.is_err() { return },
-                heard = talk.hear.message() => if !matches!(heard, Ok(Some(_))) { return },
+                sent = fake.outgoing.send(beat.clone()) => if sent.is_err() { return },
+                heard = fake.incoming.message() => if !matches!(heard, Ok(Some(_))) { return },
             }
         }
     });
-    assert_well("heartbeats of 8192 foreign leases", &look(&scene, 6).await);
+    assert_well("heartbeats of 8192 foreign leases", &observe(&scene, 6).await);
     attack.abort_all();
     let address = scene.address.clone();
     attack.spawn(async move {
@@ -77,17 +77,18 @@ async fn leases_that_nobody_granted_hold_nobody_up() {
         let held: Vec<_> = (0..8192).map(foreign).collect();
         for number in 0.. {
             let hello = v1::Hello { held: held.clone(), ..hello(&format!("eve:{number}")) };
-            // Refused when it is too much.
-            drop(Talk::open(channel.clone(), "none", hello).await);
+            // Too much is refused.
+            drop(FakeWorker::open(channel.clone(), "none", hello).await);
         }
     });
-    assert_well("hellos of 8192 foreign leases", &look(&scene, 6).await);
+    assert_well("hellos of 8192 foreign leases", &observe(&scene, 6).await);
     let lines = scene.coordinator.stderr().lines().filter(|line| line.contains("revoked")).count();
     assert!((1..1_000).contains(&lines), "{lines} lines");
 }
 
-/// Calls a method, says that so many bytes will come, and leaves out the last one. Holds on until the other side ends it.
-async fn unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u32) {
+/// Calls a method, announces so many bytes, and leaves out the last one. Then waits until the other
+/// side ends the connection.
+async fn send_unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u32) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::new(ELSEWHERE.into(), 0)).expect("all of 127.0.0.0/8 is this machine");
     let Ok(stream) = socket.connect(to).await else { return };
@@ -115,7 +116,7 @@ async fn unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_do_not_end_take_up_no_memory() {
+async fn unfinished_messages_take_up_no_memory() {
     let _permit = permit::to_compute();
     let scene = scene();
     let to = scene.address.trim_start_matches("http://").parse().unwrap();
@@ -129,52 +130,56 @@ async fn messages_that_do_not_end_take_up_no_memory() {
         for _ in 0..connections {
             attack.spawn(async move {
                 loop {
-                    unfinished(to, method, calls, bytes).await;
+                    send_unfinished(to, method, calls, bytes).await;
                     sleep(Duration::from_millis(50)).await;
                 }
             });
         }
         assert_well(
             &format!("{method}, {connections} x {calls} x {bytes} bytes"),
-            &look(&scene, 4).await,
+            &observe(&scene, 4).await,
         );
     }
 }
 
-/// Says as many points as it can.
-async fn noise(address: String, name: String, sent: Arc<AtomicUsize>) {
-    let mut talk = open(&address, hello(&name)).await;
-    talk.tell(0, ask(1)).await;
-    let lease = granted(&mut talk).await.remove(0);
+/// Sends as many points as it can.
+async fn send_noise(address: String, name: String, sent: Arc<AtomicUsize>) {
+    let mut fake = open(&address, hello(&name)).await;
+    fake.send(0, ask(1)).await;
+    let lease = next_grant(&mut fake).await.remove(0);
     for sequence in 1_u64.. {
         let point = |step| v1::MetricPoint { metric: "train/loss".into(), step, value: 0.5 };
         let points = ((sequence - 1) * 2_000..sequence * 2_000)
             .map(|step| point(step % 1_000_000))
             .collect();
         let kind = Kind::Points(v1::Points { lease: Some(lease.clone()), points, log: None });
-        if talk.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_err() {
+        if fake.outgoing.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_err() {
             return;
         }
         sent.fetch_add(2_000, Ordering::Relaxed);
-        while let Ok(Ok(Some(_))) = tokio::time::timeout(Duration::ZERO, talk.hear.message()).await
-        {
-        }
+        while let Ok(Ok(Some(_))) =
+            tokio::time::timeout(Duration::ZERO, fake.incoming.message()).await
+        {}
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_noisy_worker_slows_the_others_by_less_than_half() {
+async fn a_noisy_worker_hardly_slows_the_others() {
     let _permit = permit::to_compute();
     let scene = scene();
     let sent = Arc::new(AtomicUsize::new(0));
-    // Other tests come and go: what counts is one quiet moment.
+    // Other tests come and go, so one quiet moment counts.
     let mut shares = Vec::new();
     for round in 0..4 {
-        let alone = look(&scene, 3).await;
-        alone.tell("alone");
+        let alone = observe(&scene, 3).await;
+        alone.print("alone");
         let (before, mut attack) = (sent.load(Ordering::Relaxed), JoinSet::new());
-        attack.spawn(noise(scene.address.clone(), format!("noise:{round}"), Arc::clone(&sent)));
-        let beside = look(&scene, 3).await;
+        attack.spawn(send_noise(
+            scene.address.clone(),
+            format!("noise:{round}"),
+            Arc::clone(&sent),
+        ));
+        let beside = observe(&scene, 3).await;
         let points = sent.load(Ordering::Relaxed) - before;
         assert_well(&format!("beside {points} points"), &beside);
         assert!(points > 30_000, "nobody made noise");
@@ -188,7 +193,7 @@ async fn a_noisy_worker_slows_the_others_by_less_than_half() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
+async fn silent_and_waiting_workers_take_up_no_memory() {
     let _permit = permit::to_compute();
     let scene = scene();
     let mut attack = JoinSet::new();
@@ -196,18 +201,19 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
         let address = scene.address.clone();
         attack.spawn(async move {
             loop {
-                let mut talk = open(&address, hello(&format!("deaf:{number}"))).await;
-                talk.tell(0, ask(2_000)).await;
-                let leases = granted(&mut talk).await;
+                let mut fake = open(&address, hello(&format!("deaf:{number}"))).await;
+                fake.send(0, ask(2_000)).await;
+                let leases = next_grant(&mut fake).await;
                 for sequence in 1.. {
-                    // It gives back what it got at first, though that is over, and asks again; nobody reads what comes of it.
+                    // It returns its first leases again, although they are over, and asks for more.
+                    // It never reads the answers.
                     let released = v1::Released {
                         lease: leases.get(sequence as usize % leases.len()).cloned(),
                     };
-                    let said = [Kind::Released(released), ask(2_000)]
+                    let output = [Kind::Released(released), ask(2_000)]
                         .map(|kind| v1::WorkerMessage { sequence, kind: Some(kind) });
-                    for message in said {
-                        if talk.say.send(message).await.is_err() {
+                    for message in output {
+                        if fake.outgoing.send(message).await.is_err() {
                             return;
                         }
                     }
@@ -215,22 +221,24 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
             }
         });
     }
-    assert_well("eight that do not read", &look(&scene, 6).await);
+    assert_well("eight that do not read", &observe(&scene, 6).await);
     attack.shutdown().await;
     for number in 0..400 {
         let address = scene.address.clone();
         attack.spawn(async move {
             // Some of them come too soon after the others.
             let hello = hello(&format!("waits:{number}"));
-            let Ok(talk) = Talk::open(connect(&address).await, "none", hello).await else { return };
+            let Ok(fake) = FakeWorker::open(connect(&address).await, "none", hello).await else {
+                return;
+            };
             let vaes = (0..8192).map(|vae| format!("{vae:032x}")).collect();
-            talk.tell(0, Kind::Ask(v1::Ask { lanes: 1, vaes, shape: Some("0".repeat(32)) })).await;
+            fake.send(0, Kind::Ask(v1::Ask { lanes: 1, vaes, shape: Some("0".repeat(32)) })).await;
             std::future::pending::<()>().await;
         });
     }
-    // They come all at once.
+    // All of them come at once.
     sleep(Duration::from_secs(3)).await;
-    assert_well("four hundred that wait with VAEs", &look(&scene, 6).await);
+    assert_well("four hundred that wait with VAEs", &observe(&scene, 6).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,7 +247,7 @@ async fn nobody_fills_the_disk_in_minutes() {
     let scene = scene_with_files();
     let mut attack = JoinSet::new();
     let address = scene.address.clone();
-    // New ids with the largest texts.
+    // New ids come with the largest texts.
     attack.spawn(async move {
         let channel = connect(&address).await;
         for number in 0.. {
@@ -254,17 +262,17 @@ async fn nobody_fills_the_disk_in_minutes() {
                 libtorch_version,
                 ..hello(&format!("new:{number}"))
             };
-            drop(Talk::open(channel.clone(), "none", hello).await);
+            drop(FakeWorker::open(channel.clone(), "none", hello).await);
         }
     });
     for way in 0..2 {
         let address = scene.address.clone();
         attack.spawn(async move {
-            let mut talk = open(&address, hello(&format!("fills:{way}"))).await;
+            let mut fake = open(&address, hello(&format!("fills:{way}"))).await;
             let mut sequence = 0;
             loop {
-                talk.tell(0, ask(64)).await;
-                for lease in granted(&mut talk).await {
+                fake.send(0, ask(64)).await;
+                for lease in next_grant(&mut fake).await {
                     for part in 0..if way == 0 { 1024 } else { 0 } {
                         sequence += 1;
                         let (name, content) =
@@ -277,29 +285,30 @@ async fn nobody_fills_the_disk_in_minutes() {
                             content,
                             size,
                         };
-                        talk.tell(sequence, Kind::Artifact(part)).await;
+                        fake.send(sequence, Kind::Artifact(part)).await;
                     }
                     sequence += 1;
                     if way == 1 {
                         let log = Some(v1::LogPart { offset: 0, text: "w".repeat(32 << 10) });
                         let points =
                             v1::Points { lease: Some(lease.clone()), points: Vec::new(), log };
-                        talk.tell(sequence, Kind::Points(points)).await;
+                        fake.send(sequence, Kind::Points(points)).await;
                         sequence += 1;
                     }
-                    // Who fails everything gets no more after a while; what is given back costs nothing.
-                    talk.tell(sequence, Kind::Released(v1::Released { lease: Some(lease) })).await;
+                    // After a while a worker that fails everything gets no more trials. Returning
+                    // leases costs nothing.
+                    fake.send(sequence, Kind::Released(v1::Released { lease: Some(lease) })).await;
                 }
             }
         });
     }
-    let (seconds, before) = (8, disk(&scene));
-    let seen = look(&scene, seconds).await;
-    let rate = (disk(&scene) - before) / seconds;
+    let (seconds, before) = (8, disk_usage(&scene));
+    let seen = observe(&scene, seconds).await;
+    let rate = (disk_usage(&scene) - before) / seconds;
     println!("{rate} KiB a second");
     assert_well("joins, artifacts, logs and give-backs", &seen);
     assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");
-    // What is there of a file goes with its attempt.
+    // An unfinished file is removed with its attempt.
     let files =
         std::fs::read_dir(scene.sweep.run_dir().join("artifacts")).into_iter().flatten().flatten();
     let files =
@@ -308,12 +317,12 @@ async fn nobody_fills_the_disk_in_minutes() {
         files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")).count();
     assert!(partial <= 3, "{partial} files of attempts that are over");
     let log = scene.coordinator.stderr();
-    assert!(log.contains("it says so much that it is held up"), "nobody is told");
-    assert!(log.contains("[of 4000 bytes]"), "what is cut off is said");
+    assert!(log.contains("slowed down: it sends too much"), "the log does not mention it");
+    assert!(log.contains("[of 4000 bytes]"), "the log does not mark the cut");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_workers_say_begins_no_line_of_the_log() {
+async fn texts_of_workers_begin_no_log_line() {
     let scene = scene();
     let forged = "2026-11-29T00:00:00.000000Z  INFO worker joined worker=forged";
     let liar = v1::Hello {
@@ -321,45 +330,45 @@ async fn what_workers_say_begins_no_line_of_the_log() {
         predecessor_end: format!("gone\n{forged}"),
         ..hello("liar")
     };
-    let mut talk = open(&scene.address, liar).await;
-    talk.tell(0, ask(1)).await;
-    let lease = granted(&mut talk).await.remove(0);
+    let mut fake = open(&scene.address, liar).await;
+    fake.send(0, ask(1)).await;
+    let lease = next_grant(&mut fake).await.remove(0);
     let failed = v1::Failed {
         lease: Some(lease),
         message: format!("boom\n{forged}\r\u{202e}x"),
         ..v1::Failed::default()
     };
-    talk.tell(1, Kind::Failed(failed)).await;
-    while !matches!(talk.next().await.unwrap(), Told::Acknowledge(_)) {}
+    fake.send(1, Kind::Failed(failed)).await;
+    while !matches!(fake.next().await.unwrap(), Answer::Acknowledge(_)) {}
     let heir = v1::Hello {
         predecessor: Some("liar".into()),
         predecessor_end: format!("x\n{forged}"),
         ..hello("heir")
     };
-    talk.tell(0, ask(1)).await;
-    granted(&mut talk).await;
-    let mut talk = open(&scene.address, heir).await;
-    talk.tell(0, ask(1)).await;
-    granted(&mut talk).await;
+    fake.send(0, ask(1)).await;
+    next_grant(&mut fake).await;
+    let mut fake = open(&scene.address, heir).await;
+    fake.send(0, ask(1)).await;
+    next_grant(&mut fake).await;
     let log = scene.coordinator.stderr();
     assert_eq!(log.matches("worker=forged").count(), 3, "{log}");
     assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
     assert!(!log.contains('\u{202e}') && !log.contains('\r'), "{log}");
 }
 
-/// Fails whatever it gets, as fast as it can.
-async fn fails(address: String, lanes: u32, kind: v1::FailureKind) {
-    let mut talk = open(&address, hello("broken:cuda0-0:1")).await;
-    talk.tell(0, ask(lanes)).await;
+/// Fails every trial that it gets, as fast as it can.
+async fn fail_everything(address: String, lanes: u32, kind: v1::FailureKind) {
+    let mut fake = open(&address, hello("broken:cuda0-0:1")).await;
+    fake.send(0, ask(lanes)).await;
     let mut sequence = 0;
-    while let Ok(told) = talk.next().await {
-        if let Told::Grant(grant) = told {
+    while let Ok(answer) = fake.next().await {
+        if let Answer::Grant(grant) = answer {
             for lease in grant.leases.into_iter().filter_map(|lease| lease.id) {
                 sequence += 1;
                 let Kind::Failed(failed) = failed(lease, 1) else { unreachable!() };
-                talk.tell(sequence, Kind::Failed(v1::Failed { kind: kind.into(), ..failed })).await;
+                fake.send(sequence, Kind::Failed(v1::Failed { kind: kind.into(), ..failed })).await;
             }
-            talk.tell(0, ask(lanes)).await;
+            fake.send(0, ask(lanes)).await;
         }
     }
 }
@@ -369,17 +378,17 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
     for (lanes, kind) in
         [(1, v1::FailureKind::Error), (64, v1::FailureKind::Error), (1, v1::FailureKind::Diverged)]
     {
-        let sweep = Sweep::of_grid(
+        let sweep = Sweep::with_grid(
             "version = 1\nname = \"broken\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = { count = 200 }\n\
              subset_size = 40\narchitecture = \"net\"\nlambda = 0\n",
         );
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let address = sweep.address(&coordinator);
-        let mut talk = open(&address, hello("honest:cpu-0:1")).await;
-        talk.tell(0, ask(1)).await;
-        let mut leases = granted(&mut talk).await;
-        let broken = tokio::spawn(fails(address, lanes, kind));
-        // So that it has begun.
+        let mut fake = open(&address, hello("honest:cpu-0:1")).await;
+        fake.send(0, ask(1)).await;
+        let mut leases = next_grant(&mut fake).await;
+        let broken = tokio::spawn(fail_everything(address, lanes, kind));
+        // Waits until the trial has begun.
         let begun = || {
             (sweep.query("SELECT count(*) FROM event WHERE kind = 'failed'") > Some(2))
                 .then_some(())
@@ -389,19 +398,19 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
         loop {
             for lease in leases.drain(..) {
                 sequence += 1;
-                talk.tell(sequence, succeeded(lease)).await;
+                fake.send(sequence, succeeded(lease)).await;
             }
-            talk.tell(0, ask(1)).await;
-            match talk.next().await {
-                Ok(Told::Grant(grant)) => {
+            fake.send(0, ask(1)).await;
+            match fake.next().await {
+                Ok(Answer::Grant(grant)) => {
                     leases.extend(grant.leases.into_iter().filter_map(|lease| lease.id))
                 }
-                Ok(Told::Drain(_)) => break,
+                Ok(Answer::Drain(_)) => break,
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        drop(talk);
+        drop(fake);
         broken.abort();
         assert_eq!(
             coordinator.wait(),
@@ -415,29 +424,29 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_only_holds_trials_holds_few_and_can_be_put_out() {
+async fn a_hoarding_worker_holds_few_trials_until_drained() {
     let _permit = permit::to_compute();
     let scene = scene();
     let mut hog = open(&scene.address, hello("hog:cpu-0:1")).await;
-    hog.tell(0, ask(4_096)).await;
-    let held = granted(&mut hog).await;
+    hog.send(0, ask(4_096)).await;
+    let held = next_grant(&mut hog).await;
     assert_eq!(held.len(), 64);
     let progress =
         held.iter().map(|lease| v1::Progress { lease: Some(lease.clone()), step: 0, waits: true });
-    hog.tell(0, Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })).await;
-    hog.tell(0, ask(4_096)).await;
+    hog.send(0, Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })).await;
+    hog.send(0, ask(4_096)).await;
     let put_out = ["drain", "hog:", "--now", "--coordinator", &scene.address];
     tokio::task::block_in_place(|| scene.sweep.program("drain", &put_out).succeed());
     let mut revoked = 0;
     loop {
         match hog.next().await.expect("the stream is open") {
-            Told::Revoke(_) => revoked += 1,
-            Told::Drain(_) => break,
-            Told::Grant(grant) => panic!("{} more", grant.leases.len()),
+            Answer::Revoke(_) => revoked += 1,
+            Answer::Drain(_) => break,
+            Answer::Grant(grant) => panic!("{} more", grant.leases.len()),
             _ => {}
         }
     }
     assert_eq!(revoked, held.len());
     assert_eq!(scene.sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'"), Some(0));
-    assert_well("beside a hog", &look(&scene, 1).await);
+    assert_well("beside a hog", &observe(&scene, 1).await);
 }

@@ -1,4 +1,5 @@
-//! Who may talk to the coordinator, and what those can do to it who may not: real processes, with files from `swfn-coordinator certs`.
+//! Access to the coordinator, and attacks of strangers: real processes, with files from
+//! `swfn-coordinator certs`.
 
 mod cluster;
 mod doors;

@@ -1,4 +1,4 @@
-//! The files that trials leave behind, and that nothing which happens to a trial changes them.
+//! The files of trials, which no fault may change.
 
 use std::{
     fs,
@@ -15,12 +15,12 @@ use swfn_tests::{
     sweep::{Sweep, grid},
 };
 
-/// On few images: they are of three classes, and ninety of them are for the test.
+/// Makes a sweep on few images: they have three classes, and ninety of them are for the test.
 fn sweep(axes: &str, iterations: u32) -> Sweep {
     let more = "[artifacts]\nweights = true\nvae_sheet = true\nconfusion = true";
     let grid =
         grid(axes, iterations, more).replace("[vae]\niterations = 60", "[vae]\niterations = 200");
-    Sweep::of_grid(&grid).on(images::few())
+    Sweep::with_grid(&grid).on(images::few())
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -33,7 +33,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_sweep_and_a_trial_alone_leave_the_same_files() {
+fn trials_leave_the_same_files_alone() {
     let _permit = permit::to_compute();
     let axes =
         "seed = [3]\nsubset_size = 60\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
@@ -53,7 +53,7 @@ fn a_sweep_and_a_trial_alone_leave_the_same_files() {
         assert_eq!(rows.len(), 3);
         let (mut images, mut right) = (0.0, 0.0);
         for (class, row) in rows.iter().enumerate() {
-            // The class, three counts, their sum, the share on the diagonal.
+            // The columns are: the class, three counts, their sum, the share on the diagonal.
             assert_eq!((row[0], row[1..=3].iter().sum::<f64>()), (class as f64, row[4]));
             assert!((row[5] - row[1 + class] / row[4]).abs() < 1e-12);
             (images, right) = (images + row[4], right + row[1 + class]);
@@ -73,15 +73,15 @@ fn a_sweep_and_a_trial_alone_leave_the_same_files() {
             let swept = fs::read(sweep.run_dir().join("artifacts").join(id).join(name)).unwrap();
             assert!(swept == fs::read(alone.join(name)).unwrap(), "{name} differs");
         }
-        let said = program.stdout();
-        let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        let output = program.stdout();
+        let last: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
         assert_eq!(last["dataset_digest"], trial["dataset_digest"].as_str());
         assert_eq!(last["settings"]["penalty"]["lambda"], 0.1);
     }
 }
 
 #[test]
-fn every_result_says_where_it_comes_from() {
+fn every_result_names_its_origin() {
     let axes = "seed = [3]\nsubset_size = 60\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = sweep(axes, 20);
     sweep.coordinator("coordinator", &["--local-workers", "1"]).succeed();
@@ -104,7 +104,7 @@ fn every_result_says_where_it_comes_from() {
 
 /// Pauses before the kills come from the clock of this machine, so they hit other steps each time.
 #[test]
-fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
+fn a_repeatedly_killed_trial_has_the_same_weights() {
     let _permit = permit::to_compute();
     let axes = "seed = [1]\nsubset_size = 60\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = 5e-4\npenalty_samples = 4";
     let sweep = || sweep(axes, 300).evaluated_every(25);
@@ -123,7 +123,7 @@ fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
     loop {
         let more = ["--checkpoint-dir", checkpoints.to_str().unwrap(), "--checkpoint-seconds", "0"];
         let mut program = train(&disturbed, &format!("attempt-{kills}"), &more);
-        // Each process comes further than the one before it.
+        // Each process gets further than the one before it.
         let ended = kills == 6
             || wait_until("a newer checkpoint or the end", || match program.ended() {
                 Some(_) => Some(true),

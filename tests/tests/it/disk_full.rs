@@ -1,5 +1,5 @@
-//! Disks that are full, at each place where something is written. Nothing is acknowledged that is not on the disk, and work goes on when
-//! there is space again.
+//! Full disks, at each place where the programs write. Nothing may be acknowledged that is not on
+//! the disk, and work resumes when there is space again.
 
 use std::{thread::sleep, time::Duration};
 
@@ -13,13 +13,13 @@ const AXES: &str = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net
 const ITERATIONS: u32 = 120;
 const WAITS: &str = "nothing is lost: waiting until it can be written";
 
-/// Leases that are shorter than the disk is full, and trials that are not over before it is.
+/// Leases are shorter than the disk is full, and trials last longer.
 fn sweep() -> Sweep {
     Sweep::with_leases(10, AXES, ITERATIONS).evaluated_every(30).slowed(300)
 }
 
 #[test]
-fn a_full_disk_is_waited_for_and_nothing_is_lost() {
+fn a_full_disk_pauses_the_sweep_without_loss() {
     let sweep = sweep();
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
     let doors = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--health", "127.0.0.1:0"];
@@ -33,24 +33,29 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let filling = disk.fill();
     wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
     assert!(coordinator.stderr().contains("sweep.sqlite`: "), "{}", coordinator.stderr());
-    // It lives, and what there is can be looked at; but nothing moves.
+    // The coordinator is alive and its pages work, but nothing moves.
     assert_eq!((status("/healthz"), status("/readyz"), status("/api/v1/trials")), (200, 503, 200));
     wait_until("unreadiness", || (serves(&health, "ready") == Ok(false)).then_some(()));
     assert_eq!(serves(&health, ""), Ok(true));
     let points = sweep.query("SELECT count(*) FROM point");
-    // Longer than a lease: the worker is not taken for dead because the coordinator cannot write.
+    // The pause is longer than a lease. The coordinator must not take the worker for dead while it
+    // cannot write itself.
     sleep(Duration::from_secs(12));
     assert_eq!(sweep.query("SELECT count(*) FROM point"), points, "nothing more can be written");
     drop(filling);
     coordinator.succeed();
     worker.succeed();
-    assert!(coordinator.stderr().contains("it can be written again"), "{}", coordinator.stderr());
+    assert!(
+        coordinator.stderr().contains("the disk takes writes again"),
+        "{}",
+        coordinator.stderr()
+    );
     assert!(sweep.journal().iter().all(|line| line.kind != "lost"), "{:?}", sweep.journal());
     judge(&sweep);
 }
 
 #[test]
-fn a_coordinator_that_waits_for_its_disk_can_be_stopped_and_started_again() {
+fn a_coordinator_with_a_full_disk_can_restart() {
     let sweep = sweep();
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
     let door = ports::address();
@@ -66,7 +71,8 @@ fn a_coordinator_that_waits_for_its_disk_can_be_stopped_and_started_again() {
         "{}",
         coordinator.stderr()
     );
-    // Before there is space it does not start, or comes as far as what its predecessor's log took and waits there.
+    // Before there is space, the coordinator does not start. It may also use the space of its
+    // predecessor's log and pause there.
     let mut early = sweep.coordinator("early", &["--listen", &door]);
     let waits = wait_until("the disk to be noticed", || match early.ended() {
         Some(_) => Some(false),
@@ -84,11 +90,11 @@ fn a_coordinator_that_waits_for_its_disk_can_be_stopped_and_started_again() {
 }
 
 #[test]
-fn files_of_trials_wait_for_space_like_everything_else() {
+fn files_of_trials_wait_for_space_too() {
     let sweep = sweep();
     let grid = std::fs::read_to_string(sweep.grid()).unwrap() + "[artifacts]\nweights = true\n";
     std::fs::write(sweep.grid(), grid).unwrap();
-    // Room for the database, and not for the weights of all trials.
+    // The disk has room for the database, but not for the weights of all trials.
     let Some(disk) = SmallDisk::mount(&sweep.run_dir().join("artifacts"), 64 << 10) else { return };
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
@@ -114,7 +120,7 @@ fn walk(folder: &std::path::Path) -> Vec<u64> {
 }
 
 #[test]
-fn without_room_for_result_files_the_same_command_writes_them_later() {
+fn result_files_without_space_are_written_later() {
     let sweep = sweep();
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
     let mut coordinator =
@@ -130,7 +136,7 @@ fn without_room_for_result_files_the_same_command_writes_them_later() {
 }
 
 #[test]
-fn a_worker_without_room_for_its_cache_trains_all_the_same() {
+fn a_worker_trains_without_room_for_its_cache() {
     let sweep = Sweep::new(&AXES.replace("lambda = 0", "lambda = 0.1"), ITERATIONS);
     let Some(disk) = SmallDisk::mount(&sweep.cache(), 1 << 20) else { return };
     let _filling = disk.fill();
@@ -140,6 +146,6 @@ fn a_worker_without_room_for_its_cache_trains_all_the_same() {
     coordinator.succeed();
     worker.succeed();
     let log = worker.stderr();
-    assert!(log.contains("No space left on device"), "what is not kept is told: {log}");
+    assert!(log.contains("No space left on device"), "the log names the loss: {log}");
     judge(&sweep);
 }

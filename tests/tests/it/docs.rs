@@ -1,4 +1,5 @@
-//! The documentation: grid files parse, commands exist, links lead somewhere, lines and the README keep their limits.
+//! The documentation: grid files parse, commands exist, links lead somewhere, lines and the README
+//! keep their limits.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,10 +18,10 @@ const COLUMNS: usize = 100;
 const README_WORDS: usize = 1_000;
 const README_LINES: usize = 130;
 
-/// Programs of others that pages may show.
+/// Third-party programs that pages may show.
 const OTHERS: [&str; 7] = ["git", "cd", "curl", "export", "tensorboard", "echo", "mail"];
 
-/// Pages with long lines of before; their links are checked, their columns are not.
+/// Pages with older long lines. Their links are checked, their columns are not.
 const WIDE: [&str; 6] = [
     "ARCHITECTURE.md",
     "coordinator/SCHEMA.md",
@@ -31,7 +32,7 @@ const WIDE: [&str; 6] = [
 ];
 
 struct Page {
-    /// From the repository's root.
+    /// The path from the repository's root.
     path: PathBuf,
     text: String,
 }
@@ -77,7 +78,7 @@ impl Page {
         blocks
     }
 
-    /// Lines outside of fenced blocks, with their numbers.
+    /// Returns the lines outside of fenced blocks, with their numbers.
     fn prose(&self) -> Vec<(usize, &str)> {
         let mut is_code = false;
         let lines = self.text.lines().enumerate().filter(|(_, line)| {
@@ -88,7 +89,7 @@ impl Page {
         lines.map(|(number, line)| (number + 1, line)).collect()
     }
 
-    /// Anchors of its headings, as forges make them.
+    /// Returns the anchors of its headings, as forges make them.
     fn anchors(&self) -> BTreeSet<String> {
         let headings = self.prose().into_iter().filter_map(|(_, line)| line.strip_prefix('#'));
         headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect()
@@ -104,7 +105,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository")
 }
 
-/// The pages that follow all rules.
+/// Reads the pages that follow all rules.
 fn pages() -> Vec<Page> {
     let top = ["README.md", "STYLE.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md"]
         .map(Page::read);
@@ -113,7 +114,7 @@ fn pages() -> Vec<Page> {
     top.into_iter().chain(docs.map(|name| Page::read(Path::new("docs").join(name)))).collect()
 }
 
-/// Each piece of `text` between two marks.
+/// Finds each piece of `text` between two marks.
 fn between<'t>(text: &'t str, start: &str, end: char) -> Vec<&'t str> {
     text.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
 }
@@ -143,7 +144,8 @@ fn grid_files_of_pages_parse() {
     assert!(count >= 4, "{count} grid files were found");
 }
 
-/// Options by command, such as `swfn-coordinator retry`, from the pages that are made from the programs.
+/// Reads the options of each command, such as `swfn-coordinator retry`, from the pages made from
+/// the programs.
 fn options() -> BTreeMap<String, BTreeSet<String>> {
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for program in ["swfn-coordinator", "swfn-worker"] {
@@ -161,8 +163,11 @@ fn options() -> BTreeMap<String, BTreeSet<String>> {
     all
 }
 
-/// What is wrong with a command line that a page shows.
-fn wrong(command: &str, options: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+/// Says what is wrong with a command line of a page, if anything is.
+fn problem_of_command(
+    command: &str,
+    options: &BTreeMap<String, BTreeSet<String>>,
+) -> Option<String> {
     let words: Vec<&str> = command.split_whitespace().collect();
     let (&first, rest) = words.split_first()?;
     let name = first.strip_prefix("target/release/").unwrap_or(first);
@@ -214,7 +219,7 @@ fn commands_of_pages_exist() {
             commands.extend(shown.map(|span| (number, span.to_owned())));
         }
         for (line, command) in commands {
-            let problem = wrong(&command, &options);
+            let problem = problem_of_command(&command, &options);
             problems.extend(
                 problem
                     .map(|problem| format!("{}: `{}`: {problem}", page.at(line), command.trim())),
@@ -224,14 +229,15 @@ fn commands_of_pages_exist() {
     }
     assert_none(&problems);
     assert!(count >= 40, "{count} commands were found");
-    assert!(wrong("swfn-coordinator retry --tensorboards", &options).is_some());
+    assert!(problem_of_command("swfn-coordinator retry --tensorboards", &options).is_some());
     assert!(
-        wrong("make nonsense", &options).is_some() && wrong("deploy/none.sh", &options).is_some()
+        problem_of_command("make nonsense", &options).is_some()
+            && problem_of_command("deploy/none.sh", &options).is_some()
     );
 }
 
 #[test]
-fn the_dry_run_of_the_first_steps_is_current() {
+fn the_dry_run_in_first_steps_is_current() {
     let page = Page::read("docs/first-steps.md");
     let blocks = page.blocks();
     let grid = blocks.iter().find(|block| block.language == "toml").unwrap();
@@ -245,12 +251,13 @@ fn the_dry_run_of_the_first_steps_is_current() {
         .env("SWFN_CACHE", folder.path());
     let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    // The work is told in shares of the time that this machine would take.
+    // The dry run shows work as shares of the time that this machine would take, so these are left
+    // out.
     let before_work = |text: &str| text.split("work ").next().unwrap().to_owned();
     assert_eq!(before_work(&shown.text), before_work(&printed));
 }
 
-/// Targets of the links and pictures of a line.
+/// Returns the targets of the links and pictures of a line.
 fn targets(line: &str) -> Vec<&str> {
     let marks = [("](", ')'), ("src=\"", '"'), ("srcset=\"", '"'), ("href=\"", '"')];
     marks.into_iter().flat_map(|(start, end)| between(line, start, end)).collect()
@@ -308,7 +315,7 @@ fn the_readme_is_short() {
     );
 }
 
-/// Words of the longest paragraph of a page and of its longest cell, each with its first words.
+/// Returns the words of a page's longest paragraph and longest cell, each with its first words.
 fn longest(page: &Page) -> [(usize, String); 2] {
     let mut longest = [(0, String::new()), (0, String::new())];
     let mut note = |kind: usize, text: &str| {

@@ -16,9 +16,9 @@ use swfn_tests::{
 const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
 
 #[test]
-fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
+fn two_workers_finish_a_sweep_exactly_once() {
     let _permit = permit::to_compute();
-    let sweep = Sweep::of_digits(AXES, 60).slowed(300);
+    let sweep = Sweep::with_digits(AXES, 60).slowed(300);
     let mut coordinator = sweep.coordinator("first", &["--local-workers", "2"]);
     coordinator.succeed();
 
@@ -72,9 +72,9 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
     assert_eq!(again.stdout(), table);
 }
 
-/// Lanes are for GPUs, but a CPU has them, too.
+/// Lanes are meant for GPUs, but work on CPUs, too.
 #[test]
-fn one_worker_trains_trials_side_by_side_to_the_same_results() {
+fn lanes_change_no_result() {
     let _permit = permit::to_compute();
     let axes = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"lenet+bn\"\nlambda = 0.1\npenalty_samples = 3\n\
          weight_decay = [0, 5e-4]";
@@ -126,7 +126,7 @@ fn a_grown_grid_runs_only_what_is_new() {
     assert_eq!(after[..journal.len()], journal);
     assert_eq!(after.len(), journal.len() + 2, "one lease and one success");
     assert_eq!(sweep.csv("trials.csv").len(), 3);
-    // Axes may grow as well. The results are about all of the grid, those that came earlier included.
+    // Axes may grow as well. The results then cover the whole grid, including earlier trials.
     let more = fs::read_to_string(sweep.grid()).unwrap();
     let more =
         more.replace("lambda = 0", "lambda = [0, 0.1]").replace("\"net\"", "[\"net\", \"lenet\"]");
@@ -146,7 +146,8 @@ fn a_grown_grid_runs_only_what_is_new() {
             .collect::<Vec<_>>()
     };
     assert_eq!(comparisons(&sweep), ["3 of 3: n = 40, net", "3 of 3: n = 40, lenet"]);
-    // What is compared and claimed may change without anything to train, even where nobody could.
+    // Comparisons and claims may change without training anything, even where nothing could be
+    // trained.
     let asked = more
         + "[[compare]]\nlambda = 0\narchitecture = \"lenet\"\nagainst = { architecture = \"net\" }\n\
                         [[claim]]\ntext = \"it helps\"\nlambda = 0.1\nagainst = { lambda = 0 }\nis = \"better\"\n";
@@ -159,7 +160,7 @@ fn a_grown_grid_runs_only_what_is_new() {
 }
 
 #[test]
-fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
+fn sweeps_that_share_a_folder_share_vaes() {
     let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let vae = |sweep: &Sweep| {
         let curve: Vec<_> = sweep
@@ -176,7 +177,7 @@ fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
     first.coordinator("coordinator", &["--local-workers", "1"]).succeed();
     let vaes = first.cache().join("vaes");
     assert_eq!(fs::read_dir(&vaes).unwrap().count(), 1);
-    // Another classifier, so another trial, on the same VAE.
+    // Another classifier makes another trial, on the same VAE.
     let second = Sweep::new(axes, 30);
     let mut coordinator = second.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = second.address(&coordinator);
@@ -186,7 +187,7 @@ fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
     assert!(seconds > 0.0 && no_seconds == 0.0, "{seconds} {no_seconds}");
     assert_eq!(curve, same_curve);
     assert!(!second.cache().join("vaes").exists());
-    // Without a folder it is trained.
+    // Without the folder the VAE is trained.
     let third = Sweep::new(axes, 30);
     let mut coordinator = third.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     third.worker("worker", &third.address(&coordinator), &["--no-vae-cache"]).succeed();
@@ -197,8 +198,8 @@ fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
 }
 
 #[test]
-fn workers_may_be_started_by_hand_join_late_and_leave() {
-    // Long enough that the first is in the middle of a trial when it is told to leave.
+fn workers_may_join_late_and_leave_early() {
+    // The first worker has to be in the middle of a trial when it is asked to leave.
     let axes = "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = Sweep::new(axes, 200).evaluated_every(20).slowed(250);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -230,7 +231,7 @@ fn workers_may_be_started_by_hand_join_late_and_leave() {
 }
 
 #[test]
-fn a_diverging_trial_is_given_up_and_told() {
+fn a_diverging_trial_is_given_up_and_reported() {
     let sweep = Sweep::new(
         "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0\nlearning_rate = [0.01, 1e9]",
         40,
@@ -253,7 +254,7 @@ fn a_diverging_trial_is_given_up_and_told() {
 }
 
 #[test]
-fn an_interrupt_stops_in_order_and_leaves_no_process_behind() {
+fn an_interrupt_leaves_no_process_behind() {
     let sweep = Sweep::new(
         "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"lenet\"\nlambda = 0",
         100_000,
@@ -274,13 +275,13 @@ fn an_interrupt_stops_in_order_and_leaves_no_process_behind() {
     assert_eq!(journal.iter().filter(|line| line.kind == "released").count(), 2, "{journal:?}");
     assert!(
         coordinator.stdout().contains("0 of 2"),
-        "what there is, is told: {}",
+        "the report names its contents: {}",
         coordinator.stdout()
     );
 }
 
 #[test]
-fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
+fn a_trial_has_the_same_result_alone() {
     let sweep = Sweep::new(
         "seed = [3]\nsubset_size = 40\narchitecture = [\"lenet\", \"net+dropout\"]\nlambda = [0, 0.1]",
         40,
@@ -320,11 +321,11 @@ fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
 }
 
 #[test]
-fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
+fn a_backup_of_a_running_sweep_resumes() {
     let sweep = Sweep::new(&AXES.replace("lenet+bn", "net+dropout"), 60).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
-    let elsewhere = Sweep::in_place(&sweep.folder().join("elsewhere")).on(images::few());
+    let elsewhere = Sweep::existing(&sweep.folder().join("elsewhere")).on(images::few());
     fs::create_dir(elsewhere.folder()).unwrap();
     fs::copy(sweep.grid(), elsewhere.grid()).unwrap();
     let backup = |name: &str, to: &Path| {
@@ -355,9 +356,10 @@ fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
     assert_eq!(elsewhere.results(), sweep.results());
 }
 
-/// What is not written at the end is written later: it is all in the run directory.
+/// Reports that were not written at the end can be written later, since the run directory has all
+/// data.
 #[test]
-fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
+fn the_extent_of_the_report_is_an_option() {
     let sweep = Sweep::new(
         "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = [0, 0.1]",
         20,
@@ -423,12 +425,13 @@ fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
     assert!(fs::read_dir(run_dir.join("charts")).unwrap().count() > 0);
 }
 
-/// The database is a dump of one that the last program of version 4 wrote, which was killed in the middle of its sweep.
+/// The database is a dump. The last program of version 4 wrote it and was killed in the middle of
+/// its sweep.
 #[test]
-fn a_sweep_of_an_earlier_program_goes_on_with_nothing_trained_anew() {
+fn a_sweep_of_an_earlier_version_resumes() {
     let _permit = permit::to_compute();
     let grid = include_str!("../../../coordinator/store/src/fixtures/version-4.toml");
-    let sweep = Sweep::of_grid(&format!("{grid}[run]\nlease_seconds = 4\n"));
+    let sweep = Sweep::with_grid(&format!("{grid}[run]\nlease_seconds = 4\n"));
     fs::create_dir_all(sweep.run_dir()).unwrap();
     fs::write(sweep.run_dir().join("grid.toml"), grid).unwrap();
     let dump = include_str!("../../../coordinator/store/src/fixtures/version-4.sql");

@@ -1,4 +1,4 @@
-//! What other programs make of a sweep: TensorBoard, pandas, DuckDB, MLflow; and what trials said.
+//! Exports of a sweep, read by TensorBoard, pandas, DuckDB and MLflow, and the logs of its trials.
 
 mod logs;
 mod mlflow;
@@ -11,7 +11,7 @@ use swfn_tests::{
     sweep::{Sweep, grid},
 };
 
-/// Exports from a sweep's run directory, and returns what was printed.
+/// Exports from a sweep's run directory and returns the output.
 fn export(sweep: &Sweep, name: &str, arguments: &[&str]) -> String {
     let mut program = start_export(sweep, name, arguments);
     program.succeed();
@@ -21,7 +21,7 @@ fn export(sweep: &Sweep, name: &str, arguments: &[&str]) -> String {
 fn start_export(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     let mut command = sweep.command("swfn-coordinator");
     command.arg("export").arg(sweep.run_dir()).args(arguments);
-    // Nothing of whoever runs the tests goes to a server, nor through somebody else's.
+    // Exports must use neither the user's own servers nor their proxies.
     for variable in
         ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
     {
@@ -30,13 +30,13 @@ fn start_export(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     sweep.start(&mut command, name)
 }
 
-/// A sweep with two learning rates, the second of which is no rate at which anything is learnt.
-fn that_diverges(seeds: u32, iterations: u32) -> Sweep {
+/// Makes a sweep with two learning rates, the second of which makes trials diverge.
+fn diverging_sweep(seeds: u32, iterations: u32) -> Sweep {
     let axes = format!(
         "seed = {{ count = {seeds} }}\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]\n\
          learning_rate = [0.01, 1000.0]\n[[exclude]]\nlambda = 0.1\nlearning_rate = 1000.0"
     );
     let grid = grid(&axes, iterations, "lease_seconds = 60")
         .replace("name = \"test\"", "name = \"exported\"");
-    Sweep::of_grid(&grid).on(images::few()).evaluated_every(iterations / 5)
+    Sweep::with_grid(&grid).on(images::few()).evaluated_every(iterations / 5)
 }

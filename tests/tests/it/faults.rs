@@ -1,5 +1,6 @@
-//! Processes are killed, and nothing in the results changes. The judge is always the same: the results of the disturbed sweep equal,
-//! trial by trial and point by point, those of an undisturbed one.
+//! Processes are killed, and nothing in the results changes. The judge is always the same: the
+//! results of the disturbed sweep equal those of an undisturbed one, trial by trial and point by
+//! point.
 
 use std::{
     collections::HashSet,
@@ -27,10 +28,11 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
     let address = sweep.address(&coordinator);
     let supervisors = [sweep.worker("first", &address, &[]), sweep.worker("second", &address, &[])];
     wait_until("a result", || (sweep.succeeded() >= 1).then_some(()));
-    // A device process in the middle of a trial; its supervisor starts another.
+    // A device process is killed in the middle of a trial; its supervisor starts another.
     let victim = wait_until("a device process", || children(supervisors[0].id()).first().copied());
     send(victim, Signal::SIGKILL);
-    // A whole worker, supervisor and all: nobody tells the coordinator, and its lease has to expire.
+    // A whole worker is killed, supervisor included. The coordinator gets no message, so the lease
+    // has to expire.
     wait_until("two more results", || (sweep.succeeded() >= 3).then_some(()));
     let [mut first, second] = supervisors;
     let orphans = children(second.id());
@@ -41,7 +43,7 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
 
     let journal = sweep.journal();
     let lost: Vec<_> = journal.iter().filter(|line| line.kind == "lost").collect();
-    // Of either worker one trial, and the next one if it had asked for that already.
+    // Each worker loses one trial, and the next one if it had requested that already.
     assert!((2..=4).contains(&lost.len()), "both faults hit a trial: {journal:?}");
     assert!(coordinator.stderr().contains("its worker process ended"), "{}", coordinator.stderr());
     assert!(coordinator.stderr().contains("was silent for 8s"), "{}", coordinator.stderr());
@@ -70,7 +72,7 @@ fn a_killed_worker_goes_on_from_its_checkpoints() {
     let mut killed = SystemTime::UNIX_EPOCH;
     let mut kills = 0;
     for pause in [170, 40, 390] {
-        // Each process comes further than the one before it.
+        // Each process gets further than the one before it.
         let ended = wait_until("a newer checkpoint", || match coordinator.ended() {
             Some(_) => Some(true),
             None => newest().is_some_and(|saved| saved > killed).then_some(false),
@@ -88,7 +90,7 @@ fn a_killed_worker_goes_on_from_its_checkpoints() {
         log.lines().filter(|line| line.contains("resumed from a checkpoint step=")).count();
     assert!(kills >= 2 && (1..=kills).contains(&resumed), "{kills} {resumed}\n{log}");
     assert!(sweep.journal().iter().any(|line| line.kind == "lost"), "a fault hit a trial");
-    // What a kill left half-written is no checkpoint; it is removed when it is an hour old.
+    // A half-written file is not a checkpoint. It is removed when it is an hour old.
     let whole = |file: &fs::DirEntry| file.file_name().to_string_lossy().ends_with(".checkpoint");
     let left: Vec<_> = fs::read_dir(&folder).unwrap().flatten().filter(whole).collect();
     assert!(left.is_empty(), "{left:?}");
@@ -96,7 +98,7 @@ fn a_killed_worker_goes_on_from_its_checkpoints() {
 }
 
 #[test]
-fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
+fn a_killed_coordinator_resumes() {
     let sweep = Sweep::new(AXES, ITERATIONS).evaluated_every(25).slowed(200);
     let mut coordinator = sweep.coordinator("killed", &["--local-workers", "2"]);
     wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
@@ -137,7 +139,7 @@ fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_worker_trains_on_while_the_coordinator_is_away() {
+fn a_worker_trains_while_the_coordinator_is_away() {
     let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
     let sweep = Sweep::new(axes, 300).evaluated_every(30).slowed(400);
     let door = ports::address();
@@ -158,7 +160,7 @@ fn a_worker_trains_on_while_the_coordinator_is_away() {
 }
 
 #[test]
-fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
+fn a_worker_stopped_past_its_lease_goes_on() {
     let axes = "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
     let sweep = Sweep::with_leases(8, axes, 300).evaluated_every(30).slowed(300);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -167,7 +169,7 @@ fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
     wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
     let sleeper = children(worker.id())[0];
     send(sleeper, Signal::SIGSTOP);
-    // Of both trials, if it had asked for the second one already.
+    // Both trials are returned if the worker had requested the second one already.
     wait_until("the end of its leases", || {
         (sweep.query("SELECT count(*) FROM event WHERE kind = 'lost'") > Some(0)).then_some(())
     });
@@ -191,7 +193,7 @@ fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
 }
 
 #[test]
-fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_so() {
+fn a_worker_killing_trial_fails_until_retried() {
     let axes = "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
     let sweep = Sweep::new(axes, 150).evaluated_every(30).slowed(500);
     let grid = fs::read_to_string(sweep.grid()).unwrap().replace("[run]", "[run]\nmax_losses = 3");
@@ -221,9 +223,9 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
     assert_eq!(states, ["quarantined", "succeeded", "succeeded"]);
     let table = coordinator.stdout();
     assert!(table.contains("its worker process ended (signal 9, SIGKILL)"), "{table}");
-    let mut told = table.lines().skip_while(|line| !line.contains("its worker process ended"));
+    let mut output = table.lines().skip_while(|line| !line.contains("its worker process ended"));
     assert!(
-        told.any(|line| line.starts_with("    ") && line.contains("connected")),
+        output.any(|line| line.starts_with("    ") && line.contains("connected")),
         "its last words: {table}"
     );
 
@@ -267,7 +269,7 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
 }
 
 #[test]
-fn a_worker_that_a_person_drains_finishes_what_it_holds() {
+fn a_drained_worker_finishes_its_trials() {
     let axes = "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
     let sweep = Sweep::new(axes, 150).evaluated_every(30).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -280,10 +282,10 @@ fn a_worker_that_a_person_drains_finishes_what_it_holds() {
     let mut drain = sweep.program("drain", &["drain", "--coordinator", &address]);
     drain.succeed();
     first.succeed();
-    let told = drain.stdout();
+    let output = drain.stdout();
     let journal = sweep.journal();
     let holder = journal.iter().find_map(|line| line.worker.clone()).unwrap();
-    assert_eq!(told, format!("asked {holder} to leave; it finishes its trials first\n"));
+    assert_eq!(output, format!("asked {holder} to leave; it finishes its trials first\n"));
     let done = journal.iter().filter(|line| line.kind == "succeeded").count();
     assert!(
         (1..6).contains(&done) && journal.len() == 2 * done,
@@ -295,29 +297,29 @@ fn a_worker_that_a_person_drains_finishes_what_it_holds() {
 }
 
 #[test]
-fn a_worker_that_is_asked_to_stop_saves_its_trial_for_the_next_one() {
-    asked_to_stop(|_, _, worker| worker.signal(Signal::SIGTERM));
+fn a_stopped_worker_saves_its_trial() {
+    assert_saved_when_stopped(|_, _, worker| worker.signal(Signal::SIGTERM));
 }
 
 #[test]
-fn so_does_one_of_which_all_processes_are_asked_at_once() {
-    asked_to_stop(|_, _, worker| send_to_all(worker.id(), Signal::SIGTERM));
+fn so_does_one_whose_processes_are_all_stopped() {
+    assert_saved_when_stopped(|_, _, worker| send_to_all(worker.id(), Signal::SIGTERM));
 }
 
 #[test]
-fn so_does_one_that_a_person_has_drained() {
-    asked_to_stop(|sweep, address, worker| {
+fn so_does_a_drained_one() {
+    assert_saved_when_stopped(|sweep, address, worker| {
         sweep.program("drain", &["drain", "--coordinator", address]).succeed();
         worker.signal(Signal::SIGTERM);
     });
 }
 
-fn asked_to_stop(ask: fn(&Sweep, &str, &Process)) {
+fn assert_saved_when_stopped(ask: fn(&Sweep, &str, &Process)) {
     let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = Sweep::new(axes, 300).evaluated_every(20).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
-    // Too seldom to matter: only the request to stop makes a checkpoint.
+    // The interval is long, so that only the request to stop makes a checkpoint.
     let mut first = sweep.worker("first", &address, &["--checkpoint-seconds", "3600"]);
     let points = "SELECT count(*) FROM point WHERE step >= 100";
     wait_until("points", || sweep.query(points).filter(|count| *count > 0));

@@ -1,7 +1,7 @@
-//! Fifty workers that report as fast as they can: the coordinator's memory stays where it is, and every point arrives. While its disk
-//! is full, too: then the workers are held up.
+//! Fifty workers report as fast as they can: the coordinator's memory stays flat, and every point
+//! arrives. While its disk is full, the workers are held up.
 //!
-//! `SWFN_FLOOD_POINTS` says how many points; `make flood` sends ten million.
+//! `SWFN_FLOOD_POINTS` sets the number of points; `make flood` sends ten million.
 
 use std::{
     env, fs,
@@ -35,10 +35,11 @@ const WORKERS: u64 = 50;
 const TRIALS: u64 = 100;
 const POINTS_PER_MESSAGE: u64 = 200;
 
-/// What the coordinator may grow by, beyond what it has when the flood has begun: buffers of fifty connections, and what the allocator keeps.
+/// The most growth of the coordinator after the flood has begun: buffers of fifty connections, and
+/// freed memory that the allocator keeps.
 const GROWTH_KIB: u64 = 96 << 10;
 
-/// Points of all trials together.
+/// Returns the number of points of all trials together.
 fn points() -> u64 {
     env::var("SWFN_FLOOD_POINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(400_000)
 }
@@ -49,14 +50,14 @@ fn sweep() -> Sweep {
          subset_size = 40\narchitecture = \"net\"\nlambda = 0\n[classifier]\niterations = {}\n[run]\nlease_seconds = 60\n",
         points() / TRIALS
     );
-    Sweep::of_grid(&grid)
+    Sweep::with_grid(&grid)
 }
 
-/// A worker that trains nothing and has much to say. Ends with the sweep.
+/// Runs a worker that trains nothing and reports much, until the sweep ends.
 async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU64>) {
     let mut client = CoordinatorClient::connect(address).await.expect("the coordinator listens");
     let (outgoing, stream) = mpsc::channel(16);
-    let say = |sequence, kind| {
+    let send = |sequence, kind| {
         let outgoing = outgoing.clone();
         async move { outgoing.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_ok() }
     };
@@ -74,11 +75,11 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
         trainer_revision: TRAINER_REVISION,
         ..v1::Hello::default()
     };
-    say(0, Kind::Hello(hello)).await;
+    send(0, Kind::Hello(hello)).await;
     let mut incoming =
         client.session(ReceiverStream::new(stream)).await.expect("a stream").into_inner();
     let mut next = 1;
-    say(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
+    send(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
     while let Ok(Some(message)) = incoming.message().await {
         match message.kind {
             Some(coordinator_message::Kind::Grant(grant)) => {
@@ -92,7 +93,7 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                         };
                         let points =
                             (first..per_trial.min(first + POINTS_PER_MESSAGE)).map(point).collect();
-                        say(
+                        send(
                             next,
                             Kind::Points(v1::Points { lease: lease.clone(), points, log: None }),
                         )
@@ -108,13 +109,13 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                     let dataset_digest = Dataset::synthetic(0).digest().to_string();
                     let succeeded =
                         v1::Succeeded { lease, outcome: outcome_values(&outcome), dataset_digest };
-                    say(next, Kind::Succeeded(succeeded)).await;
+                    send(next, Kind::Succeeded(succeeded)).await;
                     next += 1;
                 }
-                say(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
+                send(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
             }
             Some(coordinator_message::Kind::Drain(_)) => {
-                say(0, Kind::Goodbye(v1::Goodbye {})).await;
+                send(0, Kind::Goodbye(v1::Goodbye {})).await;
                 return;
             }
             _ => {}
@@ -122,7 +123,7 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
     }
 }
 
-/// Starts all workers on a thread of their own.
+/// Starts all workers in a thread.
 fn flood(address: &str, sent: &Arc<AtomicU64>) -> thread::JoinHandle<()> {
     let (address, sent) = (address.to_owned(), Arc::clone(sent));
     thread::spawn(move || {
@@ -138,7 +139,7 @@ fn flood(address: &str, sent: &Arc<AtomicU64>) -> thread::JoinHandle<()> {
     })
 }
 
-/// Resident memory of a process in KiB; `None` once it has ended.
+/// Returns the resident memory of a process in KiB; `None` once it has ended.
 fn resident(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     status
@@ -146,7 +147,8 @@ fn resident(process: u32) -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
 }
 
-/// Watches the coordinator's memory until it ends: what it had when a tenth of the points were sent, and the most after that.
+/// Watches the coordinator's memory until it ends. Returns the memory when a tenth of the points
+/// were sent, and the highest after that.
 fn watch(coordinator: &Process, sent: &Arc<AtomicU64>) -> thread::JoinHandle<(u64, u64)> {
     let (id, sent) = (coordinator.id(), Arc::clone(sent));
     thread::spawn(move || {
@@ -163,7 +165,7 @@ fn watch(coordinator: &Process, sent: &Arc<AtomicU64>) -> thread::JoinHandle<(u6
 }
 
 #[test]
-fn fifty_workers_flood_the_coordinator_and_its_memory_stays_flat() {
+fn memory_stays_flat_while_fifty_workers_report() {
     let _permit = permit::to_compute();
     let (sweep, sent) = (sweep(), Arc::new(AtomicU64::new(0)));
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -180,7 +182,7 @@ fn fifty_workers_flood_the_coordinator_and_its_memory_stays_flat() {
 }
 
 #[test]
-fn while_the_disk_is_full_the_flood_is_held_up() {
+fn a_full_disk_holds_the_flood_up() {
     let _permit = permit::to_compute();
     let (sweep, sent) = (sweep(), Arc::new(AtomicU64::new(0)));
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 4 << 20) else { return };

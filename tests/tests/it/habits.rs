@@ -1,5 +1,5 @@
-//! What people do with programs every day: pipe them into `tee` and `head`, close the terminal, stop it, fill the disk behind it, leave
-//! variables empty, send this or that signal.
+//! Everyday uses of programs: people pipe them into `tee` and `head`, close the terminal, stop
+//! them, fill the disk, leave variables empty, and send any signal.
 
 use std::{
     fs::{self, OpenOptions},
@@ -17,15 +17,15 @@ use swfn_tests::{
 
 const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 
-/// A pipe that nobody reads any more.
-fn closed() -> Stdio {
+/// Makes a pipe without a reader.
+fn closed_pipe() -> Stdio {
     let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
-/// A disk without room.
-fn full() -> Stdio {
+/// Opens a disk without room.
+fn full_disk() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("/dev/full is there").into()
 }
 
@@ -35,7 +35,7 @@ fn finished() -> Sweep {
     sweep
 }
 
-/// The command of a program in the sweep's folder.
+/// Makes a command for a program in the sweep's folder.
 fn command(sweep: &Sweep, program: &str, arguments: &[&str]) -> Command {
     let mut command = sweep.command(program);
     command.args(arguments).current_dir(sweep.folder());
@@ -43,7 +43,7 @@ fn command(sweep: &Sweep, program: &str, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn a_reader_that_is_gone_changes_no_exit_code() {
+fn a_closed_pipe_changes_no_exit_code() {
     let sweep = finished();
     let (grid, run_dir) =
         (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
@@ -80,8 +80,8 @@ fn a_reader_that_is_gone_changes_no_exit_code() {
     for (program, arguments, code) in cases {
         let mut process = Process::start_with(
             &mut command(&sweep, program, arguments),
-            Some(closed()),
-            Some(closed()),
+            Some(closed_pipe()),
+            Some(closed_pipe()),
             sweep.folder(),
         );
         assert_eq!(process.wait(), Some(*code), "{program} {arguments:?}");
@@ -90,7 +90,7 @@ fn a_reader_that_is_gone_changes_no_exit_code() {
 }
 
 #[test]
-fn a_full_disk_behind_results_is_an_error_and_behind_the_log_it_is_none() {
+fn a_full_disk_fails_results_but_not_logs() {
     let sweep = finished();
     let (grid, run_dir) =
         (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
@@ -113,36 +113,39 @@ fn a_full_disk_behind_results_is_an_error_and_behind_the_log_it_is_none() {
             );
             (process.wait(), process.stderr())
         };
-        let (code, said) = run(Some(full()), None);
-        assert_eq!(code, Some(1), "{program} {arguments:?}: {said}");
-        assert!(said.contains("error: cannot write to standard output: No space left"), "{said}");
-        assert_eq!(run(None, Some(full())).0, Some(0), "{program} {arguments:?}");
+        let (code, printed) = run(Some(full_disk()), None);
+        assert_eq!(code, Some(1), "{program} {arguments:?}: {printed}");
+        assert!(
+            printed.contains("error: cannot write to standard output: No space left"),
+            "{printed}"
+        );
+        assert_eq!(run(None, Some(full_disk())).0, Some(0), "{program} {arguments:?}");
     }
 }
 
-/// A pipe that is full, and whose reader reads no more: what Ctrl-S makes of a terminal.
-fn blocked() -> (io::PipeReader, Stdio) {
+/// Makes a full pipe whose reader reads no more, like a terminal after Ctrl-S.
+fn blocked_pipe() -> (io::PipeReader, Stdio) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("a pipe");
-    // Until nobody can read it any more.
+    // Writes until the reader is gone.
     thread::spawn(move || while filler.write_all(&[b'\n'; 4096]).is_ok() {});
     (reader, writer.into())
 }
 
 #[test]
-fn a_standard_error_that_takes_nothing_holds_nothing_up() {
-    // Of the engine, the supervisor and everything that they start.
+fn a_blocked_standard_error_blocks_nothing() {
+    // The logs of the engine, the supervisor and all their children are long.
     let sweep = Sweep::new(AXES, 10).with("RUST_LOG", "debug");
-    let (_reader, stderr) = blocked();
+    let (_reader, stderr) = blocked_pipe();
     let mut coordinator = sweep.coordinator_command(&["--listen", "127.0.0.1:0", "--http", "off"]);
     let mut coordinator = Process::start_with(&mut coordinator, None, Some(stderr), sweep.folder());
     let holder = || {
         fs::read_to_string(sweep.run_dir().join("lock")).ok().filter(|holder| !holder.is_empty())
     };
     wait_until("the run directory", holder);
-    // Nobody can be told where it listens, but the system knows.
+    // Its log is blocked, but the system knows its port.
     let port = wait_until("the port", || listens(coordinator.id()));
-    let (_other, stderr) = blocked();
+    let (_other, stderr) = blocked_pipe();
     let mut worker = sweep.worker_command(&format!("http://127.0.0.1:{port}"), &[]);
     let mut worker = Process::start_with(&mut worker, None, Some(stderr), sweep.folder());
     coordinator.succeed();
@@ -151,7 +154,7 @@ fn a_standard_error_that_takes_nothing_holds_nothing_up() {
     worker.succeed();
 }
 
-/// The port of the first socket on which a process listens.
+/// Returns the port of the first socket on which a process listens.
 fn listens(process: u32) -> Option<u16> {
     let inode = |entry: fs::DirEntry| {
         let target = fs::read_link(entry.path()).ok()?.display().to_string();
@@ -168,7 +171,7 @@ fn listens(process: u32) -> Option<u16> {
 }
 
 #[test]
-fn variables_that_are_empty_count_as_unset() {
+fn empty_variables_count_as_unset() {
     let sweep = finished();
     let (grid, run_dir) =
         (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
@@ -200,30 +203,34 @@ fn variables_that_are_empty_count_as_unset() {
         ("swfn-coordinator", &["--run-dir", &run_dir, "--local-workers", "1"]),
         ("swfn-worker", &["samples", "--dataset", "synthetic", "--out", "x.png"]),
     ] {
-        let (code, said) = run(program, arguments, &empty);
-        assert_eq!(code, Some(0), "{program} {arguments:?}: {said}");
+        let (code, printed) = run(program, arguments, &empty);
+        assert_eq!(code, Some(0), "{program} {arguments:?}: {printed}");
         if arguments[0] == "--run-dir" {
-            assert!(said.contains("workers join with"), "the log is as without RUST_LOG: {said}");
+            assert!(
+                printed.contains("workers join with"),
+                "the log is as without RUST_LOG: {printed}"
+            );
         }
     }
-    let (_, said) = run("swfn-worker", &["--devices", "cpu", "--give-up-after", "1"], &empty);
-    assert!(said.contains("http://127.0.0.1:7077"), "{said}");
-    // What a sweep needs breaks no other command, and is refused where it is needed.
+    let (_, printed) = run("swfn-worker", &["--devices", "cpu", "--give-up-after", "1"], &empty);
+    assert!(printed.contains("http://127.0.0.1:7077"), "{printed}");
+    // Settings of a sweep break no other command; the sweep refuses them.
     let half = [("SWFN_TLS_CERT", "missing.pem"), ("SWFN_TOKEN", "short")];
     assert_eq!(run("swfn-coordinator", &["report", &run_dir], &half).0, Some(0));
     assert_eq!(run("swfn-coordinator", &["--grid", &grid, "--dry-run"], &half).0, Some(0));
-    let (code, said) = run("swfn-coordinator", &["--run-dir", &run_dir], &half);
+    let (code, printed) = run("swfn-coordinator", &["--run-dir", &run_dir], &half);
     assert_eq!(code, Some(1));
-    assert!(said.contains("--tls-cert is given, and --tls-key is not"), "{said}");
-    let (_, said) = run(
+    assert!(printed.contains("--tls-cert is given, and --tls-key is not"), "{printed}");
+    let (_, printed) = run(
         "swfn-coordinator",
         &["--run-dir", &run_dir, "--local-workers", "1"],
         &[("RUST_LOG", "=,=a")],
     );
-    assert!(said.contains("RUST_LOG is `=,=a`, which is not a filter"), "{said}");
+    assert!(printed.contains("RUST_LOG is `=,=a`, which is not a filter"), "{printed}");
 }
 
-/// Those of schedulers, service managers and shells, but what whoever runs these tests has ignored: so it stays in what they start.
+/// Signals of schedulers, service managers and shells. Signals that this process ignores are left
+/// out, since its children ignore them, too.
 fn signals() -> impl Iterator<Item = Signal> {
     let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
     let mask = status
@@ -237,7 +244,7 @@ fn signals() -> impl Iterator<Item = Signal> {
 }
 
 #[test]
-fn any_signal_that_asks_to_stop_is_taken_as_such() {
+fn every_signal_to_stop_returns_leases() {
     let sweep = Sweep::new(AXES, 200).evaluated_every(20).slowed(200);
     for signal in signals() {
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -257,15 +264,15 @@ fn any_signal_that_asks_to_stop_is_taken_as_such() {
         );
         coordinator.signal(signal);
         coordinator.succeed();
-        let said = coordinator.stderr();
-        assert!(said.contains("stopped; run the same command again"), "{signal}: {said}");
+        let printed = coordinator.stderr();
+        assert!(printed.contains("stopped; run the same command again"), "{signal}: {printed}");
     }
     let kinds = sweep.journal().into_iter().map(|line| line.kind).filter(|kind| kind != "leased");
     assert!(kinds.clone().all(|kind| kind == "released") && kinds.count() >= 4);
 }
 
 #[test]
-fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() {
+fn results_survive_a_removed_run_directory() {
     type Taking = fn(&Sweep);
     let ways: [(Taking, &str, &str); 3] = [
         (
@@ -300,10 +307,10 @@ fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() 
         wait_until("a result", || (sweep.succeeded() > 0).then_some(()));
         take(&sweep);
         assert_eq!(coordinator.wait(), Some(1));
-        let said = coordinator.stderr();
-        assert!(said.contains(what) && said.contains("while the sweep ran"), "{said}");
+        let printed = coordinator.stderr();
+        assert!(printed.contains(what) && printed.contains("while the sweep ran"), "{printed}");
         let kept = sweep.folder().join(kept);
-        assert!(said.contains(&format!("go on with --run-dir {}", kept.display())), "{said}");
+        assert!(printed.contains(&format!("go on with --run-dir {}", kept.display())), "{printed}");
         let database = swfn_tests::sweep::database(&kept).unwrap();
         let count = "SELECT count(*) FROM trial WHERE state = 'succeeded'";
         let count: i64 = database.query_row(count, [], |row| row.get(0)).unwrap();
@@ -313,7 +320,7 @@ fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() 
 }
 
 #[test]
-fn results_that_a_grid_sets_aside_are_told_of_and_another_study_is_refused() {
+fn results_set_aside_are_reported() {
     let sweep = finished();
     let grid = fs::read_to_string(sweep.grid()).unwrap();
     let run = |text: &str| {
@@ -322,38 +329,42 @@ fn results_that_a_grid_sets_aside_are_told_of_and_another_study_is_refused() {
         (coordinator.wait(), coordinator.stderr())
     };
     let trials = fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap();
-    let (code, said) = run(&grid.replace("\"net\"", "\"lenet\""));
-    assert_eq!(code, Some(1), "{said}");
+    let (code, printed) = run(&grid.replace("\"net\"", "\"lenet\""));
+    assert_eq!(code, Some(1), "{printed}");
     assert!(
-        said.contains("has the results of another grid, and none of its trials is in this one:\n"),
-        "{said}"
+        printed
+            .contains("has the results of another grid, and none of its trials is in this one:\n"),
+        "{printed}"
     );
     assert!(
-        said.contains("architecture: net -> lenet")
-            && said.contains("hint: --replace sets them aside"),
-        "{said}"
+        printed.contains("architecture: net -> lenet")
+            && printed.contains("hint: --replace sets them aside"),
+        "{printed}"
     );
     assert_eq!(
         fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap(),
         trials,
         "nothing was replaced"
     );
-    let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = [1]"));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = run(&grid.replace("seed = { count = 2 }", "seed = [1]"));
+    assert_eq!(code, Some(0), "{printed}");
     assert!(
-        said.contains("this grid sets 1 result of ") && said.contains("seed: 0, 1 -> 1\n"),
-        "{said}"
+        printed.contains("this grid sets 1 result of ") && printed.contains("seed: 0, 1 -> 1\n"),
+        "{printed}"
     );
     assert_eq!(fs::read_to_string(sweep.run_dir().join("grids/1.toml")).unwrap(), grid);
     what_was_set_aside_stays_readable(&sweep);
-    let (code, said) = run(&grid.replace("[grid]", "[artifacts]\nconfusion = true\n[grid]"));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("2 trials had succeeded before [artifacts] asked for files"), "{said}");
+    let (code, printed) = run(&grid.replace("[grid]", "[artifacts]\nconfusion = true\n[grid]"));
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(
+        printed.contains("2 trials had succeeded before [artifacts] asked for files"),
+        "{printed}"
+    );
 }
 
 fn what_was_set_aside_stays_readable(sweep: &Sweep) {
     let run_dir = sweep.run_dir().display().to_string();
-    let told = |name: &str, arguments: &[&str]| {
+    let run_named = |name: &str, arguments: &[&str]| {
         let mut program = sweep.bare_coordinator(name, arguments);
         (program.wait(), program.stdout() + &program.stderr())
     };
@@ -364,32 +375,36 @@ fn what_was_set_aside_stays_readable(sweep: &Sweep) {
         (&["--grid", "1"], "grids/1", 2),
         (&["--grid", "all"], "grids/all", 2),
     ] {
-        assert_eq!(told("export", &[&["export", &run_dir], grid].concat()).0, Some(0));
+        assert_eq!(run_named("export", &[&["export", &run_dir], grid].concat()).0, Some(0));
         assert_eq!(rows(&format!("{folder}/trials.csv")), trials, "{folder}");
     }
-    let (code, said) = told("report", &["report", &run_dir, "--grid", "1"]);
-    assert_eq!((code, rows("grids/1/trials.csv"), rows("trials.csv")), (Some(0), 2, 1), "{said}");
-    let (code, said) = told("wrong", &["export", &run_dir, "--grid", "7"]);
-    assert!(
-        code == Some(1) && said.contains("has no earlier grid `7`\nhint: it has 1, or `all`"),
-        "{said}"
+    let (code, printed) = run_named("report", &["report", &run_dir, "--grid", "1"]);
+    assert_eq!(
+        (code, rows("grids/1/trials.csv"), rows("trials.csv")),
+        (Some(0), 2, 1),
+        "{printed}"
     );
-    let (code, said) = told("logs", &["logs", &run_dir, "--grid", "1", "zz"]);
-    assert!(code == Some(1) && said.matches(", seed ").count() == 2, "{said}");
-    let (_, said) = told("logs", &["logs", &run_dir, "zz"]);
-    assert!(said.matches(", seed ").count() == 1, "{said}");
+    let (code, printed) = run_named("wrong", &["export", &run_dir, "--grid", "7"]);
+    assert!(
+        code == Some(1) && printed.contains("has no earlier grid `7`\nhint: it has 1, or `all`"),
+        "{printed}"
+    );
+    let (code, printed) = run_named("logs", &["logs", &run_dir, "--grid", "1", "zz"]);
+    assert!(code == Some(1) && printed.matches(", seed ").count() == 2, "{printed}");
+    let (_, printed) = run_named("logs", &["logs", &run_dir, "zz"]);
+    assert!(printed.matches(", seed ").count() == 1, "{printed}");
 }
 
 #[test]
-fn what_people_type_first_is_understood() {
+fn first_commands_are_understood() {
     let sweep = finished();
     let grid = sweep.grid().display().to_string();
-    let told = |name: &str, arguments: &[&str]| {
+    let run_named = |name: &str, arguments: &[&str]| {
         let mut program = sweep.bare_coordinator(name, arguments);
         (program.wait(), program.stdout() + &program.stderr())
     };
-    let (code, said) = told("positional", &[&grid, "--dry-run"]);
-    assert!(code == Some(0) && said.starts_with("sweep "), "{said}");
+    let (code, printed) = run_named("positional", &[&grid, "--dry-run"]);
+    assert!(code == Some(0) && printed.starts_with("sweep "), "{printed}");
     let cases = [
         (&[&grid, "--workers", "2"][..], "did you mean `--local-workers 2`?"),
         (&[&grid, "--gpus", "1"], "did you mean `--local-workers 1`? It takes GPUs first"),
@@ -398,15 +413,15 @@ fn what_people_type_first_is_understood() {
         (&["retry", "--failed"], "name a grid file"),
     ];
     for (arguments, message) in cases {
-        let (code, said) = told("wrong", arguments);
-        assert!(code == Some(2) && said.contains(message), "{arguments:?}: {said}");
+        let (code, printed) = run_named("wrong", arguments);
+        assert!(code == Some(2) && printed.contains(message), "{arguments:?}: {printed}");
     }
-    let (code, said) = told("help", &["help", "--help"]);
-    assert!(code == Some(0) && said.contains("Usage: "), "{said}");
+    let (code, printed) = run_named("help", &["help", "--help"]);
+    assert!(code == Some(0) && printed.contains("Usage: "), "{printed}");
 }
 
 #[test]
-fn local_workers_that_leave_are_missed() {
+fn a_sweep_misses_departed_local_workers() {
     let sweep = Sweep::new(AXES, 400).evaluated_every(20).slowed(300);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     wait_until("a lease", || {
@@ -414,9 +429,9 @@ fn local_workers_that_leave_are_missed() {
     });
     swfn_tests::process::send(swfn_tests::process::children(coordinator.id())[0], Signal::SIGTERM);
     wait_until("a warning", || {
-        let said = coordinator.stderr();
-        (said.contains("the local workers have left, and 2 trials of this sweep are left")
-            && said.contains("start workers with `swfn-worker"))
+        let printed = coordinator.stderr();
+        (printed.contains("the local workers have left, and 2 trials of this sweep are left")
+            && printed.contains("start workers with `swfn-worker"))
         .then_some(())
     });
     coordinator.signal(Signal::SIGTERM);
@@ -424,7 +439,7 @@ fn local_workers_that_leave_are_missed() {
 }
 
 #[test]
-fn a_sweep_with_local_workers_lets_in_nobody_else_who_does_not_know_its_token() {
+fn local_sweeps_refuse_workers_without_the_token() {
     let sweep = Sweep::new(AXES, 400).evaluated_every(20).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     let address = sweep.address(&coordinator);

@@ -1,5 +1,5 @@
-//! Files that lie, that are damaged, or that are made to fill the memory, given to the real programs: each is refused soon, within
-//! 512 MiB, with an error that names the place and says what to do.
+//! Files that lie, are damaged, or expand enormously, given to the real programs. Each is refused
+//! soon, within 512 MiB, with an error that names the place and a hint.
 
 use std::{
     fs::{self, File},
@@ -16,14 +16,15 @@ use tempfile::TempDir;
 const BASE: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\nsubset_size = [100, 300]\n\
                     architecture = \"net\"\nlambda = [0, 0.1]\n";
 
-/// All that a program may allocate, in KiB. Not what it maps: that is mostly libtorch.
+/// The most that a program may allocate, in KiB. Mapped memory does not count: that is mostly
+/// libtorch.
 const MEMORY: u32 = 512 << 10;
 
-/// Many times what any of them takes.
+/// Many times the usual duration.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Runs a program to its end, which must come soon and be a refusal with that message.
-fn refused(program: &str, arguments: &[&str], message: &str) {
+/// Runs a program, which must soon refuse with that message.
+fn assert_refused(program: &str, arguments: &[&str], message: &str) {
     let folder = TempDir::new().expect("a temporary folder can be made");
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -d {MEMORY} && exec \"$@\""), "sh"]);
@@ -31,11 +32,11 @@ fn refused(program: &str, arguments: &[&str], message: &str) {
     command.current_dir(folder.path()).env("SWFN_CACHE", folder.path());
     let start = Instant::now();
     let mut process = Process::start(&mut command, folder.path(), "program");
-    let (code, took, said) = (process.wait(), start.elapsed(), process.stderr());
-    println!("{took:.2?}: {said}");
-    assert_eq!(code, Some(1), "{program} {arguments:?}: {said}");
-    assert!(said.contains(message), "{program} {arguments:?}: not `{message}`, but {said}");
-    assert!(said.contains("hint: ") && said.len() < 4_000, "{program} {arguments:?}: {said}");
+    let (code, took, output) = (process.wait(), start.elapsed(), process.stderr());
+    println!("{took:.2?}: {output}");
+    assert_eq!(code, Some(1), "{program} {arguments:?}: {output}");
+    assert!(output.contains(message), "{program} {arguments:?}: not `{message}`, but {output}");
+    assert!(output.contains("hint: ") && output.len() < 4_000, "{program} {arguments:?}: {output}");
     assert!(took < SOON, "{program} {arguments:?} took {took:?}");
 }
 
@@ -83,17 +84,17 @@ fn grid_files() {
     let name = file.display().to_string();
     for (content, message) in cases {
         fs::write(&file, content).unwrap();
-        refused("swfn-coordinator", &["--dry-run", "--grid", &name], message);
+        assert_refused("swfn-coordinator", &["--dry-run", "--grid", &name], message);
     }
-    // A gigabyte of nothing, and what has no end.
+    // One file is a gigabyte of zeros, the other has no end.
     File::create(&file).unwrap().set_len(1 << 30).unwrap();
-    refused("swfn-coordinator", &["--dry-run", "--grid", &name], "is larger than 4 MiB");
-    refused(
+    assert_refused("swfn-coordinator", &["--dry-run", "--grid", &name], "is larger than 4 MiB");
+    assert_refused(
         "swfn-coordinator",
         &["--dry-run", "--grid", "/dev/zero"],
         "`/dev/zero` is larger than 4 MiB",
     );
-    refused(
+    assert_refused(
         "swfn-coordinator",
         &["--dry-run", "--grid", &folder.path().display().to_string()],
         "cannot read",
@@ -113,8 +114,8 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     file.finish().expect("memory can be written")
 }
 
-/// That content and so many mebibytes of zeros after it. What is compressed piece by piece is one file when the pieces are joined.
-fn bomb(path: &Path, content: &[u8], mebibytes: usize) {
+/// Writes that content and so many mebibytes of zeros, compressed in pieces, which readers join.
+fn write_bomb(path: &Path, content: &[u8], mebibytes: usize) {
     let zeros = gzip(&vec![0; 1 << 20]).repeat(mebibytes);
     fs::write(path, [gzip(content), zeros].concat()).expect("the folder can be written");
 }
@@ -145,43 +146,48 @@ fn images() {
     ];
     for (content, message) in cases {
         write(train, &content);
-        refused("swfn-worker", &["inspect", &path], &[train, message].concat());
+        assert_refused("swfn-worker", &["inspect", &path], &[train, message].concat());
     }
-    // A gigabyte of nothing, without a block on the disk.
+    // The file has a gigabyte of zeros, without a block on the disk.
     File::create(folder.path().join(train)).unwrap().set_len(1 << 30).unwrap();
-    refused("swfn-worker", &["inspect", &path], "byte 0: the magic number is `00000000`");
+    assert_refused("swfn-worker", &["inspect", &path], "byte 0: the magic number is `00000000`");
     fs::remove_file(folder.path().join(train)).unwrap();
 
     let packed = folder.path().join(format!("{train}.gz"));
-    bomb(&packed, &[], 1 << 10);
-    refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: the magic number is `00000000`");
-    bomb(&packed, &idx(&[3, 16, 16], &[]), 1 << 10);
-    refused(
+    write_bomb(&packed, &[], 1 << 10);
+    assert_refused(
+        "swfn-worker",
+        &["inspect", &path],
+        ".gz`, byte 0: the magic number is `00000000`",
+    );
+    write_bomb(&packed, &idx(&[3, 16, 16], &[]), 1 << 10);
+    assert_refused(
         "swfn-worker",
         &["inspect", &path],
         ".gz`, byte 784: bytes follow after the last of 768 elements",
     );
-    bomb(&packed, &idx(&[1 << 30, 1, 1], &[]), 1);
-    refused(
+    write_bomb(&packed, &idx(&[1 << 30, 1, 1], &[]), 1);
+    assert_refused(
         "swfn-worker",
         &["inspect", &path],
         ".gz`, byte 16: the header promises `1073741840` bytes",
     );
     let whole = fs::read(&packed).unwrap();
-    bomb(&packed, &idx(&[1 << 20, 1, 1], &[]), 1);
+    write_bomb(&packed, &idx(&[1 << 20, 1, 1], &[]), 1);
     fs::write(&packed, &fs::read(&packed).unwrap()[..1 << 10]).unwrap();
-    refused("swfn-worker", &["inspect", &path], "damaged gzip data");
+    assert_refused("swfn-worker", &["inspect", &path], "damaged gzip data");
     fs::write(&packed, &whole[..5]).unwrap();
-    refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: damaged gzip data");
+    assert_refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: damaged gzip data");
 
-    // Where the size is known, a bomb cannot even promise more: a gigabyte that is all there, in place of MNIST's 47 MB.
+    // Where the size is known, a bomb cannot even announce more. This one has its gigabyte in place
+    // of MNIST's 47 MB.
     fs::remove_file(&packed).unwrap();
     for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
         write(name, b"not looked at");
     }
-    bomb(&packed, &idx(&[1 << 18, 64, 64], &[]), 1 << 10);
+    write_bomb(&packed, &idx(&[1 << 18, 64, 64], &[]), 1 << 10);
     let samples = ["samples", "--dataset", "mnist", "--data-dir", &path, "--out", "x.png"];
-    refused(
+    assert_refused(
         "swfn-worker",
         &samples,
         ".gz`, byte 12: the sizes promise `1073741824` bytes, more than 47040000",

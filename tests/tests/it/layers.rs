@@ -1,7 +1,9 @@
-//! What may use what: the tables under "Directions" in `ARCHITECTURE.md` are the rule, and the `use` lines keep to it.
+//! Directions of use: the tables under "Directions" in `ARCHITECTURE.md` are the rule, and the
+//! `use` lines must follow it.
 //!
-//! A module may use its own children, and they their parent's items. Otherwise no two modules use each other, not even by a
-//! detour. A crate uses the crates that the document names for it, and a layer those before it.
+//! A module may use its own children, and they their parent's items. Otherwise no two modules use
+//! each other, not even indirectly. A crate uses the crates that the document names for it, and a
+//! layer those before it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,17 +11,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A module, by its path in its crate; the root is empty.
+/// A module, by its path in its crate; the root's path is empty.
 type Module = Vec<String>;
 
-/// What each module uses.
+/// The modules that each module uses.
 type Uses = BTreeMap<Module, BTreeSet<Module>>;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests are in the repository").to_owned()
 }
 
-/// The rows of a table of `ARCHITECTURE.md`: that under "Directions" whose header begins so.
+/// Reads the table under "Directions" in `ARCHITECTURE.md` whose header begins with `header`.
 fn table(header: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let section = text
@@ -37,7 +39,7 @@ fn table(header: &str) -> Vec<Vec<String>> {
     .collect()
 }
 
-/// The words of a cell that lists things.
+/// Reads the words of a cell that contains a list.
 fn list(cell: &str, between: char) -> Vec<String> {
     cell.split(between)
         .map(|word| word.trim().to_owned())
@@ -46,7 +48,7 @@ fn list(cell: &str, between: char) -> Vec<String> {
 }
 
 #[test]
-fn crates_use_the_crates_that_are_named_for_them() {
+fn crates_use_only_the_crates_named_there() {
     let mut seen = BTreeSet::new();
     for row in table("crate") {
         let [folder, uses, ..] = &row[..] else { panic!("{row:?}") };
@@ -125,7 +127,7 @@ fn no_modules_use_each_other() {
     assert!(idle.is_empty(), "ARCHITECTURE.md allows circles that are gone: {idle:?}");
 }
 
-/// The sets of modules of which each can be reached from each.
+/// Finds the sets of modules that all reach each other.
 fn circles_in(uses: &Uses) -> Vec<BTreeSet<Module>> {
     let reach = |from: &Module| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
@@ -151,7 +153,7 @@ fn circles_in(uses: &Uses) -> Vec<BTreeSet<Module>> {
     circles
 }
 
-/// What the modules of a crate use of each other, tests left out.
+/// Reads which modules of a crate use each other, without tests.
 fn uses(source: &Path) -> Uses {
     let mut texts = BTreeMap::new();
     read(source, source, &mut texts);
@@ -169,7 +171,7 @@ fn uses(source: &Path) -> Uses {
     uses
 }
 
-/// The module in which a path of the crate ends, through what others hand on.
+/// Finds the module in which a path of the crate ends, through re-exports.
 fn home(path: &Module, all: &BTreeMap<&Module, Vec<Module>>, patience: u32) -> Option<Module> {
     let module = (0..=path.len())
         .rev()
@@ -180,7 +182,7 @@ fn home(path: &Module, all: &BTreeMap<&Module, Vec<Module>>, patience: u32) -> O
     handed_on.and_then(|used| home(used, all, patience - 1)).or(Some(module))
 }
 
-/// The product's text of each module below a folder.
+/// Reads the text, without tests, of each module below a folder.
 fn read(source: &Path, folder: &Path, texts: &mut BTreeMap<Module, String>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.is_dir() {
@@ -199,7 +201,7 @@ fn read(source: &Path, folder: &Path, texts: &mut BTreeMap<Module, String>) {
     }
 }
 
-/// The modules that a module has only for tests and fuzzing.
+/// Finds the modules that a module has only for tests and fuzzing.
 fn tests_of(module: &Module, text: &str) -> Vec<Module> {
     let lines: Vec<_> = text.lines().collect();
     let pairs =
@@ -208,7 +210,7 @@ fn tests_of(module: &Module, text: &str) -> Vec<Module> {
     pairs.filter_map(name).map(|name| module.iter().cloned().chain([name]).collect()).collect()
 }
 
-/// The paths within its crate that the `use` lines of a module name.
+/// Reads the paths within the crate that the `use` lines of a module name.
 fn paths(module: &Module, text: &str) -> Vec<Module> {
     let mut found = Vec::new();
     let lines = text.lines().collect::<Vec<_>>();
@@ -227,7 +229,7 @@ fn paths(module: &Module, text: &str) -> Vec<Module> {
     found
 }
 
-/// A path from the root of its crate; none of another crate's.
+/// Resolves a path from the root of its crate; `None` for a path of another crate.
 fn absolute(module: &Module, path: &[String]) -> Option<Module> {
     let mut at = module.clone();
     let mut rest = path;
@@ -289,7 +291,7 @@ fn leaves(tree: &str, start: &mut Module, each: &mut impl FnMut(&[String])) {
 }
 
 #[test]
-fn use_lines_are_read_as_the_compiler_reads_them() {
+fn use_lines_are_read_as_by_the_compiler() {
     let text = "use std::fs;\npub use super::{a::{self, B as C}, d};\nuse crate::{\n    e::F,\n    g,\n};\npub(crate) use h::I;\n";
     let module: Module = ["x", "y"].map(str::to_owned).into();
     let found: Vec<_> = paths(&module, text).iter().map(|path| path.join("::")).collect();

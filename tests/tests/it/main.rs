@@ -1,5 +1,6 @@
-//! Real coordinators and workers, from the command line to what they leave behind. One program, so that it is linked once and its
-//! tests run side by side: most of them wait. `tests/README.md` says which run when, and how many.
+//! Real coordinators and workers, from the command line to the files that they leave behind. All
+//! tests are one program, which is linked once and runs them side by side, because most of them
+//! wait. `tests/README.md` lists the tiers and numbers.
 
 #![allow(
     clippy::print_stdout,

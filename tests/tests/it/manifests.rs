@@ -1,5 +1,6 @@
-//! The manifests for Kubernetes, without a cluster: rendered, linted, compared with schemas and types, their alerts read by Prometheus' own
-//! tool. `make deploy-check` shows the numbers.
+//! The manifests for Kubernetes, checked without a cluster: they are rendered, linted, and compared
+//! with schemas and types; Prometheus' own tool reads their alerts. `make deploy-check` shows the
+//! numbers.
 
 mod programs;
 mod rendered;
@@ -17,22 +18,22 @@ use swfn_tests::manifests::{Fault, Finding, RULES, Rendering, lint};
 
 use self::rendered::{BESIDE, Rendered, all, get};
 
-/// The folder with what these tests read.
+/// Returns the folder with the inputs of these tests.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
 }
 
-/// The manifests themselves.
+/// Returns the folder with the manifests.
 fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/k8s")
 }
 
-fn told(findings: &[Finding]) -> String {
+fn describe(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("\n  {finding}")).collect()
 }
 
-/// Documents by what they are; in several renderings many are the same.
-fn different(renderings: &[Rendered], admits: impl Fn(&Rendered) -> bool) -> Vec<&Value> {
+/// Removes duplicates: several renderings share many documents.
+fn without_duplicates(renderings: &[Rendered], admits: impl Fn(&Rendered) -> bool) -> Vec<&Value> {
     let mut seen = BTreeSet::new();
     let documents = renderings
         .iter()
@@ -53,12 +54,12 @@ fn no_rendering_has_a_finding() {
             "rendered {name}: {} documents, {} findings{}",
             rendering.documents().len(),
             findings.len(),
-            told(&findings)
+            describe(&findings)
         );
     }
     let documents: usize =
         renderings.iter().map(|rendered| rendered.rendering.documents().len()).sum();
-    let distinct = different(renderings, |_| true).len();
+    let distinct = without_duplicates(renderings, |_| true).len();
     println!(
         "{} renderings: {documents} documents, {distinct} of them different, {total} findings",
         renderings.len()
@@ -74,8 +75,7 @@ struct Faults {
 }
 
 #[test]
-fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them_and_no_rule_is_without_one()
- {
+fn every_rule_notices_its_seeded_faults() {
     let Some(renderings) = all() else { return };
     let facts = programs::facts();
     let file = fs::read_to_string(folder().join("faults.toml")).unwrap();
@@ -88,9 +88,12 @@ fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them_and_no
             let at = fault.at.rsplit('/').next().unwrap_or("").replace("~1", "/");
             match findings.iter().find(|finding| finding.rule == fault.rule) {
                 Some(finding) => println!("noticed: {at} becomes {}: {finding}", fault.to),
-                None => {
-                    missed.push(format!("{} of {}: {}", fault.at, fault.document, told(&findings)))
-                }
+                None => missed.push(format!(
+                    "{} of {}: {}",
+                    fault.at,
+                    fault.document,
+                    describe(&findings)
+                )),
             }
         }
         faults.len() + before - missed.len()
@@ -120,16 +123,16 @@ fn every_overlay_and_every_component_is_rendered() {
     assert!(folders("overlays").is_subset(&names), "{names:?}");
     let used: BTreeSet<_> =
         renderings.iter().flat_map(|rendered| rendered.components.iter().cloned()).collect();
-    // What the kinds of GPUs have in common is no component to be chosen.
+    // The common part of all kinds of GPUs cannot be chosen as a component.
     let wanted: BTreeSet<_> =
         folders("components").into_iter().filter(|name| name != "gpu").collect();
     assert_eq!(used, wanted);
     assert_eq!(names.len(), folders("overlays").len() + BESIDE.len());
 }
 
-/// kustomize reads nothing outside of its folder, so the grids are copies.
+/// kustomize only reads its own folder, so the grids are copies.
 #[test]
-fn grids_are_the_ones_of_the_coordinator() {
+fn grids_are_copies_of_the_coordinators() {
     let grids = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/grids");
     for (copy, original) in [
         ("base", "quick.toml"),
@@ -147,7 +150,7 @@ fn grids_are_the_ones_of_the_coordinator() {
 }
 
 #[test]
-fn pods_of_the_job_are_those_of_the_deployment() {
+fn the_job_has_the_deployments_pods() {
     let Some(renderings) = all() else { return };
     let template = |overlay: &str, kind| {
         get(renderings, overlay)
@@ -163,7 +166,7 @@ fn pods_of_the_job_are_those_of_the_deployment() {
     let container = &mut spec["containers"][0];
     let arguments = container["args"].as_array_mut().unwrap();
     arguments.retain(|argument| !argument.as_str().unwrap().starts_with("--exit-when-idle="));
-    // What has the Job tell who was asked to stop from who is done.
+    // The Job's script, which distinguishes stopped workers from finished ones, is removed.
     container["command"].as_array_mut().unwrap().drain(..3);
     let hook = &mut container["lifecycle"]["preStop"]["exec"]["command"][2];
     *hook = json!(hook.as_str().unwrap().strip_prefix("touch /tmp/asked; "));
@@ -171,22 +174,22 @@ fn pods_of_the_job_are_those_of_the_deployment() {
 }
 
 #[test]
-fn the_programs_take_what_the_pods_tell_them() {
+fn the_programs_accept_the_pods_command_lines() {
     let Some(renderings) = all() else { return };
-    let mut told = BTreeMap::new();
+    let mut accepted = BTreeMap::new();
     for Rendered { name, rendering, .. } in renderings {
-        told.extend(
+        accepted.extend(
             programs::commands(rendering).into_iter().map(|command| (command, name.clone())),
         );
     }
-    for (command, name) in &told {
+    for (command, name) in &accepted {
         programs::try_out(command, name);
     }
-    println!("commands of pods: {} different ones, taken by the programs", told.len());
+    println!("commands of pods: {} different ones, taken by the programs", accepted.len());
 }
 
 #[test]
-fn a_job_tells_workers_that_were_asked_to_stop_from_those_that_are_done() {
+fn a_job_distinguishes_stopped_workers_from_finished_ones() {
     let Some(renderings) = all() else { return };
     let job = get(renderings, "job").get("Job", "swfn-worker").unwrap();
     let script =
@@ -195,7 +198,7 @@ fn a_job_tells_workers_that_were_asked_to_stop_from_those_that_are_done() {
 }
 
 #[test]
-fn a_rendering_that_is_none_is_an_error() {
+fn an_invalid_rendering_is_an_error() {
     assert!(Rendering::parse("a: [").is_err());
     assert!(Rendering::parse("--- text").is_err());
 }

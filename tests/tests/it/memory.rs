@@ -1,4 +1,4 @@
-//! Memory that does not suffice is no fault of a trial: fewer workers are tried.
+//! Scarce memory is not a trial's fault: fewer workers run instead.
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +15,8 @@ use swfn_tests::{
 
 const AXES: &str = "seed = [1]\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nweight_decay = [0, 1e-4, 5e-4]\nlambda = 0";
 
-/// What the local workers said.
-fn said(sweep: &Sweep) -> String {
+/// Reads the log of the local workers.
+fn worker_log(sweep: &Sweep) -> String {
     fs::read_to_string(sweep.run_dir().join("logs/local-workers.log")).unwrap_or_default()
 }
 
@@ -25,7 +25,7 @@ fn of_kind<'j>(journal: &'j [JournalLine], kind: &str) -> Vec<&'j JournalLine> {
 }
 
 #[test]
-fn two_processes_that_are_killed_with_trials_of_their_own_make_room() {
+fn two_killed_processes_reduce_the_workers() {
     let sweep = Sweep::new(AXES, 100).evaluated_every(25).slowed(500);
     let mut coordinator = sweep.coordinator("run", &["--local-workers", "3"]);
     let holders = || sweep.query("SELECT count(DISTINCT worker) FROM event WHERE kind = 'leased'");
@@ -36,19 +36,19 @@ fn two_processes_that_are_killed_with_trials_of_their_own_make_room() {
     assert_eq!(devices.len(), 3);
     devices[..2].iter().for_each(|device| send(*device, Signal::SIGKILL));
     coordinator.succeed();
-    let said = said(&sweep);
+    let log = worker_log(&sweep);
     assert_eq!(
-        said.matches("leaves, since memory does not suffice for all workers").count(),
+        log.matches("leaves, since memory does not suffice for all workers").count(),
         1,
-        "{said}"
+        "{log}"
     );
     assert!(
-        said.contains(
+        log.contains(
             "signal 9, SIGKILL, as with another trial just before: memory is the likely reason"
         ),
-        "{said}"
+        "{log}"
     );
-    // The first one may have been a trial's fault; the second one is nobody's.
+    // The first end may have been a trial's fault; the second one is not.
     let journal = sweep.journal();
     let holders: BTreeSet<_> =
         of_kind(&journal, "lost").iter().map(|lost| holder(&journal, lost)).collect();
@@ -56,7 +56,7 @@ fn two_processes_that_are_killed_with_trials_of_their_own_make_room() {
     assert!(!of_kind(&journal, "released").is_empty(), "{journal:?}");
 }
 
-/// Who had the lease that ended like that.
+/// Finds the worker whose lease ended like that.
 fn holder(journal: &[JournalLine], end: &JournalLine) -> String {
     let leased = |line: &&JournalLine| {
         line.kind == "leased" && (&line.trial, line.attempt) == (&end.trial, end.attempt)
@@ -65,12 +65,12 @@ fn holder(journal: &[JournalLine], end: &JournalLine) -> String {
 }
 
 #[test]
-fn a_trial_that_aborts_whoever_has_it_is_given_up_and_costs_no_worker() {
+fn an_aborting_trial_costs_no_worker() {
     let axes = AXES
         .replace("seed = [1]", "seed = [0, 1, 2]")
         .replace("[0, 1e-4, 5e-4]", "0")
         .replace(", \"net+dropout\"", "");
-    let sweep = Sweep::of_grid(&grid(&axes, 100, "lease_seconds = 60\nmax_losses = 2"))
+    let sweep = Sweep::with_grid(&grid(&axes, 100, "lease_seconds = 60\nmax_losses = 2"))
         .on(swfn_tests::images::few());
     let sweep = sweep.with("SWFN_POISON", "seed=1,step=50,kind=abort");
     let mut coordinator = sweep.coordinator("run", &["--local-workers", "2"]);
@@ -78,14 +78,14 @@ fn a_trial_that_aborts_whoever_has_it_is_given_up_and_costs_no_worker() {
     let states: Vec<_> =
         sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
     assert_eq!(states, ["succeeded", "quarantined", "succeeded"]);
-    assert!(!said(&sweep).contains("memory"), "{}", said(&sweep));
+    assert!(!worker_log(&sweep).contains("memory"), "{}", worker_log(&sweep));
 }
 
-/// A control group of this test's own, if this machine lets it make one.
+/// A control group of this test, if this machine allows one.
 struct Group(PathBuf);
 
 impl Group {
-    /// With that limit, in bytes.
+    /// Makes a group with that limit, in bytes.
     fn new(limit: u64) -> Result<Self, String> {
         let groups = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let path_of = |line: &str| {
@@ -111,7 +111,7 @@ impl Group {
         Ok(group)
     }
 
-    /// That command within the group.
+    /// Makes that command run within the group.
     fn run(&self, command: &Command) -> Command {
         let mut within = Command::new("sh");
         within.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(self.0.join("cgroup.procs"));
@@ -127,8 +127,8 @@ impl Drop for Group {
 }
 
 #[test]
-fn a_control_group_that_is_too_small_for_all_workers_has_fewer_and_blames_no_trial() {
-    // There would be room for four, but each trial swells by 400 MiB.
+fn a_small_control_group_blames_no_trial() {
+    // The group has room for four workers, but each trial needs 400 MiB more.
     let group = match Group::new(1100 << 20) {
         Ok(group) => group,
         Err(reason) => return println!("skipped: no control group can be made here: {reason}"),
@@ -140,11 +140,11 @@ fn a_control_group_that_is_too_small_for_all_workers_has_fewer_and_blames_no_tri
     let command = sweep.coordinator_command(&["--local-workers", "4"]);
     let mut coordinator = sweep.start(&mut group.run(&command), "run");
     coordinator.succeed();
-    let said = said(&sweep);
-    assert!(said.contains("killed for want of memory, which is limited to 1153 MB"), "{said}");
+    let log = worker_log(&sweep);
+    assert!(log.contains("killed for want of memory, which is limited to 1153 MB"), "{log}");
     assert!(
-        (1..=3).contains(&said.matches("leaves, since memory does not suffice").count()),
-        "{said}"
+        (1..=3).contains(&log.matches("leaves, since memory does not suffice").count()),
+        "{log}"
     );
     assert!(sweep.csv("trials.csv").iter().all(|trial| trial["state"] == "succeeded"));
 }

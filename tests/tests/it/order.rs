@@ -1,10 +1,10 @@
-//! A sweep that is stopped in the middle can say something of each cell.
+//! A sweep that is stopped in the middle has results of each cell.
 
 use std::collections::HashMap;
 
 use swfn_tests::{permit, sweep::Sweep};
 
-/// The cell of each trial.
+/// Returns the cell of each trial.
 fn cells(sweep: &Sweep) -> HashMap<String, String> {
     let database = sweep.database().unwrap();
     let mut query = database.prepare("SELECT id, cell FROM trial").unwrap();
@@ -13,7 +13,7 @@ fn cells(sweep: &Sweep) -> HashMap<String, String> {
 }
 
 #[test]
-fn at_half_of_the_trials_each_cell_has_half_of_its_seeds() {
+fn halfway_each_cell_has_half_its_seeds() {
     let _permit = permit::to_compute();
     let axes = "seed = { count = 4 }\nsubset_size = 40\narchitecture = [\"net\", \"lenet\", \"net+dropout\"]\nlambda = [0, 0.1]";
     for workers in ["1", "2"] {

@@ -1,4 +1,4 @@
-//! Images of one's own, from the files to the results.
+//! A user's own images, from the files to the results.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn images_of_ones_own_are_inspected_and_swept() {
     write_images(folder.path(), "t10k", 60);
     let data = folder.path().display().to_string();
 
-    let desk = Sweep::of_grid("");
+    let desk = Sweep::with_grid("");
     let mut inspect = desk.program("inspect", &["inspect", &data]);
     inspect.succeed();
     assert_eq!(inspect.stderr(), "note: 3 classes have 100 training images each\n");
@@ -23,7 +23,7 @@ fn images_of_ones_own_are_inspected_and_swept() {
             inspect.stdout()
         )
     };
-    let sweep = Sweep::of_grid(&grid("own"));
+    let sweep = Sweep::with_grid(&grid("own"));
     let arguments = ["--local-workers", "1", "--data-dir", &data];
     let mut coordinator = sweep.coordinator("coordinator", &arguments);
     coordinator.succeed();
@@ -35,16 +35,17 @@ fn images_of_ones_own_are_inspected_and_swept() {
         assert!(trial["state"] == "succeeded" && accuracy > 0.7, "0.33 by chance: {trial:?}");
     }
 
-    // Other images under the same names: the worker will not pass them off as these, and the sweep says why it ends.
+    // Other images get the same names. The worker will not pass them off as these, and the sweep
+    // ends with the reason.
     write_images(folder.path(), "t10k", 61);
-    let other = Sweep::of_grid(&grid("other"));
+    let other = Sweep::with_grid(&grid("other"));
     let mut coordinator = other.coordinator("coordinator", &arguments);
     assert_eq!(coordinator.wait(), Some(1));
-    let told = coordinator.stderr();
+    let output = coordinator.stderr();
     let grid = fs::read_to_string(other.grid()).unwrap();
     let digest = grid.split("digest = \"").nth(1).unwrap().split('"').next().unwrap();
     for part in ["together the digest", &format!("but the grid says `{digest}`"), "hint: ", &data] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(output.contains(part), "{part} is not in\n{output}");
     }
     assert_eq!(other.succeeded(), 0);
     assert!(
@@ -54,18 +55,18 @@ fn images_of_ones_own_are_inspected_and_swept() {
 }
 
 #[test]
-fn a_worker_without_a_folder_for_ones_own_images_says_so() {
+fn a_worker_without_the_images_says_so() {
     let digest = "0".repeat(64);
     let grid = format!(
         "version = 1\nname = \"own\"\n[data]\ndataset = \"idx\"\ndigest = \"{digest}\"\nheight = 32\nwidth = 32\nclasses = 3\n\
          train_images = 300\ntest_images = 60\n[grid]\nseed = [0]\nsubset_size = 90\narchitecture = \"net\"\nlambda = 0\n"
     );
-    let sweep = Sweep::of_grid(&grid);
+    let sweep = Sweep::with_grid(&grid);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     assert_eq!(coordinator.wait(), Some(1));
-    let told = coordinator.stderr();
+    let output = coordinator.stderr();
     assert!(
-        told.contains("no folder with its files is named") && told.contains("--data-dir DIR"),
-        "{told}"
+        output.contains("no folder with its files is named") && output.contains("--data-dir DIR"),
+        "{output}"
     );
 }

@@ -1,12 +1,13 @@
-//! A few faults of each kind on real processes; `make chaos` injects as many as the promises ask for. What happens, and how it is
-//! judged, stands in `src/chaos`.
+//! A few faults of each kind on real processes; `make chaos` injects as many as the promises ask
+//! for. `src/chaos` has the scenarios and their judge.
 
 use swfn_tests::chaos::scenario::{self, Part};
 
-/// Injects so many faults of a scenario, of each kind where there are several; as many as a quick try has, if no number is given.
+/// Injects so many faults of a scenario, of each kind where there are several. Without a number it
+/// injects those of a quick try.
 ///
 /// # Panics
-/// When a promise is broken. What a machine cannot do is said, and passes.
+/// If a promise is broken. A scenario that this machine cannot run prints a message and passes.
 fn try_out(name: &str, count: Option<u32>) {
     let scenario = scenario::named(name).unwrap_or_else(|| panic!("there is no scenario `{name}`"));
     let count = count.unwrap_or(scenario.few);
@@ -37,7 +38,7 @@ fn repeated_messages_change_nothing() {
 }
 
 #[test]
-fn reports_that_are_lost_with_their_stream_come_again() {
+fn reports_lost_with_their_stream_come_again() {
     try_out("lost-reports", Some(2));
 }
 
@@ -47,12 +48,12 @@ fn a_zombie_is_fenced() {
 }
 
 #[test]
-fn a_worker_killed_at_failpoints_loses_an_interval_at_most() {
+fn kills_at_failpoints_cost_one_interval_at_most() {
     try_out("worker-failpoints", None);
 }
 
 #[test]
-fn a_worker_killed_at_random_times_loses_an_interval_at_most() {
+fn random_kills_cost_one_interval_at_most() {
     try_out("worker-kills", Some(2));
 }
 
@@ -66,7 +67,7 @@ fn trials_that_exhaust_memory_are_given_up_alone() {
     try_out("hoarding-trials", Some(1));
 }
 
-/// It is noticed when nothing has happened for long enough, again and again: two minutes of waiting.
+/// A hanging trial is noticed by long silence, several times in a row: two minutes of waiting.
 #[test]
 #[ignore = "make test-all: it waits for minutes"]
 fn trials_that_hang_are_given_up_alone() {
@@ -99,26 +100,26 @@ fn the_wall_clock_may_jump() {
 }
 
 #[test]
-fn a_run_directory_has_one_coordinator_whoever_comes_first() {
+fn a_run_directory_has_one_coordinator() {
     try_out("lock-races", Some(2));
 }
 
 #[test]
-fn who_is_asked_to_stop_gives_leases_back() {
+fn a_request_to_stop_returns_leases() {
     try_out("stops", Some(2));
 }
 
 #[test]
-fn who_is_asked_twice_waits_for_nothing() {
+fn a_second_request_stops_at_once() {
     try_out("second-signals", None);
 }
 
 #[test]
-fn a_coordinator_that_is_gone_for_good_is_not_waited_for_for_ever() {
+fn workers_give_up_a_lost_coordinator() {
     try_out("gone-coordinators", None);
 }
 
-/// The same with more faults of each.
+/// The same scenarios with more faults.
 mod again_and_again {
     use super::try_out;
 
@@ -136,7 +137,7 @@ mod again_and_again {
 
     #[test]
     #[ignore = "make test-all: more of these faults"]
-    fn reports_that_are_lost_with_their_stream_come_again() {
+    fn reports_lost_with_their_stream_come_again() {
         try_out("lost-reports", None);
     }
 
@@ -148,7 +149,7 @@ mod again_and_again {
 
     #[test]
     #[ignore = "make test-all: more of these faults"]
-    fn a_worker_killed_at_random_times_loses_an_interval_at_most() {
+    fn random_kills_cost_one_interval_at_most() {
         try_out("worker-kills", None);
     }
 
@@ -172,13 +173,13 @@ mod again_and_again {
 
     #[test]
     #[ignore = "make test-all: more of these faults"]
-    fn a_run_directory_has_one_coordinator_whoever_comes_first() {
+    fn a_run_directory_has_one_coordinator() {
         try_out("lock-races", None);
     }
 
     #[test]
     #[ignore = "make test-all: more of these faults"]
-    fn who_is_asked_to_stop_gives_leases_back() {
+    fn a_request_to_stop_returns_leases() {
         try_out("stops", None);
     }
 }

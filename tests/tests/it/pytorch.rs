@@ -1,11 +1,12 @@
-//! PyTorch loads the weights that trials leave behind. Needs a Python with the packages of
+//! PyTorch loads the weights of trials. The test needs a Python with the packages of
 //! tests/reference/requirements.txt, named by SWFN_PYTHON: `make reference` has one.
 
 use std::{env, fs, path::Path, process::Command};
 
 use swfn_tests::{images::write_images, sweep::Sweep};
 
-/// Counts of a confusion matrix, by rows; the shares behind them are rounded otherwise.
+/// Reads the counts of a confusion matrix, row by row. The shares behind them are rounded
+/// differently.
 fn counts(csv: &[u8]) -> Vec<Vec<u32>> {
     let mut rows = csv::Reader::from_reader(csv);
     let columns = rows.headers().unwrap().len();
@@ -17,16 +18,16 @@ fn counts(csv: &[u8]) -> Vec<Vec<u32>> {
 
 #[test]
 #[ignore = "needs PyTorch: make reference"]
-fn pytorch_classifies_with_the_weights_of_a_trial_as_the_trial_did() {
+fn pytorch_classifies_with_a_trials_weights() {
     let python = env::var_os("SWFN_PYTHON").expect("SWFN_PYTHON names a Python with PyTorch");
     let folder = tempfile::tempdir().unwrap();
     write_images(folder.path(), "train", 150);
     write_images(folder.path(), "t10k", 999);
     let data = folder.path().display().to_string();
-    let desk = Sweep::of_grid("");
+    let desk = Sweep::with_grid("");
     let mut inspect = desk.program("inspect", &["inspect", &data]);
     inspect.succeed();
-    let sweep = Sweep::of_grid(&format!(
+    let sweep = Sweep::with_grid(&format!(
         "version = 1\nname = \"pytorch\"\n{}[grid]\nseed = [0]\nsubset_size = 90\nlambda = 0.01\n\
          [[zip]]\narchitecture = [\"net\", \"net+dropout\", \"lenet\", \"lenet+bn\"]\n\
          learning_rate = [0.01, 0.01, 0.001, 1e-5]\n\
@@ -55,6 +56,6 @@ fn pytorch_classifies_with_the_weights_of_a_trial_as_the_trial_did() {
         different.push(ours);
     }
     different.dedup();
-    // Half trained, each errs in a way of its own: a mix-up would show.
+    // Half-trained networks each make errors of their own, so a mix-up would show.
     assert_eq!(different.len(), 4);
 }

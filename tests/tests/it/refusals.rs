@@ -1,4 +1,4 @@
-//! What cannot work is refused at once, with the reason and with what to do.
+//! Commands that cannot work are refused at once, with the reason and a hint.
 
 use std::{fs, process::Command, time::Instant};
 
@@ -9,7 +9,7 @@ use tonic::{Code, Status, transport::Endpoint};
 
 const AXES: &str = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 
-/// Runs a program to its end: exit code and standard error.
+/// Runs a program to its end and returns its exit code and standard error.
 fn run(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let mut command = Command::new(programs::folder().join(program));
@@ -130,7 +130,7 @@ fn wrong_commands_are_explained() {
 }
 
 #[test]
-fn a_run_directory_has_one_coordinator_and_a_port_one_owner() {
+fn run_directories_and_ports_have_one_owner() {
     let sweep = Sweep::new(AXES, 10);
     let holder = sweep.coordinator("holder", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&holder).trim_start_matches("http://").to_owned();
@@ -149,28 +149,28 @@ fn a_run_directory_has_one_coordinator_and_a_port_one_owner() {
 }
 
 #[test]
-fn local_workers_without_data_end_the_sweep_with_the_reason() {
+fn local_workers_without_data_end_the_sweep() {
     let grid = format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n{AXES}\n");
-    let sweep = Sweep::of_grid(&grid);
+    let sweep = Sweep::with_grid(&grid);
     let empty = tempfile::tempdir().unwrap();
     let folder = empty.path().display().to_string();
     let mut coordinator =
         sweep.coordinator("coordinator", &["--local-workers", "1", "--data-dir", &folder]);
     assert_eq!(coordinator.wait(), Some(1));
-    let told = coordinator.stderr();
-    assert!(told.contains("train-images-idx3-ubyte") && told.contains(&folder), "{told}");
+    let output = coordinator.stderr();
+    assert!(output.contains("train-images-idx3-ubyte") && output.contains(&folder), "{output}");
     let journal = sweep.journal();
     let kinds: Vec<_> = journal.iter().map(|line| line.kind.as_str()).collect();
     assert_eq!(kinds, ["leased", "released"], "a worker's lack of data is no fault of the trial");
 }
 
-/// Opens a session with these messages and returns how the coordinator ends it.
-async fn talk(address: &str, messages: Vec<Kind>) -> Status {
+/// Opens a session with these messages and returns the status with which the coordinator ends it.
+async fn session_end(address: &str, messages: Vec<Kind>) -> Status {
     let messages =
         messages.into_iter().map(|kind| v1::WorkerMessage { sequence: 0, kind: Some(kind) });
     let mut client =
         CoordinatorClient::connect(address.to_owned()).await.expect("the coordinator listens");
-    // Left open: the coordinator has to end it.
+    // The stream stays open, so the coordinator has to end it.
     let stream =
         tokio_stream::StreamExt::chain(tokio_stream::iter(messages), tokio_stream::pending());
     match client.session(stream).await {
@@ -199,7 +199,7 @@ fn hello() -> v1::Hello {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
+async fn invalid_messages_only_end_their_stream() {
     let sweep = Sweep::new(AXES, 10);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
@@ -242,7 +242,7 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
         ),
     ];
     for (messages, code, reason) in cases {
-        let status = talk(&address, messages).await;
+        let status = session_end(&address, messages).await;
         assert_eq!(status.code(), code, "{status}");
         assert!(status.message().contains(reason), "{status}");
     }

@@ -1,10 +1,10 @@
-//! What no release contains.
+//! Words that no release contains.
 
 use std::fs;
 
 use swfn_tests::programs;
 
-/// What tests use of programs with debug assertions: fault points, planted bugs, poison.
+/// Names that only programs with debug assertions have: fault points, planted bugs, poison.
 const WORDS: [(&str, [&str; 3]); 2] = [
     ("swfn-coordinator", ["store/committed", "SWFN_BUG", "SWFN_FAULT_TOKENS"]),
     ("swfn-worker", ["file/synced", "SWFN_BUG", "SWFN_POISON"]),
@@ -12,7 +12,7 @@ const WORDS: [(&str, [&str; 3]); 2] = [
 
 #[test]
 #[ignore = "make test-all: it looks into the programs that `make build` makes"]
-fn releases_have_neither_fault_points_nor_planted_bugs_nor_poison() {
+fn releases_contain_no_test_faults() {
     for (name, words) in WORDS {
         let [tested, released] =
             [programs::folder(), &programs::folder().with_file_name("release")].map(|folder| {

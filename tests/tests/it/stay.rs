@@ -1,4 +1,5 @@
-//! How long workers stay: until their machine is taken away, as long as there is work, or as long as the coordinator does.
+//! The stay of workers: until their machine is taken away, as long as there is work, or as long as
+//! the coordinator stays.
 
 use std::{
     fs,
@@ -9,12 +10,12 @@ use nix::sys::signal::Signal;
 use swfn_tests::{ports, process::wait_until, sweep::Sweep};
 
 #[test]
-fn who_is_out_of_time_gives_back_what_it_holds_for_the_next_one() {
+fn a_worker_without_time_returns_its_trials() {
     let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = Sweep::new(axes, 30_000).evaluated_every(30).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
-    // Twenty seconds of it are for the end; before that it has begun, on a machine that many share, too.
+    // The last 20 seconds are reserved for the end. Even a busy machine has begun a trial before.
     let end = (UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(32)).as_secs().to_string();
     let mut first =
         sweep.worker("first", &address, &["--end-at", &end, "--checkpoint-seconds", "3600"]);
@@ -24,7 +25,7 @@ fn who_is_out_of_time_gives_back_what_it_holds_for_the_next_one() {
     let kinds = || sweep.journal().into_iter().map(|line| line.kind).collect::<Vec<_>>();
     assert_eq!(kinds(), ["leased", "released"]);
     assert_eq!(fs::read_dir(sweep.cache().join("checkpoints")).expect("a folder").count(), 1);
-    // Nothing is begun for which there is no time.
+    // The worker begins no trial for which there is no time.
     let mut late = sweep.worker("late", &address, &["--end-at", &end]);
     assert_eq!(late.wait(), Some(75), "{}", late.stderr());
     assert_eq!(kinds(), ["leased", "released"]);
@@ -37,7 +38,7 @@ fn who_is_out_of_time_gives_back_what_it_holds_for_the_next_one() {
 }
 
 #[test]
-fn who_is_idle_leaves_if_told_to_and_others_wait_for_more() {
+fn an_idle_worker_leaves_only_when_asked() {
     let sweep = Sweep::new(
         "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0",
         40,
@@ -54,7 +55,7 @@ fn who_is_idle_leaves_if_told_to_and_others_wait_for_more() {
     wait_until("the connection of the one that waits", || (connected() == 1).then_some(()));
     coordinator.signal(Signal::SIGTERM);
     coordinator.succeed();
-    // There is more to do, and it is there.
+    // The sweep grows, and the worker is still there.
     let more = fs::read_to_string(sweep.grid()).unwrap().replace("count = 3", "count = 4");
     fs::write(sweep.grid(), more).unwrap();
     let mut again = sweep.coordinator("again", &["--listen", &door]);

@@ -1,4 +1,4 @@
-//! `[run] verify`: trials that are trained a second time, elsewhere, must come to the same.
+//! `[run] verify`: trials that are trained a second time, elsewhere, must have the same result.
 
 use std::fs;
 
@@ -13,9 +13,9 @@ use swfn_tests::{
 const AXES: &str =
     "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = [0, 0.1]";
 
-/// A sweep of six trials, with that line in `[run]`.
+/// Makes a sweep of six trials, with that line in `[run]`.
 fn sweep(more: &str) -> Sweep {
-    Sweep::of_grid(&sweep::grid(AXES, 20, more)).on(swfn_tests::images::few())
+    Sweep::with_grid(&sweep::grid(AXES, 20, more)).on(swfn_tests::images::few())
 }
 
 fn summary(sweep: &Sweep) -> Value {
@@ -24,15 +24,15 @@ fn summary(sweep: &Sweep) -> Value {
 }
 
 #[test]
-fn a_second_training_comes_to_the_same_and_is_not_done_a_third_time() {
+fn a_verified_trial_is_trained_exactly_twice() {
     let _permit = permit::to_compute();
     let sweep = sweep("verify = 2");
     let mut first = sweep.coordinator("first", &["--local-workers", "2"]);
     first.succeed();
-    let said = first.stderr();
+    let output = first.stderr();
     assert!(
-        said.contains("2 trials were trained a second time, and 2 had the same result."),
-        "{said}"
+        output.contains("2 trials were trained a second time, and 2 had the same result."),
+        "{output}"
     );
     let verification = &summary(&sweep)["verification"];
     assert_eq!(
@@ -52,7 +52,7 @@ fn a_second_training_comes_to_the_same_and_is_not_done_a_third_time() {
 }
 
 #[test]
-fn a_device_that_computes_something_else_is_named_beside_the_other() {
+fn differing_devices_are_both_named() {
     let _permit = permit::to_compute();
     let sweep = sweep("verify = 6");
     let mut coordinator =
@@ -65,7 +65,7 @@ fn a_device_that_computes_something_else_is_named_beside_the_other() {
     let disagreements =
         summary(&sweep)["verification"]["disagreements"].as_array().unwrap().clone();
     assert!(!disagreements.is_empty());
-    let said = coordinator.stderr();
+    let output = coordinator.stderr();
     for disagreement in &disagreements {
         let workers: Vec<_> =
             disagreement["workers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -74,7 +74,7 @@ fn a_device_that_computes_something_else_is_named_beside_the_other() {
             1,
             "{workers:?}"
         );
-        assert!(workers.iter().all(|worker| said.contains(worker)), "{said}");
+        assert!(workers.iter().all(|worker| output.contains(worker)), "{output}");
     }
     let run_dir = sweep.run_dir().display().to_string();
     sweep.bare_coordinator("report", &["report", &run_dir]).succeed();
@@ -83,7 +83,7 @@ fn a_device_that_computes_something_else_is_named_beside_the_other() {
 }
 
 #[test]
-fn a_second_training_goes_on_after_the_coordinator_was_killed() {
+fn verification_survives_a_killed_coordinator() {
     let _permit = permit::to_compute();
     let sweep = sweep("verify = 6").slowed(20);
     let mut first = sweep.coordinator("first", &["--local-workers", "2"]);

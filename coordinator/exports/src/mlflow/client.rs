@@ -1,4 +1,4 @@
-//! Requests to an MLflow server: who asks, what it answered, and what is asked again.
+//! Requests to an MLflow server: credentials, retries, answers.
 
 use std::time::Duration;
 
@@ -12,42 +12,38 @@ use swfn_web::{
     ureq::{self, config::ConfigBuilder, typestate::AgentScope},
 };
 
-/// Time for one answer.
+/// Time limit for one answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What MLflow's own client calls them.
+/// The variables of MLflow's own client.
 const CERTIFICATES: Certificates = Certificates {
     authorities: Some("MLFLOW_TRACKING_SERVER_CERT_PATH"),
     identity: Some("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
 };
 
-/// Pauses before a request is sent again: half a second, and five in all, each twice as long as the one before.
+/// Five retries, the first after half a second, each pause twice as long as the one before.
 const PAUSES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(500)).with_max_times(5);
 
-/// A server that can be asked.
+/// A connection to a server.
 pub(super) struct Client {
     web: Web,
     /// Without a slash at its end.
     url: String,
-    /// What lets in, if the environment has it.
+    /// The header `Authorization`, if the environment has credentials.
     authorization: Option<String>,
     pauses: ExponentialBuilder,
 }
 
-/// What came of a request.
-enum Answer {
-    Fine(Value),
-    /// It will not do that; its code and its words.
-    Refused {
-        status: u16,
-        code: String,
-        message: String,
-    },
+/// An answer that is an error.
+struct Refusal {
+    status: u16,
+    code: String,
+    message: String,
 }
 
 impl Client {
-    /// For the server at that URL, with what lets in from MLflow's own environment variables.
+    /// A client of the server at that URL. MLflow's own environment variables hold credentials.
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
         Self::with(url, swfn_web::environment, PAUSES)
     }
@@ -57,19 +53,17 @@ impl Client {
         variable: impl Fn(&str) -> Option<String>,
         pauses: ExponentialBuilder,
     ) -> anyhow::Result<Self> {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let host = rest.and_then(|rest| rest.split('/').next());
         ensure!(
-            url.starts_with("http://") || url.starts_with("https://"),
+            host.is_some(),
             problem!(
-                "`{url}` is no address of an MLflow server";
+                "`{url}` is not the address of an MLflow server";
                 "write for example --mlflow http://127.0.0.1:5000"
             )
         );
         ensure!(
-            !url.trim_start_matches("https://")
-                .trim_start_matches("http://")
-                .split('/')
-                .next()
-                .is_some_and(|host| host.contains('@')),
+            !host.is_some_and(|host| host.contains('@')),
             problem!(
                 "the URL of the MLflow server names a user";
                 "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD: command lines can be \
@@ -92,70 +86,60 @@ impl Client {
         };
         let web = Web::new(url, CERTIFICATES, limits, &variable)?;
         let name = variable("MLFLOW_TRACKING_USERNAME");
-        let authorization =
-            match (variable("MLFLOW_TRACKING_TOKEN"), name, variable("MLFLOW_TRACKING_PASSWORD")) {
-                // As MLflow's own client does it.
-                (_, Some(name), Some(password)) => {
-                    Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
-                }
-                (Some(token), ..) => Some(format!("Bearer {token}")),
-                (None, ..) => None,
-            };
+        let authorization = match name.zip(variable("MLFLOW_TRACKING_PASSWORD")) {
+            // A user name precedes a token, as in MLflow's own client.
+            Some((name, password)) => {
+                Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
+            }
+            None => variable("MLFLOW_TRACKING_TOKEN").map(|token| format!("Bearer {token}")),
+        };
         Ok(Self { web, url: url.trim_end_matches('/').to_owned(), authorization, pauses })
     }
 
-    /// Asks for something by its name; `None` if the server does not have it.
+    /// Gets something by its name; `None` if the server does not have it.
     pub(super) fn get(&self, path: &str, query: (&str, &str)) -> anyhow::Result<Option<Value>> {
-        match self.ask(path, Some(query), None)? {
-            Answer::Fine(value) => Ok(Some(value)),
-            Answer::Refused { code, .. } if code == "RESOURCE_DOES_NOT_EXIST" => Ok(None),
-            Answer::Refused { status, code, message } => {
-                Err(self.refused(path, status, &code, &message))
-            }
+        match self.request(path, Some(query), None)? {
+            Err(Refusal { code, .. }) if code == "RESOURCE_DOES_NOT_EXIST" => Ok(None),
+            answer => answer.map(Some).map_err(|refusal| self.explain(path, &refusal)),
         }
     }
 
-    /// Tells the server something.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        match self.ask(path, None, Some(body))? {
-            Answer::Fine(value) => Ok(value),
-            Answer::Refused { status, code, message } => {
-                Err(self.refused(path, status, &code, &message))
-            }
-        }
+        self.request(path, None, Some(body))?.map_err(|refusal| self.explain(path, &refusal))
     }
 
-    fn refused(&self, path: &str, status: u16, code: &str, message: &str) -> anyhow::Error {
+    fn explain(&self, path: &str, Refusal { status, code, message }: &Refusal) -> anyhow::Error {
         let hint = match status {
             401 | 403 => Some(
-                "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, to what the server knows",
+                "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and \
+                 MLFLOW_TRACKING_PASSWORD, to what the server knows",
             ),
             300..=399 => Some("give the address that the server redirects to"),
             404 => Some(
-                "is this an MLflow server? Give its address without a path, or with the prefix that it is served under",
+                "is this an MLflow server? Give its address without a path, or with the prefix \
+                 that it is served under",
             ),
             _ => None,
         };
-        let by = self.web.by();
+        let (url, by) = (&self.url, self.web.by());
         let what = format!(
-            "the MLflow server at `{}` answers `{path}` with {status} {code}{by}: {message}",
-            self.url
+            "the MLflow server at `{url}` answers `{path}` with {status} {code}{by}: {message}"
         );
         with_hint(what, hint.map(str::to_owned))
     }
 
-    /// Sends a request; again, after ever longer pauses, when the server cannot be reached or has trouble of its own.
-    fn ask(
+    /// Sends a request, with retries if the server is unreachable, overloaded or broken.
+    fn request(
         &self,
         path: &str,
         query: Option<(&str, &str)>,
         body: Option<&Value>,
-    ) -> anyhow::Result<Answer> {
-        let mut tries = 0;
-        let ask = || {
-            tries += 1;
-            match self.once(path, query, body) {
-                Ok(Answer::Refused { status: status @ (429 | 500..=599), code, message }) => {
+    ) -> anyhow::Result<Result<Value, Refusal>> {
+        let (url, mut attempts) = (&self.url, 0);
+        let send = || {
+            attempts += 1;
+            match self.send(path, query, body) {
+                Ok(Err(Refusal { status: status @ (429 | 500..=599), code, message })) => {
                     let problem = format!("it answers {status} {code}{}: {message}", self.web.by());
                     Err(Failure { problem, hint: None, hopeless: false })
                 }
@@ -163,60 +147,53 @@ impl Client {
                 Err(error) => Err(self.web.explain(&error)),
             }
         };
-        let answer = ask.retry(self.pauses).when(|failure| !failure.hopeless).call();
+        let answer = send.retry(self.pauses).when(|failure| !failure.hopeless).call();
         answer.map_err(|Failure { problem, hint, hopeless }| {
             if hopeless {
-                return with_hint(format!("the MLflow server at `{}` cannot be asked: {problem}", self.url), hint);
+                let what = format!("the MLflow server at `{url}` cannot be reached: {problem}");
+                return with_hint(what, hint);
             }
             let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
             let problem = problem!(
-                "the MLflow server at `{}` does not do its work, after {tries} tries: {problem}", self.url;
-                "what has arrived stays; run the same command again when the server is well{hint}"
+                "the MLflow server at `{url}` is unavailable ({attempts} attempts): {problem}";
+                "what was uploaded is kept; run the same command again later{hint}"
             );
             problem.into()
         })
     }
 
-    fn once(
+    fn send(
         &self,
         path: &str,
         query: Option<(&str, &str)>,
         body: Option<&Value>,
-    ) -> Result<Answer, ureq::Error> {
+    ) -> Result<Result<Value, Refusal>, ureq::Error> {
         let url = format!("{}/api/2.0/mlflow/{path}", self.url);
+        let (agent, credentials) = (self.web.agent(), self.authorization.iter());
         let mut response = match body {
             Some(body) => {
-                let mut request = self.web.agent().post(&url);
-                if let Some(authorization) = &self.authorization {
-                    request = request.header("Authorization", authorization);
-                }
-                request.header("Content-Type", "application/json").send(body.to_string())?
+                let post = agent.post(&url).header("Content-Type", "application/json");
+                let post =
+                    credentials.fold(post, |post, value| post.header("Authorization", value));
+                post.send(body.to_string())?
             }
             None => {
-                let mut request = self.web.agent().get(&url).query_pairs(query);
-                if let Some(authorization) = &self.authorization {
-                    request = request.header("Authorization", authorization);
-                }
-                request.call()?
+                let get = agent.get(&url).query_pairs(query);
+                credentials.fold(get, |get, value| get.header("Authorization", value)).call()?
             }
         };
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string()?;
-        let json: Option<Value> = serde_json::from_str(&text).ok();
-        if let (200..=299, Some(json)) = (status, &json) {
-            return Ok(Answer::Fine(json.clone()));
-        }
-        let field = |name| {
-            json.as_ref()
-                .and_then(|json| json.get(name))
-                .and_then(Value::as_str)
-                .unwrap_or_default()
+        // A page instead of JSON comes from another kind of server.
+        let (status, json) = match (status, serde_json::from_str::<Value>(&text)) {
+            (200..=299, Ok(json)) => return Ok(Ok(json)),
+            (200..=299, Err(_)) => (404, None),
+            (status, json) => (status, json.ok()),
         };
+        let field = |name| json.as_ref().and_then(|json| json[name].as_str()).unwrap_or_default();
         let message = if json.is_some() { field("message") } else { &text };
         let message = for_sentence(text::beginning(message.trim(), 500));
-        // A page instead of an answer is an answer of something else.
-        let status = if (200..=299).contains(&status) { 404 } else { status };
-        Ok(Answer::Refused { status, code: field("error_code").to_owned(), message })
+        Ok(Err(Refusal { status, code: field("error_code").to_owned(), message }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A server that answers what a test says.
+//! The client against a server with prepared answers.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -22,7 +22,7 @@ use super::client::Client;
 const NO_PAUSES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::ZERO).with_max_times(2);
 
-/// Answers one request after the other with these, and returns what it was asked.
+/// A server that gives these answers in turn; its thread returns the requests.
 pub(super) fn server(answers: &'static [&'static str]) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -57,7 +57,7 @@ pub(super) fn client(
 }
 
 #[test]
-fn trouble_of_the_server_is_waited_for_and_its_refusals_are_not() {
+fn server_errors_are_retried_and_refusals_are_not() {
     let (url, asked) = server(&[
         "503 busy",
         "429 {\"error_code\": \"REQUEST_LIMIT_EXCEEDED\"}",
@@ -105,14 +105,14 @@ fn trouble_of_the_server_is_waited_for_and_its_refusals_are_not() {
 }
 
 #[test]
-fn what_is_no_server_is_named() {
+fn a_wrong_server_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let error =
         client(&url, &[]).unwrap().post("runs/create", &Value::Null).unwrap_err().to_string();
     assert!(
-        error.contains("after 3 tries") && error.contains("hint: what has arrived stays"),
+        error.contains("(3 attempts)") && error.contains("hint: what was uploaded is kept"),
         "{error}"
     );
     for url in ["databricks", "file:///tmp", "127.0.0.1:5000"] {
@@ -136,7 +136,8 @@ fn what_is_no_server_is_named() {
     assert!(error.contains("is this an MLflow server?"), "{error}");
 }
 
-/// A server with a certificate of its own authority, for `localhost`; returns its URL, its authority's file, and who came.
+/// A server for `localhost` with a certificate of its own authority. Returns its URL, the file of
+/// the authority, and the number of connections so far.
 fn with_own_authority(folder: &Path) -> (String, String, Arc<AtomicUsize>) {
     let key = KeyPair::generate().unwrap();
     let signed =
@@ -170,7 +171,7 @@ fn with_own_authority(folder: &Path) -> (String, String, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn an_authority_of_ones_own_can_be_named_and_is_asked_for_once() {
+fn an_authority_of_ones_own_can_be_named() {
     let folder = tempfile::tempdir().unwrap();
     let (url, file, visitors) = with_own_authority(folder.path());
     let with = |named: Option<String>| {
@@ -190,7 +191,7 @@ fn an_authority_of_ones_own_can_be_named_and_is_asked_for_once() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_named_and_asked_once() {
+fn a_proxy_that_refuses_is_named() {
     let (proxy, asked) = server(&["403 no"]);
     let address = proxy.trim_end_matches('/').to_owned();
     let variable = move |name: &str| (name == "https_proxy").then(|| address.clone());

@@ -1,4 +1,4 @@
-//! A sweep as an experiment of an MLflow server: through its REST interface, version 2.0.
+//! A sweep as an experiment of an MLflow server, through its REST interface 2.0.
 
 mod client;
 #[cfg(test)]

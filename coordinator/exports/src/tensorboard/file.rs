@@ -1,4 +1,5 @@
-//! The event file of one attempt: found again as it was left, its torn end cut off, and added to.
+//! The event file of one attempt: reopened where it ended, cut after its last whole record, and
+//! appended to.
 
 use std::{
     collections::HashMap,
@@ -13,24 +14,24 @@ use super::{
     hparams::{self, SESSION_END},
 };
 
-/// Bytes that are read at once when a file is found again; a record of ours is far smaller.
+/// Bytes that are read at once from an existing file; a record of ours is far smaller.
 const CHUNK: usize = 1 << 20;
 
-/// An event file. It is open only while it is written: there may be thousands of trials at a time.
+/// An event file. It is open only during a write, since thousands of trials may run at a time.
 #[derive(Debug)]
 pub(super) struct EventFile {
     path: PathBuf,
-    /// Of all that counts; what stands beyond it was torn off.
+    /// Bytes of whole records; bytes beyond them are torn.
     length: u64,
-    /// The last step of each curve.
-    steps: HashMap<String, i64>,
-    /// Whether it says how the trial ended.
-    ended: bool,
+    /// The last step of each curve, by its tag.
+    pub(super) steps: HashMap<String, i64>,
+    /// Whether the record of the trial's end is there.
+    pub(super) has_ended: bool,
 }
 
 impl EventFile {
-    /// The file of an attempt that began at that time, in seconds since 1970; it is made if it is not there. What other attempts left in the
-    /// folder is removed.
+    /// Opens or creates the file of an attempt that began at that time, in seconds since 1970.
+    /// Files of other attempts in the folder are removed.
     pub(super) fn open(
         root: &Path,
         trial: &Trial,
@@ -43,29 +44,24 @@ impl EventFile {
         // TensorBoard reads the files of a folder in the order of their names.
         let name = format!("events.out.tfevents.{:010}.swfn.{attempt:05}", began.max(0.0) as u64);
         for entry in fs::read_dir(&folder)?.flatten() {
-            let other = entry.file_name();
-            let other = other.to_string_lossy();
-            if other.starts_with("events.out.tfevents.")
-                && other.contains(".swfn.")
-                && other != name
-            {
+            let other = entry.file_name().to_string_lossy().into_owned();
+            let is_ours = other.starts_with("events.out.tfevents.") && other.contains(".swfn.");
+            if is_ours && other != name {
                 fs::remove_file(entry.path())?;
             }
         }
-        let mut file =
-            Self { path: folder.join(name), length: 0, steps: HashMap::new(), ended: false };
-        file.find()?;
+        let path = folder.join(name);
+        let mut file = Self { path, length: 0, steps: HashMap::new(), has_ended: false };
+        file.read()?;
         if file.length == 0 {
-            file.add(
-                [Event::first(began), Event::anew(began), hparams::begin(trial, varying, began)]
-                    .into_iter(),
-            )?;
+            let begin = hparams::begin(trial, varying, began);
+            file.append(&[Event::first(began), Event::restart(began), begin])?;
         }
         Ok(file)
     }
 
-    /// Reads what is there, up to the first record that is not whole.
-    fn find(&mut self) -> io::Result<()> {
+    /// Reads the existing file up to the first record that is not whole.
+    fn read(&mut self) -> io::Result<()> {
         let mut file = match File::open(&self.path) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -75,44 +71,34 @@ impl EventFile {
         loop {
             let before = bytes.len();
             file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)?;
-            let mut place = 0;
-            while let Some((event, length)) = unframe(&bytes[place..]) {
-                place += length;
+            let mut position = 0;
+            while let Some((event, length)) = unframe(&bytes[position..]) {
+                position += length;
                 self.note(&event);
             }
-            self.length += place as u64;
-            bytes.drain(..place);
-            // At the end of the file, or before a record that cannot be whole.
-            if bytes.len() + place == before || bytes.len() >= 2 * CHUNK {
+            self.length += position as u64;
+            bytes.drain(..position);
+            // The end of the file, or a record that cannot be whole.
+            if bytes.len() + position == before || bytes.len() >= 2 * CHUNK {
                 return Ok(());
             }
         }
     }
 
     fn note(&mut self, event: &Event) {
-        if let Some(What::Summary(summary)) = &event.what {
-            for value in &summary.value {
-                self.ended |= value.tag == SESSION_END;
-                if value.simple_value.is_some() {
-                    self.steps.insert(value.tag.clone(), event.step);
-                }
+        let Some(What::Summary(summary)) = &event.what else { return };
+        for value in &summary.value {
+            self.has_ended |= value.tag == SESSION_END;
+            if value.simple_value.is_some() {
+                self.steps.insert(value.tag.clone(), event.step);
             }
         }
     }
 
-    /// The last step of a curve.
-    pub(super) fn last_step(&self, tag: &str) -> Option<i64> {
-        self.steps.get(tag).copied()
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Adds records. After an error the file counts as it was before.
-    pub(super) fn add(&mut self, events: impl Iterator<Item = Event> + Clone) -> io::Result<()> {
+    /// Appends records. After an error the next call overwrites what was written in part.
+    pub(super) fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let mut bytes = Vec::new();
-        events.clone().for_each(|event| event.frame(&mut bytes));
+        events.iter().for_each(|event| event.frame(&mut bytes));
         if bytes.is_empty() {
             return Ok(());
         }
@@ -121,7 +107,7 @@ impl EventFile {
         file.seek(SeekFrom::Start(self.length))?;
         file.write_all(&bytes)?;
         self.length += bytes.len() as u64;
-        events.for_each(|event| self.note(&event));
+        events.iter().for_each(|event| self.note(event));
         Ok(())
     }
 }

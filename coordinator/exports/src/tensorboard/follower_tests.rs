@@ -1,4 +1,4 @@
-//! Event files follow the journal: one curve a trial, nothing lost and nothing twice, however often it is interrupted.
+//! Event files follow the journal through any interruption: one curve a trial, each point once.
 
 use swfn_shared::{
     event::{Blame, Event as JournalEvent},
@@ -15,26 +15,26 @@ use super::{
     *,
 };
 
-/// What an event file says: of scalars the step and the value, of all else the tag.
-fn said(path: &Path) -> Vec<String> {
+/// The records of an event file: scalars as `tag@step=value`, others by their tag.
+fn records(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap();
-    let (mut place, mut said) = (0, Vec::new());
-    while let Some((event, length)) = unframe(&bytes[place..]) {
-        place += length;
+    let (mut position, mut records) = (0, Vec::new());
+    while let Some((event, length)) = unframe(&bytes[position..]) {
+        position += length;
         match event.what {
             Some(What::Summary(summary)) => {
-                said.extend(summary.value.iter().map(|value| match value.simple_value {
+                records.extend(summary.value.iter().map(|value| match value.simple_value {
                     Some(number) => format!("{}@{}={number}", value.tag, event.step),
                     None => value.tag.clone(),
                 }))
             }
             other => {
-                said.extend(other.map(|other| format!("{other:?}").chars().take(10).collect()))
+                records.extend(other.map(|other| format!("{other:?}").chars().take(10).collect()))
             }
         }
     }
-    assert_eq!(place, bytes.len(), "torn");
-    said
+    assert_eq!(position, bytes.len(), "torn");
+    records
 }
 
 /// The event files of all trials, by their paths.
@@ -55,7 +55,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
 const BEGINNING: [&str; 3] = ["FileVersio", "SessionLog", "_hparams_/session_start_info"];
 
 #[test]
-fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
+fn a_trial_has_one_curve_through_all_interruptions() {
     let dir = tempfile::tempdir().unwrap();
     let (database, root) = (dir.path().join("sweep.sqlite"), dir.path().join("tensorboard"));
     let specs = specs(1);
@@ -86,9 +86,9 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
         format!("net_n=100_fn_0.1_seed=0_{short}/events.out.tfevents.0000000010.swfn.00001");
     assert_eq!(name, expected);
     let first = [&BEGINNING[..], &["train/loss@100=0.25", "train/loss@200=0.25"]].concat();
-    assert_eq!(said(file), first);
+    assert_eq!(records(file), first);
 
-    // Killed in the middle of a record; another goes on.
+    // Killed in the middle of a record; another process resumes.
     let mut bytes = fs::read(file).unwrap();
     bytes.extend(&bytes[..20].to_vec());
     fs::write(file, bytes).unwrap();
@@ -96,7 +96,7 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     assert_eq!(follower.attempts.len(), 1);
     store.write(13.0, &points(1, &[200, 300])).unwrap();
     follower.advance(14.0).unwrap();
-    assert_eq!(said(file), [&first[..], &["train/loss@300=0.25"]].concat());
+    assert_eq!(records(file), [&first[..], &["train/loss@300=0.25"]].concat());
 
     // The attempt is lost: its curve stays until the trial begins anew.
     let lost = JournalEvent::Lost {
@@ -113,9 +113,9 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     follower.advance(21.0).unwrap();
     let [file] = &files(&root)[..] else { panic!() };
     assert!(file.ends_with("events.out.tfevents.0000000020.swfn.00002"));
-    assert_eq!(said(file), BEGINNING);
+    assert_eq!(records(file), BEGINNING);
 
-    // It ends while nobody looks, and the position in the journal is lost, too.
+    // The trial ends while no follower runs, and the position in the journal is lost, too.
     store.write(30.0, &batch(lease(2), 0.75)).unwrap();
     fs::remove_file(root.join(POSITION)).unwrap();
     let all = [
@@ -126,22 +126,22 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     for _ in 0..2 {
         write_once(Store::open_live(&database).unwrap(), &root).unwrap();
         assert_eq!(
-            (files(&root).len(), said(file)),
+            (files(&root).len(), records(file)),
             (1, all.iter().map(ToString::to_string).collect())
         );
     }
     assert_eq!(
-        said(&root.join("events.out.tfevents.0000000000.swfn")),
+        records(&root.join("events.out.tfevents.0000000000.swfn")),
         ["FileVersio", "_hparams_/experiment"]
     );
-    // From nothing, the same.
+    // From an empty folder: the same.
     let other = dir.path().join("other");
     write_once(Store::open_live(&database).unwrap(), &other).unwrap();
-    assert_eq!(said(&files(&other)[0]), all);
+    assert_eq!(records(&files(&other)[0]), all);
 }
 
 #[test]
-fn more_points_than_one_portion_and_a_disk_that_does_not_take_them() {
+fn portions_are_joined_and_write_errors_named() {
     let dir = tempfile::tempdir().unwrap();
     let (database, root) = (dir.path().join("sweep.sqlite"), dir.path().join("tensorboard"));
     let specs = specs(1);
@@ -159,7 +159,7 @@ fn more_points_than_one_portion_and_a_disk_that_does_not_take_them() {
     let exporter = Exporter::start(database.clone(), root.clone()).unwrap();
     exporter.finish();
     let [file] = &files(&root)[..] else { panic!() };
-    let steps: Vec<_> = said(file).into_iter().skip(BEGINNING.len()).collect();
+    let steps: Vec<_> = records(file).into_iter().skip(BEGINNING.len()).collect();
     assert_eq!(steps, (0..2500).map(|step| format!("train/loss@{step}=0.5")).collect::<Vec<_>>());
     // A file in the way of a folder.
     let blocked = dir.path().join("blocked");

@@ -1,15 +1,21 @@
-//! What the HPARAMS tab of TensorBoard reads (tensorboard/plugins/hparams/{plugin_data,api}.proto): which settings and metrics there are, and
-//! of each trial its settings, its beginning and its end. Trials that differ only in the seed are one group there, with mean metrics.
+//! Records for TensorBoard's HPARAMS tab: which settings and metrics there are, and for each trial
+//! its settings, start and end. The tab shows trials that differ only in the seed as one group.
 
-use std::collections::HashMap;
-
-use prost::{Message, Oneof};
+use prost::Message as _;
 use serde_json::Value as Json;
 use swfn_shared::metrics;
 
-use super::{super::trial::Trial, event::Event};
+use super::{
+    super::trial::Trial,
+    event::{
+        Event,
+        messages::{
+            Experiment, Hparams, Metric, MetricName, SessionEnd, SessionStart, Setting,
+            SettingValue, hparams::Data, setting_value::Kind,
+        },
+    },
+};
 
-const PLUGIN: &str = "hparams";
 const EXPERIMENT: &str = "_hparams_/experiment";
 const SESSION_START: &str = "_hparams_/session_start_info";
 pub(super) const SESSION_END: &str = "_hparams_/session_end_info";
@@ -21,97 +27,17 @@ pub(super) enum Status {
     Failure = 2,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct PluginData {
-    #[prost(int32, tag = "1")]
-    version: i32,
-    #[prost(oneof = "Data", tags = "2, 3, 4")]
-    data: Option<Data>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-enum Data {
-    #[prost(message, tag = "2")]
-    Experiment(Experiment),
-    #[prost(message, tag = "3")]
-    SessionStart(SessionStart),
-    #[prost(message, tag = "4")]
-    SessionEnd(SessionEnd),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Experiment {
-    #[prost(message, repeated, tag = "4")]
-    settings: Vec<Setting>,
-    #[prost(message, repeated, tag = "5")]
-    metrics: Vec<Metric>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Setting {
-    #[prost(string, tag = "1")]
-    name: String,
-    /// 1: text, 3: number.
-    #[prost(int32, tag = "4")]
-    kind: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Metric {
-    #[prost(message, optional, tag = "1")]
-    name: Option<MetricName>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct MetricName {
-    #[prost(string, tag = "2")]
-    tag: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct SessionStart {
-    #[prost(map = "string, message", tag = "1")]
-    settings: HashMap<String, Value>,
-    #[prost(string, tag = "4")]
-    group: String,
-    #[prost(double, tag = "5")]
-    at: f64,
-}
-
-/// google.protobuf.Value.
-#[derive(Clone, PartialEq, Message)]
-struct Value {
-    #[prost(oneof = "ValueKind", tags = "2, 3")]
-    kind: Option<ValueKind>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-enum ValueKind {
-    #[prost(double, tag = "2")]
-    Number(f64),
-    #[prost(string, tag = "3")]
-    Text(String),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct SessionEnd {
-    #[prost(int32, tag = "1")]
-    status: i32,
-    #[prost(double, tag = "2")]
-    at: f64,
-}
-
 fn event(at: f64, tag: &str, data: Data) -> Event {
-    Event::plugin(at, tag, PLUGIN, PluginData { version: 0, data: Some(data) }.encode_to_vec())
+    Event::plugin(at, tag, "hparams", Hparams { version: 0, data: Some(data) }.encode_to_vec())
 }
 
-/// Which settings vary, by the example of a trial, and which metrics there are.
+/// Names the settings that vary, with the kinds that `trial` has, and the metrics.
 pub(super) fn experiment(trial: &Trial, varying: &[&str]) -> Event {
     let setting = |(name, value): &(&'static str, Json)| Setting {
         name: (*name).to_owned(),
         kind: if value.is_string() { 1 } else { 3 },
     };
-    // What a sweep is about comes first.
+    // The tab keeps this order: the sweep's main metric first.
     let order = [
         metrics::TEST_ACCURACY,
         metrics::TEST_LOSS,
@@ -121,14 +47,11 @@ pub(super) fn experiment(trial: &Trial, varying: &[&str]) -> Event {
     ];
     let metric = |tag: &str| Metric { name: Some(MetricName { tag: tag.to_owned() }) };
     let settings = axes(trial, varying).map(setting).collect();
-    event(
-        0.0,
-        EXPERIMENT,
-        Data::Experiment(Experiment { settings, metrics: order.map(metric).to_vec() }),
-    )
+    let metrics = order.map(metric).to_vec();
+    event(0.0, EXPERIMENT, Data::Experiment(Experiment { settings, metrics }))
 }
 
-/// What never varies would only be a column of one value.
+/// The axes that vary; any other would be a column with one value.
 fn axes<'t>(
     trial: &'t Trial,
     varying: &'t [&str],
@@ -136,24 +59,20 @@ fn axes<'t>(
     trial.axes.iter().filter(|(name, _)| varying.contains(name))
 }
 
-/// A trial begins.
+/// Starts a trial.
 pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
-    let value = |value: &Json| match value {
-        Json::String(text) => ValueKind::Text(text.clone()),
-        number => ValueKind::Number(number.as_f64().unwrap_or_default()),
+    let setting = |(name, value): &(&'static str, Json)| {
+        let kind = match value {
+            Json::String(text) => Kind::Text(text.clone()),
+            number => Kind::Number(number.as_f64().unwrap_or_default()),
+        };
+        ((*name).to_owned(), SettingValue { kind: Some(kind) })
     };
-    let setting = |(name, json): &(&'static str, Json)| {
-        ((*name).to_owned(), Value { kind: Some(value(json)) })
-    };
-    let settings = axes(trial, varying).map(setting).collect();
-    event(
-        at,
-        SESSION_START,
-        Data::SessionStart(SessionStart { settings, group: trial.group(), at }),
-    )
+    let (settings, group) = (axes(trial, varying).map(setting).collect(), trial.group());
+    event(at, SESSION_START, Data::SessionStart(SessionStart { settings, group, at }))
 }
 
-/// A trial ends.
+/// Ends a trial.
 pub(super) fn end(status: Status, at: f64) -> Event {
     event(at, SESSION_END, Data::SessionEnd(SessionEnd { status: status as i32, at }))
 }

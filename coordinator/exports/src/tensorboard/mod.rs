@@ -1,7 +1,9 @@
-//! Event files for TensorBoard: `TRIAL_LABEL/events.out.tfevents...`, scalars of the curves of each trial, and what its HPARAMS tab needs.
+//! Event files for TensorBoard, `TRIAL_LABEL/events.out.tfevents...`: the curves of each trial, and
+//! the records of the HPARAMS tab.
 //!
-//! A trial has one folder, and its folder one file, of its newest attempt: when the trial is tried again, the file of the lost attempt is
-//! removed. A TensorBoard that has read it already is told, by a mark at the beginning of the new file, to forget what it knows of the run.
+//! A trial has one folder with one file, that of its newest attempt. When the trial is retried, the
+//! former file is removed. A mark at the start of the new file resets a TensorBoard that has read
+//! it.
 
 mod event;
 mod file;

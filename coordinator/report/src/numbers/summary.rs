@@ -58,7 +58,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of some grids with all their trials, each once. The first grid's selection counts.
+    /// The summary of some grids with all their trials, each once. The first grid's selection
+    /// counts.
     pub fn united(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Self {
         let selection = grids.first().map_or(Selection::Final, |grid| grid.selection);
         let cells = Cells::new(selection, trials);

@@ -22,7 +22,8 @@ pub(crate) fn which_accuracy(selection: Selection) -> &'static str {
     match selection {
         Selection::Final => "test accuracy after the last iteration",
         Selection::Best => {
-            "test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, which flatters"
+            "test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, which \
+             flatters"
         }
         Selection::Validation => "test accuracy at the best evaluation on the validation images",
     }
@@ -41,8 +42,8 @@ pub(crate) fn selected_accuracy(selection: Selection) -> &'static str {
 /// The columns of cells.
 pub fn cells(summary: &Summary) -> String {
     format!(
-        "Mean ± half of the 95 % confidence interval (Student's t) over the seeds: {}. sd: standard \
-         deviation. over λ = 0: difference to the same seeds without the function norm, with its \
+        "Mean ± half of the 95 % confidence interval (Student's t) over the seeds: {}. sd: \
+         standard deviation. over λ = 0: difference to the same seeds without the function norm, with its \
          interval. best: mean of each trial's best evaluation, chosen on the test images. s/trial: \
          mean seconds of training and testing a classifier.{}",
         which_accuracy(summary.selection),
@@ -56,10 +57,10 @@ pub(crate) fn comparisons(summary: &Summary) -> String {
         if is_flattered(summary) { format!("Differences {FLATTERED}. ") } else { String::new() };
     let family = count(summary.answer.synthesis.family, "comparison");
     format!(
-        "{which}Points: mean difference over the same seeds, in percentage points. The 95 % interval \
-         (Student's t) and p (paired t test, two-sided) belong to one comparison alone. Holm p is \
-         corrected over {family}, and decides at 5 %. d: mean difference over the standard deviation \
-         of the differences, corrected for small n (Hedges). w/t/l: seeds won, tied, lost. {}",
+        "{which}Points: mean difference over the same seeds, in percentage points. The 95 % \
+         interval (Student's t) and p (paired t test, two-sided) belong to one comparison alone. Holm p is \
+         corrected over {family}, and decides at 5 %. d: mean difference over the standard \
+         deviation of the differences, corrected for small n (Hedges). w/t/l: seeds won, tied, lost. {}",
         signed_rank(summary)
     )
 }
@@ -97,8 +98,8 @@ pub(crate) fn pivot(summary: &Summary) -> String {
     let mut cells = summary.answer.pivot.rows.iter().flat_map(|row| row.cells.iter().flatten());
     let some_missing = cells.any(|cell| cell.mean.is_some() && cell.seeds < cell.planned);
     format!(
-        "Mean in % ± half of its 95 % interval (Student's t) over the seeds: {}. A + or − behind it: \
-         decided to be above or below a reference.{}{}",
+        "Mean in % ± half of its 95 % interval (Student's t) over the seeds: {}. A + or − behind \
+         it: decided to be above or below a reference.{}{}",
         which_accuracy(summary.selection),
         if some_missing { " In brackets: seeds with results." } else { "" },
         names(summary)

@@ -36,8 +36,8 @@ pub(crate) fn reservations(sources: &Sources, summary: &Summary, losses: &Curves
     }
     if summary.cells().iter().all(|cell| cell.planned < 2) {
         warnings.push(
-            "There is one seed, so the spread is unknown, and no difference is distinguishable from \
-             chance."
+            "There is one seed, so the spread is unknown, and no difference is distinguishable \
+             from chance."
                 .to_owned(),
         );
     }
@@ -146,8 +146,8 @@ fn unfinished_vaes(summary: &Summary, losses: &Curves) -> Option<String> {
     let (fall, size) =
         falls.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(fall, _)| *fall > SMALL)?;
     Some(format!(
-        "The loss of VAEs still fell by {} % in the last quarter of their training (n = {size}). With \
-         more iterations in [vae], the function norm may do better.",
+        "The loss of VAEs still fell by {} % in the last quarter of their training (n = {size}). \
+         With more iterations in [vae], the function norm may do better.",
         decimal(100.0 * fall, 0)
     ))
 }

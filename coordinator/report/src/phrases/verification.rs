@@ -24,7 +24,8 @@ pub fn verification(found: &Verification) -> Vec<String> {
     }
     if found.by_the_same_device > 0 {
         sentences.push(format!(
-            "The device of the first training also did the second one of {}, since there was no other.",
+            "The device of the first training also did the second one of {}, since there was no \
+             other.",
             count(found.by_the_same_device, "trial")
         ));
     }

@@ -121,8 +121,8 @@ fn claims(summary: &Summary) -> Option<TableView> {
     let mut caption = format!(
         "Held: for all pairs of cells that the claim names, the whole interval of the paired \
          difference lies where the claim says. Not held: for one pair it lies elsewhere. Verdicts \
-         follow Holm's correction over {family} of cells of all claims. Numbers of a pair alone are \
-         not corrected."
+         follow Holm's correction over {family} of cells of all claims. Numbers of a pair alone \
+         are not corrected."
     );
     if legends::is_flattered(summary) {
         caption += &format!(" Differences {}.", legends::FLATTERED);

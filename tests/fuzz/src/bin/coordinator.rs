@@ -1,4 +1,5 @@
-//! libFuzzer's program for the targets of `swfn-coordinator` and `swfn-dashboard`, which exist where `make fuzz` builds it.
+//! Holds the targets of `swfn-coordinator` and `swfn-dashboard` as a program of libFuzzer. The
+//! targets exist only if `make fuzz` builds it.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

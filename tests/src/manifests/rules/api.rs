@@ -8,7 +8,7 @@ use crate::manifests::{
     node::{at, place, text},
 };
 
-/// The version that each kind is expected in, and whether it belongs to a namespace.
+/// The expected version of each kind, and whether the kind belongs to a namespace.
 const KINDS: [(&str, &str, bool); 19] = [
     ("Namespace", "v1", false),
     ("ServiceAccount", "v1", true),
@@ -34,7 +34,7 @@ const KINDS: [(&str, &str, bool); 19] = [
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     let namespace = rendering.namespace();
     findings.ensure(
-        rendering.of("Namespace").count() == 1,
+        rendering.by_kind("Namespace").count() == 1,
         "names",
         "all",
         "there must be one Namespace",

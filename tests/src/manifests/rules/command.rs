@@ -1,4 +1,4 @@
-//! What the programs are started with: do they have these options and variables, and are the files there?
+//! Command lines: the programs must have the options and variables, and the files must exist.
 
 use crate::manifests::{
     Facts, Rendering,
@@ -7,11 +7,11 @@ use crate::manifests::{
     node::{place, text},
 };
 
-/// Variables with paths of files.
+/// Variables whose values are paths.
 const FILES: [&str; 5] =
     ["SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TLS_CA", "SWFN_TLS_CLIENT_CA", "SWFN_TOKEN_FILE"];
 
-/// Characters that a token has at least.
+/// The least number of characters of a token.
 const TOKEN: usize = 32;
 
 pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Findings) {
@@ -32,9 +32,9 @@ pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Finding
     let encrypted = containers.iter().filter(|container| container.speaks_tls()).count();
     let agreed = encrypted == 0 || encrypted == containers.len();
     findings.ensure(agreed, "tls", "all pods", "one side speaks TLS, and the other does not");
-    for secret in rendering.of("Secret") {
+    for secret in rendering.by_kind("Secret") {
         let encoded = text(secret, "/data/token");
-        // Four signs stand for three bytes.
+        // In base64, four characters stand for three bytes.
         let long = encoded.is_empty() || encoded.trim_end_matches('=').len() * 3 / 4 >= TOKEN;
         findings.ensure(
             long,
@@ -72,7 +72,7 @@ fn check_interface(container: &Container<'_>, facts: &Facts, findings: &mut Find
     check_hook(container, facts, findings);
 }
 
-/// The commands of the hook, which a shell separates by `&&` and `;`.
+/// Checks the commands of the hook, which its shell separates by `&&` and `;`.
 fn check_hook(container: &Container<'_>, facts: &Facts, findings: &mut Findings) {
     let hook = container.hook();
     for command in hook.split(|word| ["&&", "||", ";"].contains(word)) {

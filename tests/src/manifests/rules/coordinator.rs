@@ -59,7 +59,7 @@ fn check_container(rendering: &Rendering, container: &Container<'_>, findings: &
             format!("{option} `{address}` is not reached from outside of the pod"),
         );
     }
-    // Its own name is what Prometheus and the dashboard's users ask for.
+    // Prometheus and the dashboard's users address it by its own name.
     let host = container.argument("--http-host").unwrap_or("");
     let known = rendering.has("Service", host);
     findings.ensure(known, "listen", &place, format!("--http-host: there is no Service `{host}`"));

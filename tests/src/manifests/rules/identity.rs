@@ -6,11 +6,12 @@ use crate::manifests::{
     node::{at, place, text},
 };
 
-/// Below it the cluster autoscaler adds no nodes for pods, and takes theirs without asking.
+/// Below this priority the cluster autoscaler adds no nodes for pods, and removes theirs without
+/// asking.
 const EXPENDABLE: i64 = -10;
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
-    for class in rendering.of("PriorityClass") {
+    for class in rendering.by_kind("PriorityClass") {
         let value = at(class, "/value").as_i64().unwrap_or(i64::MIN);
         let problem = format!("with {value} the cluster autoscaler makes no room");
         findings.ensure(value >= EXPENDABLE, "priority-class", &place(class), problem);

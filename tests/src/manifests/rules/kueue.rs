@@ -1,6 +1,6 @@
-//! Kueue's queues: everything that pods request has a quota, or they would wait for ever.
+//! Kueue's queues: every resource that pods request needs a quota, or the pods would wait for ever.
 //!
-//! The forms of its kinds stand here as types, since their schemas are in no package registry.
+//! The types of its kinds are defined here, since no package registry has their schemas.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::manifests::{
 /// The label with the name of a LocalQueue.
 const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
-/// As much of a ClusterQueue as is used (`kueue.x-k8s.io/v1beta2`).
+/// The used part of a ClusterQueue (`kueue.x-k8s.io/v1beta2`).
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ClusterQueue {
@@ -74,16 +74,16 @@ struct ResourceFlavor {
 }
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
-    for flavor in rendering.of("ResourceFlavor") {
+    for flavor in rendering.by_kind("ResourceFlavor") {
         read::<ResourceFlavor>(flavor, findings);
     }
-    for queue in rendering.of("ClusterQueue") {
+    for queue in rendering.by_kind("ClusterQueue") {
         let Some(spec) = read::<ClusterQueue>(queue, findings) else { continue };
         for group in &spec.resource_groups {
             check_group(rendering, group, &place(queue), findings);
         }
     }
-    for queue in rendering.of("LocalQueue") {
+    for queue in rendering.by_kind("LocalQueue") {
         let spec = read::<LocalQueue>(queue, findings);
         let there = spec.is_none_or(|spec| rendering.has("ClusterQueue", &spec.cluster_queue));
         findings.ensure(there, "kueue", &place(queue), "there is no such ClusterQueue");
@@ -127,7 +127,7 @@ fn check_group(rendering: &Rendering, group: &ResourceGroup, place: &str, findin
             place,
             format!("there is no ResourceFlavor `{}`", flavor.name),
         );
-        // Kueue wants the same order, too.
+        // Kueue also requires the same order.
         let same = flavor.resources.iter().map(|quota| &quota.name).eq(&group.covered_resources);
         findings.ensure(same, "kueue", place, "quotas are not of the resources that are covered");
         for quota in &flavor.resources {

@@ -1,4 +1,4 @@
-//! Selectors and ports: who is meant, and where.
+//! Links between documents: selectors and ports.
 
 use crate::manifests::{
     Rendering,
@@ -39,7 +39,7 @@ fn selectors(rendering: &Rendering, findings: &mut Findings) {
 }
 
 fn services(rendering: &Rendering, findings: &mut Findings) {
-    for service in rendering.of("Service") {
+    for service in rendering.by_kind("Service") {
         let place = place(service);
         let pods = rendering.selected(at(service, "/spec/selector"));
         findings.ensure(!pods.is_empty(), "service", &place, "it selects no pod");
@@ -65,7 +65,7 @@ fn services(rendering: &Rendering, findings: &mut Findings) {
 }
 
 fn budgets(rendering: &Rendering, findings: &mut Findings) {
-    for budget in rendering.of("PodDisruptionBudget") {
+    for budget in rendering.by_kind("PodDisruptionBudget") {
         let place = place(budget);
         let pods = rendering.selected(at(budget, "/spec/selector/matchLabels"));
         findings.ensure(!pods.is_empty(), "pdb", &place, "it selects no pod");

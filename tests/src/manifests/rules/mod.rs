@@ -1,4 +1,4 @@
-//! The rules, by what they are about.
+//! The rules, one module for each subject.
 
 mod api;
 mod command;
@@ -65,7 +65,7 @@ pub const RULES: [&str; 44] = [
     "writable",
 ];
 
-/// Everything that is wrong with a rendering, in an order that does not change.
+/// Checks a rendering with all rules and returns the findings, sorted.
 pub fn lint(rendering: &Rendering, facts: &Facts) -> Vec<Finding> {
     let mut findings = Findings::default();
     api::check(rendering, &mut findings);

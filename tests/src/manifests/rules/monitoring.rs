@@ -1,4 +1,4 @@
-//! Who scrapes, alerts, draws and scales: the metrics that are asked for have to be there.
+//! Scraping, alerts, dashboards and scaling: the metrics that they use have to exist.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::manifests::{
 };
 
 pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Findings) {
-    for scaled in rendering.of("ScaledObject") {
+    for scaled in rendering.by_kind("ScaledObject") {
         for trigger in list(scaled, "/spec/triggers") {
             check_expression(
                 rendering,
@@ -21,26 +21,26 @@ pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Finding
             );
         }
     }
-    for rules in rendering.of("PrometheusRule") {
+    for rules in rendering.by_kind("PrometheusRule") {
         for rule in list(rules, "/spec/groups").iter().flat_map(|group| list(group, "/rules")) {
             let place = format!("{}/{}", place(rules), text(rule, "/alert"));
             check_expression(rendering, facts, text(rule, "/expr"), &place, findings);
-            for said in ["/annotations/summary", "/annotations/description", "/labels/severity"] {
+            for field in ["/annotations/summary", "/annotations/description", "/labels/severity"] {
                 findings.ensure(
-                    !text(rule, said).is_empty(),
+                    !text(rule, field).is_empty(),
                     "metrics",
                     &place,
-                    format!("it has no {}", &said[1..]),
+                    format!("it has no {}", &field[1..]),
                 );
             }
         }
     }
-    for config in rendering.of("ConfigMap") {
+    for config in rendering.by_kind("ConfigMap") {
         for (name, text) in entries(config, "/data").filter(|(name, _)| name.ends_with(".json")) {
             check_dashboard(rendering, facts, text, &format!("{}/{name}", place(config)), findings);
         }
     }
-    for monitor in rendering.of("ServiceMonitor") {
+    for monitor in rendering.by_kind("ServiceMonitor") {
         check_monitor(rendering, monitor, findings);
     }
 }

@@ -1,4 +1,4 @@
-//! Network policies: nothing passes but what is meant to, and that does.
+//! Network policies: the intended connections pass, and no others.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,21 @@ use crate::manifests::{
     pod::Pod,
 };
 
-/// What the policies let through, from pod to pod.
+/// The connections that the policies let through, from pod to pod.
 #[derive(Debug, Default)]
 struct Holes {
-    /// Pods and the directions that are closed but for holes.
+    /// Pods and directions that are closed except for holes.
     closed: BTreeSet<(String, &'static str)>,
-    /// From, to, port: what the receiver lets in, and what the sender lets out.
+    /// From, to, port. The receivers admit `inward`, the senders permit `outward`.
     inward: BTreeSet<(String, String, String)>,
     outward: BTreeSet<(String, String, String)>,
-    /// Pods that may ask for names.
+    /// Pods that may use DNS.
     names: BTreeSet<String>,
 }
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     let mut holes = Holes::default();
-    for policy in rendering.of("NetworkPolicy") {
+    for policy in rendering.by_kind("NetworkPolicy") {
         let pods = rendering.selected(at(policy, "/spec/podSelector/matchLabels"));
         findings.ensure(!pods.is_empty(), "network", &place(policy), "it selects no pod");
         for (direction, rules, peers) in
@@ -77,7 +77,7 @@ fn check_rule(
         holes.names.extend(pods.iter().map(Pod::place));
     }
     for peer in list(rule, peers) {
-        // Others than this project's pods are not known here; ports of their own are numbers.
+        // Pods of other projects are not known here, and their ports are numbers.
         let own = peer.get("podSelector").filter(|_| peer.get("namespaceSelector").is_none());
         let others = own.map(|selector| rendering.selected(at(selector, "/matchLabels")));
         findings.ensure(
@@ -111,7 +111,7 @@ fn check_rule(
     }
 }
 
-/// Whether what has to be reached is.
+/// Checks that all required connections pass.
 fn check_reach(rendering: &Rendering, holes: &Holes, findings: &mut Findings) {
     let pods = rendering.pods();
     for pod in &pods {

@@ -1,4 +1,5 @@
-//! Probes: of the kind that needs neither TLS nor a token, at the port that has them, and each about the right thing.
+//! Probes use the kind and the port that need neither TLS nor a token, and each asks about the
+//! right service.
 
 use crate::manifests::{
     Rendering,
@@ -7,8 +8,8 @@ use crate::manifests::{
     node::{at, list, text},
 };
 
-/// Probes, and the name of the service that they ask about: liveness must depend on nothing but the program, so that neither a full disk
-/// nor missing workers restart it.
+/// Probes, with the service that each asks about. Liveness depends on the program alone, so that
+/// neither a full disk nor missing workers restart it.
 const PROBES: [(&str, &str); 3] =
     [("/startupProbe", ""), ("/livenessProbe", ""), ("/readinessProbe", "ready")];
 
@@ -18,7 +19,7 @@ const START: u64 = 300;
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     for pod in rendering.pods() {
         for container in pod.containers() {
-            // A worker listens nowhere: its supervisor and the coordinator watch it.
+            // A worker listens on no port. Its supervisor and the coordinator watch it.
             if list(container.value, "/ports").is_empty() {
                 let none = PROBES.iter().all(|(probe, _)| container.value.pointer(probe).is_none());
                 findings.ensure(none, "probes", &container.place(), "there is nothing to probe");

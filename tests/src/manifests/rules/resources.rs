@@ -29,7 +29,7 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
         };
         problem.into_iter().for_each(|problem| findings.add("ephemeral", &pod.place(), problem));
     }
-    for claim in rendering.of("PersistentVolumeClaim") {
+    for claim in rendering.by_kind("PersistentVolumeClaim") {
         let size = thousandths(at(claim, "/spec/resources/requests/storage"));
         findings.ensure(size.is_some(), "quantity", &place(claim), "its size is no quantity");
     }

@@ -1,4 +1,4 @@
-//! The `restricted` level of Kubernetes' pod security standards, and a root file system that cannot be written.
+//! The `restricted` level of Kubernetes' pod security standards, and read-only root file systems.
 
 use crate::manifests::{
     Rendering,
@@ -21,7 +21,7 @@ const VOLUMES: [&str; 8] = [
 ];
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
-    for namespace in rendering.of("Namespace") {
+    for namespace in rendering.by_kind("Namespace") {
         let level = at(namespace, "/metadata/labels").get("pod-security.kubernetes.io/enforce");
         let right = level.is_some_and(|level| level == "restricted");
         findings.ensure(right, "restricted", &place(namespace), "the level is not enforced");

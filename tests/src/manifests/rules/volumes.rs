@@ -11,7 +11,7 @@ use crate::manifests::{
     pod::Pod,
 };
 
-/// The mode of a Secret's files where nothing is said.
+/// The mode of a Secret's files unless the volume sets one.
 const DEFAULT_MODE: u64 = 0o644;
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
@@ -83,7 +83,7 @@ fn check_mounts(pod: Pod<'_>, findings: &mut Findings) {
     }
 }
 
-/// Claims of dynamic resource allocation.
+/// Checks the claims of dynamic resource allocation.
 fn check_claims(rendering: &Rendering, pod: Pod<'_>, findings: &mut Findings) {
     let claims = list(pod.spec(), "/resourceClaims");
     for claim in claims {

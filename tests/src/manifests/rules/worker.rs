@@ -7,10 +7,11 @@ use crate::manifests::{
     node::{at, list, text},
 };
 
-/// Seconds that a worker which is asked to stop needs for its checkpoints: until the next report of a trial, and for giving back.
+/// Seconds that a stopping worker needs to reach a trial's next report, save checkpoints and return
+/// leases.
 const CHECKPOINT: u64 = 20;
 
-/// Options with folders.
+/// Options whose values are folders.
 const FOLDERS: [&str; 3] = ["--cache-dir", "--vae-cache", "--checkpoint-dir"];
 
 pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Findings) {
@@ -48,7 +49,7 @@ fn check_container(container: &Container<'_>, findings: &mut Findings) {
 
 fn check_address(rendering: &Rendering, container: &Container<'_>, findings: &mut Findings) {
     let place = container.place();
-    // In one place, which the hook reads, too.
+    // The address stands in one place, which the hook reads, too.
     let twice = container.has("--coordinator")
         || container.hook().iter().any(|word| word.starts_with("--coordinator"));
     findings.ensure(!twice, "address", &place, "the address stands beside SWFN_COORDINATOR");
@@ -84,7 +85,7 @@ fn check_address(rendering: &Rendering, container: &Container<'_>, findings: &mu
     }
 }
 
-/// How it ends: with time enough, and so that scaling down kills no work.
+/// Checks that a worker has time to end in order, and that scaling down kills no work.
 fn check_end(container: &Container<'_>, facts: &Facts, findings: &mut Findings) {
     let (place, pod) = (container.place(), container.pod);
     let hook = container.hook();
@@ -108,7 +109,7 @@ fn check_end(container: &Container<'_>, facts: &Facts, findings: &mut Findings) 
         &place,
         "the hook does not have the worker drained",
     );
-    // Without a hook, for machines that are taken away, checkpoints have to be frequent.
+    // Without a hook, on machines that may be taken away, checkpoints have to be frequent.
     let frequent = container
         .argument("--checkpoint-seconds")
         .and_then(|seconds| seconds.parse().ok())
@@ -132,7 +133,7 @@ fn check_end(container: &Container<'_>, facts: &Facts, findings: &mut Findings) 
         &place,
         "a Job's workers end when they are idle, a Deployment's would be started again",
     );
-    // A number that somebody else changes is not part of the manifest; see the rule `scale`.
+    // A number that another program changes is not part of the manifest; see the rule `scale`.
     let tolerated = list(pod.spec(), "/tolerations")
         .iter()
         .any(|toleration| text(toleration, "/key") == "nvidia.com/gpu");

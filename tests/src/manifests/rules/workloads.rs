@@ -1,4 +1,5 @@
-//! What makes pods: one coordinator, a Job that retries the right things, a number of workers that one side only decides about.
+//! Workloads: one coordinator, a Job that retries the right failures, and a number of workers that
+//! only one side sets.
 
 use serde_json::{Value, json};
 
@@ -9,10 +10,11 @@ use crate::manifests::{
     pod::Pod,
 };
 
-/// Exit codes of a worker after which another start would end the same: its device was given up, wrong usage.
+/// Exit codes of a worker that a restart would repeat: its device was given up, or its usage was
+/// wrong.
 const HOPELESS: [u64; 2] = [1, 2];
 
-/// The file that says that a worker was asked to stop.
+/// The file whose presence says that a worker was asked to stop.
 const ASKED: &str = "/tmp/asked";
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
@@ -23,7 +25,7 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
             _ => {}
         }
     }
-    for scaled in rendering.of("ScaledObject") {
+    for scaled in rendering.by_kind("ScaledObject") {
         scaled_object(rendering, scaled, findings);
     }
 }
@@ -33,7 +35,7 @@ fn stateful_set(rendering: &Rendering, pod: Pod<'_>, findings: &mut Findings) {
     let headless = rendering.get("Service", text(set, "/spec/serviceName"));
     let headless = headless.is_some_and(|service| text(service, "/spec/clusterIP") == "None");
     findings.ensure(headless, "stateful-set", &place, "it has no headless service");
-    // Else a pod that never gets ready keeps its successor from being made.
+    // Otherwise a pod that never gets ready keeps its successor from being made.
     let parallel = text(set, "/spec/podManagementPolicy") == "Parallel";
     findings.ensure(parallel, "stateful-set", &place, "its podManagementPolicy is not Parallel");
     let one = *at(set, "/spec/replicas") == json!(1);
@@ -75,7 +77,8 @@ fn job(pod: Pod<'_>, findings: &mut Findings) {
         "the exit codes after which another start would end the same are others",
     );
     for container in pod.containers() {
-        // Who was asked to stop is not done; the hook and the command talk through a file.
+        // A worker that was asked to stop is not done. The hook and the command communicate through
+        // a file.
         let says = |words: &[&str]| words.iter().any(|word| word.contains(ASKED));
         let hook = container.hook();
         ensure(

@@ -1,4 +1,4 @@
-//! A coordinator, what is said to it, and the honest worker beside all that.
+//! A coordinator, its misbehaving workers, and the honest worker beside them.
 
 use std::{
     sync::{
@@ -8,20 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_proto::v1::{self, coordinator_message::Kind as Answer, worker_message::Kind};
 use swfn_shared::{dataset::Dataset, metrics::Outcome, wire::outcome_values};
 use swfn_tests::{
+    fake_worker::{FakeWorker, hello},
     process::{Process, resident},
     sweep::Sweep,
-    talk::{Talk, hello},
 };
 use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 
-/// What the coordinator may take up, in KiB, whatever is sent.
+/// The most memory of the coordinator in KiB, whatever it receives.
 pub(super) const MEMORY: u64 = 200 << 10;
 
-/// What an honest trial may take at worst, on a machine with much else to do. Before there were bounds, it was minutes.
+/// The longest that an honest trial may take on a busy machine. Before there were limits, it took
+/// minutes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Scene {
@@ -36,13 +37,13 @@ pub(super) fn scene() -> Scene {
     of_trials(false)
 }
 
-/// The same, where trials have to leave a file.
+/// Makes a scene in which trials have to leave a file.
 pub(super) fn scene_with_files() -> Scene {
     of_trials(true)
 }
 
 fn of_trials(files: bool) -> Scene {
-    let sweep = Sweep::of_grid(&format!(
+    let sweep = Sweep::with_grid(&format!(
         "version = 1\nname = \"abuse\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = {{ count = 20_000 }}\nsubset_size = 40\n\
          architecture = \"net\"\nlambda = 0\n[classifier]\niterations = 1_000_000\n[run]\nlease_seconds = 60\n[artifacts]\n\
          weights = {files}\n",
@@ -52,7 +53,7 @@ fn of_trials(files: bool) -> Scene {
     Scene { sweep, coordinator, address, files }
 }
 
-/// From where the others come: what they do is held against their address.
+/// The address of the others, which the coordinator counts against.
 pub(super) const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
 pub(super) async fn connect(address: &str) -> Channel {
@@ -60,18 +61,18 @@ pub(super) async fn connect(address: &str) -> Channel {
     endpoint.local_address(Some(ELSEWHERE.into())).connect().await.expect("the coordinator listens")
 }
 
-pub(super) async fn open(address: &str, hello: v1::Hello) -> Talk {
-    Talk::open(connect(address).await, "none", hello).await.expect("a session")
+pub(super) async fn open(address: &str, hello: v1::Hello) -> FakeWorker {
+    FakeWorker::open(connect(address).await, "none", hello).await.expect("a session")
 }
 
 pub(super) fn ask(lanes: u32) -> Kind {
     Kind::Ask(v1::Ask { lanes, ..v1::Ask::default() })
 }
 
-/// The next grant's leases.
-pub(super) async fn granted(talk: &mut Talk) -> Vec<v1::LeaseId> {
+/// Waits for the next grant and returns its leases.
+pub(super) async fn next_grant(fake: &mut FakeWorker) -> Vec<v1::LeaseId> {
     loop {
-        if let Told::Grant(grant) = talk.next().await.expect("the stream is open") {
+        if let Answer::Grant(grant) = fake.next().await.expect("the stream is open") {
             return grant.leases.into_iter().filter_map(|lease| lease.id).collect();
         }
     }
@@ -86,12 +87,12 @@ pub(super) fn failed(lease: v1::LeaseId, bytes: usize) -> Kind {
     })
 }
 
-/// A lease that nobody granted.
+/// Makes a lease that was never granted.
 pub(super) fn foreign(number: usize) -> v1::LeaseId {
     v1::LeaseId { trial: format!("{number:032x}"), attempt: 1 }
 }
 
-/// A file of one byte, for a trial that has to leave one.
+/// Makes a file of one byte for a trial that has to leave one.
 fn weights(lease: v1::LeaseId) -> Kind {
     let (name, content) = ("weights.safetensors".to_owned(), vec![1]);
     Kind::Artifact(v1::ArtifactPart { lease: Some(lease), name, offset: 0, content, size: 1 })
@@ -107,27 +108,32 @@ pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
     })
 }
 
-/// One that works, trial by trial, until it is over: how long each took, from the question for it to the acknowledged report.
-pub(super) async fn honest(address: String, files: bool, over: Arc<AtomicBool>) -> Vec<Duration> {
+/// Works trial by trial until `over`. Returns the time of each, from its request to its
+/// acknowledged report.
+pub(super) async fn work_honestly(
+    address: String,
+    files: bool,
+    over: Arc<AtomicBool>,
+) -> Vec<Duration> {
     let channel = Endpoint::from_shared(address)
         .expect("a URL")
         .connect()
         .await
         .expect("the coordinator listens");
-    let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
+    let mut fake = FakeWorker::open(channel, "none", hello("honest")).await.expect("a session");
     let (mut waits, mut sequence) = (Vec::new(), 0);
-    // One at least.
+    // One trial is trained in any case.
     while waits.is_empty() || !over.load(Ordering::Relaxed) {
         let began = Instant::now();
-        talk.tell(0, ask(1)).await;
-        let lease = granted(&mut talk).await.remove(0);
+        fake.send(0, ask(1)).await;
+        let lease = next_grant(&mut fake).await.remove(0);
         if files {
             sequence += 1;
-            talk.tell(sequence, weights(lease.clone())).await;
+            fake.send(sequence, weights(lease.clone())).await;
         }
         sequence += 1;
-        talk.tell(sequence, succeeded(lease)).await;
-        while !matches!(talk.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through }) if through == sequence)
+        fake.send(sequence, succeeded(lease)).await;
+        while !matches!(fake.next().await.unwrap(), Answer::Acknowledge(v1::Acknowledge { through }) if through == sequence)
         {
         }
         waits.push(began.elapsed());
@@ -135,14 +141,14 @@ pub(super) async fn honest(address: String, files: bool, over: Arc<AtomicBool>) 
     waits
 }
 
-/// What became of the honest one, and the most memory that the coordinator took up meanwhile.
-pub(super) struct Seen {
+/// The honest worker's times, and the coordinator's highest memory meanwhile.
+pub(super) struct Observation {
     pub(super) waits: Vec<Duration>,
     pub(super) memory: u64,
 }
 
-impl Seen {
-    pub(super) fn tell(&self, what: &str) {
+impl Observation {
+    pub(super) fn print(&self, what: &str) {
         let most = self.waits.last().copied().unwrap_or_default();
         let p99 = self.waits[self.waits.len() * 99 / 100];
         println!(
@@ -153,10 +159,10 @@ impl Seen {
     }
 }
 
-/// An honest worker for so long, beside what else goes on.
-pub(super) async fn look(scene: &Scene, seconds: u64) -> Seen {
+/// Runs an honest worker for so many seconds, beside the others.
+pub(super) async fn observe(scene: &Scene, seconds: u64) -> Observation {
     let over = Arc::new(AtomicBool::new(false));
-    let worker = tokio::spawn(honest(scene.address.clone(), scene.files, Arc::clone(&over)));
+    let worker = tokio::spawn(work_honestly(scene.address.clone(), scene.files, Arc::clone(&over)));
     let (began, mut memory) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(seconds) {
         memory = memory.max(resident(&scene.coordinator).expect("it runs"));
@@ -168,12 +174,12 @@ pub(super) async fn look(scene: &Scene, seconds: u64) -> Seen {
         .expect("its report is heard")
         .unwrap();
     waits.sort();
-    Seen { waits, memory }
+    Observation { waits, memory }
 }
 
-pub(super) fn assert_well(what: &str, seen: &Seen) {
-    seen.tell(what);
-    let p99 = seen.waits[seen.waits.len() * 99 / 100];
+pub(super) fn assert_well(what: &str, observed: &Observation) {
+    observed.print(what);
+    let p99 = observed.waits[observed.waits.len() * 99 / 100];
     assert!(p99 < PATIENCE, "{what}: a trial took {p99:?}");
-    assert!(seen.memory < MEMORY, "{what}: {} KiB", seen.memory);
+    assert!(observed.memory < MEMORY, "{what}: {} KiB", observed.memory);
 }

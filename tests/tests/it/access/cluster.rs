@@ -1,4 +1,4 @@
-//! A sweep with certificates and a token, and one more set of both that nobody trusts.
+//! A sweep with certificates and a token, and a second, untrusted set of both.
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
@@ -9,12 +9,12 @@ use swfn_tests::{
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-/// Short trials of one shape.
+/// Returns axes of short trials of one shape.
 pub(crate) fn axes(seeds: u32) -> String {
     format!("seed = {{ count = {seeds} }}\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0")
 }
 
-/// A sweep, and its files.
+/// A sweep and its files.
 pub(crate) struct Cluster {
     pub(crate) sweep: Sweep,
     folder: PathBuf,
@@ -44,7 +44,7 @@ impl Cluster {
         Process::start(&mut command, &self.folder, &format!("certs-{name}"))
     }
 
-    /// A file of this test, such as `pki/ca.pem`.
+    /// Returns the path of a file of this test, such as `pki/ca.pem`.
     pub(crate) fn file(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
@@ -57,7 +57,7 @@ impl Cluster {
         self.read("pki/token").trim().to_owned()
     }
 
-    /// Replaces `@NAME` with the file of that name.
+    /// Replaces `@NAME` with the path of that file.
     pub(crate) fn resolved(&self, options: &str) -> Vec<String> {
         let resolve = |word: &str| {
             word.strip_prefix('@').map_or_else(|| word.to_owned(), |name| self.file(name))
@@ -77,7 +77,7 @@ impl Cluster {
         self.sweep.worker(name, address, &options.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// A connection with the certificate of that worker.
+    /// Connects with the certificate of that worker.
     pub(crate) async fn connect(&self, address: &str, worker: &str) -> Channel {
         let identity = Identity::from_pem(
             self.read(&format!("pki/worker-{worker}.pem")),
@@ -93,13 +93,13 @@ impl Cluster {
     }
 }
 
-/// Everything that a coordinator beyond loopback has.
+/// Options of a coordinator beyond loopback.
 pub(crate) const ALL: &str = "--tls-cert @pki/server.pem --tls-key @pki/server-key.pem --tls-client-ca @pki/ca.pem --token-file @pki/token";
 
-/// What a worker needs to be admitted there.
+/// Options of a worker that is admitted there.
 pub(crate) const ANN: &str = "--tls-ca @pki/ca.pem --tls-cert @pki/worker-ann.pem --tls-key @pki/worker-ann-key.pem --token-file @pki/token";
 
-/// Where a coordinator listens.
+/// Reads the socket address from a URL.
 pub(crate) fn socket(address: &str) -> SocketAddr {
     address
         .split("//")
@@ -108,7 +108,7 @@ pub(crate) fn socket(address: &str) -> SocketAddr {
         .expect("a URL with an IP address")
 }
 
-/// Waits until a process has said that.
+/// Waits until a process has logged that text.
 pub(crate) fn wait_for(process: &Process, text: &str) {
     wait_until(text, || process.stderr().contains(text).then_some(()));
 }

@@ -1,4 +1,4 @@
-//! Who comes in, and what those are told who do not.
+//! Admission, and the messages for those who are refused.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -9,7 +9,7 @@ use swfn_tests::{
 
 use super::cluster::{ALL, ANN, Cluster, axes, wait_for};
 
-/// All processes that a process has started, and those that they have.
+/// Lists all descendants of a process.
 fn descendants(process: u32) -> Vec<u32> {
     let children = children(process);
     let below: Vec<_> = children.iter().flat_map(|child| descendants(*child)).collect();
@@ -26,7 +26,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_sweep_beyond_loopback_with_certificates_and_a_token() {
+fn certificates_and_a_token_protect_a_remote_sweep() {
     let cluster = Cluster::new(Sweep::new(&axes(3), 60));
     let mut coordinator =
         cluster.coordinator("coordinator", &format!("--listen 0.0.0.0:0 --http 127.0.0.1:0 {ALL}"));
@@ -38,13 +38,13 @@ fn a_sweep_beyond_loopback_with_certificates_and_a_token() {
     worker.succeed();
     assert_eq!(cluster.sweep.succeeded(), 3);
     let log = coordinator.stderr();
-    // That a busy machine let it stand still is no matter of access.
+    // A busy machine may stall it, which does not concern access.
     let warned = |line: &str| line.contains("WARN") && !line.contains("stood still");
     assert!(!log.lines().any(warned), "it has all that it needs: {log}");
 }
 
 #[test]
-fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
+fn workers_with_old_certificates_trust_renewed_ones() {
     let cluster = Cluster::new(Sweep::new(&axes(4), 60));
     let certs = |name: &str, authority: &str| {
         let authority = cluster.file(authority);
@@ -91,7 +91,7 @@ fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
 }
 
 #[test]
-fn local_workers_need_no_certificates_and_the_token_is_in_no_log_and_on_no_command_line() {
+fn local_workers_need_no_certificates_and_hide_tokens() {
     let cluster = Cluster::new(Sweep::new(&axes(2), 60).evaluated_every(15).slowed(500));
     let mut coordinator = cluster
         .coordinator("coordinator", &format!("--listen 127.0.0.1:0 --local-workers 2 {ALL}"));
@@ -117,7 +117,7 @@ fn local_workers_need_no_certificates_and_the_token_is_in_no_log_and_on_no_comma
 }
 
 #[test]
-fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
+fn an_untrusted_worker_stops_with_the_reason() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
     let mut coordinator =
         cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
@@ -169,8 +169,8 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
         .collect();
     for (mut worker, (_, options, message)) in started.into_iter().zip(&cases) {
         assert_eq!(worker.wait(), Some(1), "{options}: {}", worker.stderr());
-        let told = worker.stderr();
-        assert!(told.contains(message) && told.contains("hint: "), "{options}: {told}");
+        let output = worker.stderr();
+        assert!(output.contains(message) && output.contains("hint: "), "{options}: {output}");
     }
     wait_for(&coordinator, "request refused: a token is needed here");
     assert_eq!(
@@ -183,7 +183,7 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
 }
 
 #[test]
-fn a_coordinator_without_tls_says_so_and_admits_by_token() {
+fn without_tls_the_coordinator_warns_and_checks_tokens() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
     let mut coordinator =
         cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
@@ -191,14 +191,14 @@ fn a_coordinator_without_tls_says_so_and_admits_by_token() {
     let mut wrong = cluster.worker("wrong", &address.replace("http", "https"), ANN);
     assert_eq!(wrong.wait(), Some(1));
     assert!(wrong.stderr().contains("the coordinator does not speak TLS"), "{}", wrong.stderr());
-    // From the environment.
+    // The token comes from the environment.
     let mut command = cluster.sweep.worker_command(&address, &[]);
     cluster.sweep.start(command.env("SWFN_TOKEN", cluster.token()), "right").succeed();
     coordinator.succeed();
 }
 
 #[test]
-fn a_coordinator_that_is_not_safe_does_not_start() {
+fn an_unsafe_coordinator_does_not_start() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
     let tls = "--tls-cert @pki/server.pem --tls-key @pki/server-key.pem";
     let cases = [
@@ -228,10 +228,10 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
     for (number, (options, code, message)) in cases.iter().enumerate() {
         let mut coordinator = cluster.coordinator(&format!("coordinator-{number}"), options);
         assert_eq!(coordinator.wait(), Some(*code), "{options}: {}", coordinator.stderr());
-        let told = coordinator.stderr();
+        let output = coordinator.stderr();
         assert!(
-            told.contains(message) && (*code == 2 || told.contains("hint: ")),
-            "{options}: {told}"
+            output.contains(message) && (*code == 2 || output.contains("hint: ")),
+            "{options}: {output}"
         );
     }
 
@@ -239,9 +239,12 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
         .unwrap();
     let careless = cluster.coordinator("careless", &format!("--listen 0.0.0.0:0 --insecure {tls}"));
     cluster.sweep.address(&careless);
-    let told = careless.stderr();
-    assert!(told.contains("can read the private key") && told.contains("(mode 644)"), "{told}");
-    assert!(told.contains("not authenticated by a token"), "{told}");
+    let output = careless.stderr();
+    assert!(
+        output.contains("can read the private key") && output.contains("(mode 644)"),
+        "{output}"
+    );
+    assert!(output.contains("not authenticated by a token"), "{output}");
 
     let before = cluster.token();
     let mut again = cluster.certs("pki", &["--hosts", "127.0.0.1"]);

@@ -1,5 +1,5 @@
-//! Strangers that hold connections, and clients that open and reset streams without end: a sweep finishes all the same, and memory does
-//! not grow beyond a bound.
+//! Strangers that hold connections, and clients that open and reset streams without end. A sweep
+//! must finish beside them, and memory must stay bounded.
 
 use std::{
     net::SocketAddr,
@@ -24,19 +24,19 @@ use tokio::{
 
 use super::cluster::{ALL, ANN, Cluster, axes, socket};
 
-/// By how much a coordinator may grow under attack, in KiB: 256 strangers with the buffers of HTTP/2 or TLS, and what the allocator
-/// keeps of those before them.
+/// The most growth of a coordinator under attack, in KiB: buffers of HTTP/2 or TLS for 256
+/// strangers, and freed memory that the allocator keeps.
 const GROWTH: u64 = 40 << 10;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-/// A frame of headers, 16,000 bytes long, that will not come.
+/// The header of a frame of 16,000 bytes that will not come.
 const HEADERS: &[u8] = &[0, 0x3e, 0x80, 1, 0, 0, 0, 0, 1];
 const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
-/// The beginning of a TLS handshake record of 508 bytes, and of the ClientHello in it.
+/// The beginning of a TLS handshake record of 508 bytes, and of its ClientHello.
 const CLIENT_HELLO: &[u8] = &[22, 3, 1, 1, 252, 1, 0, 1, 248, 3, 3];
 
-/// A way to hold a connection: what is sent at first, and then ten times a second.
+/// A way to hold a connection: the first bytes, and further ones ten times a second.
 #[derive(Clone, Copy)]
 struct Hold {
     first: &'static [&'static [u8]],
@@ -71,7 +71,8 @@ async fn hold(from: &str, to: SocketAddr, hold: Hold) -> std::io::Result<()> {
     }
 }
 
-/// So many strangers at a time from one address, each with a new connection soon after the last has been ended. Dropping the set ends it.
+/// Keeps so many strangers connected from one address; each reconnects soon after its connection
+/// ended. Dropping the set ends them.
 fn besiege(
     to: SocketAddr,
     strangers: usize,
@@ -92,7 +93,7 @@ fn besiege(
     siege
 }
 
-/// Waits for the end of the sweep; returns the most memory that the coordinator was seen to use, in KiB.
+/// Waits for the end of the sweep. Returns the coordinator's highest memory, in KiB.
 fn finish(coordinator: &mut Process) -> u64 {
     let mut most = 0;
     wait_until("the end of the sweep", || {
@@ -100,15 +101,15 @@ fn finish(coordinator: &mut Process) -> u64 {
             assert!(status.success(), "{}", coordinator.stderr());
             return Some(());
         }
-        // It may end in this moment.
+        // The process may end at this moment.
         most = most.max(resident(coordinator).unwrap_or(0));
         None
     });
     most
 }
 
-/// A sweep under siege, by hundreds of strangers of one address, and beside them one of each way from an address of its own, which
-/// nobody pushes out: only its time can be over.
+/// Runs a sweep beside hundreds of strangers from one address. Each way is also tried once from an
+/// address of its own, whose connection only ends by a time limit.
 async fn finishes_under_siege(cluster: Cluster, server: &str, worker: &str, ways: &'static [Hold]) {
     let mut coordinator =
         cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {server}"));
@@ -156,8 +157,8 @@ async fn a_sweep_finishes_while_strangers_hold_tls_handshakes() {
     finishes_under_siege(cluster, ALL, ANN, &[SLOW_HANDSHAKE, NOTHING]).await;
 }
 
-/// Opens streams and resets them at once, until the other side ends the connection or so many are through. Returns their number, and
-/// whether the coordinator ended it because of them.
+/// Opens streams and resets them at once, until the other side ends the connection or `most` are
+/// through. Returns their number, and whether the coordinator ended the connection because of them.
 async fn reset(
     to: SocketAddr,
     token: Option<&str>,
@@ -195,7 +196,7 @@ async fn reset(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_finishes_while_clients_open_and_reset_streams() {
+async fn a_sweep_finishes_while_clients_reset_streams() {
     let cluster = Cluster::new(Sweep::new(&axes(3), 60));
     let mut coordinator =
         cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
@@ -210,7 +211,7 @@ async fn a_sweep_finishes_while_clients_open_and_reset_streams() {
             loop {
                 // Half of them know the token.
                 let known = (number % 2 == 0).then_some(&*token);
-                // Once the sweep is over, nobody listens.
+                // The coordinator stops listening once the sweep is over.
                 let (resets, calmed) = reset(to, known, 2_000).await.unwrap_or((0, false));
                 count.0.fetch_add(resets, Ordering::Relaxed);
                 count.1.fetch_add(calmed.into(), Ordering::Relaxed);

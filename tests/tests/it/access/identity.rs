@@ -1,26 +1,26 @@
 //! A worker's id and its leases belong to its certificate.
 
-use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_proto::v1::{self, coordinator_message::Kind as Answer, worker_message::Kind};
 use swfn_shared::{metrics::Outcome, wire::outcome_values};
 use swfn_tests::{
+    fake_worker::{FakeWorker, hello},
     images::few_digest,
     sweep::Sweep,
-    talk::{Talk, hello},
 };
 use tonic::Code;
 
 use super::cluster::{ALL, ANN, Cluster, axes};
 
-fn revoked(told: &Told, lease: &v1::LeaseId) -> String {
-    match told {
-        Told::Revoke(revoke) if revoke.lease.as_ref() == Some(lease) => revoke.reason.clone(),
+fn revoked(answer: &Answer, lease: &v1::LeaseId) -> String {
+    match answer {
+        Answer::Revoke(revoke) if revoke.lease.as_ref() == Some(lease) => revoke.reason.clone(),
         other => panic!("{other:?} is no revocation of {lease:?}"),
     }
 }
 
-fn confirmed(told: &Told) -> &[v1::LeaseId] {
-    match told {
-        Told::Confirm(confirm) => &confirm.leases,
+fn confirmed(answer: &Answer) -> &[v1::LeaseId] {
+    match answer {
+        Answer::Confirm(confirm) => &confirm.leases,
         other => panic!("{other:?} is no confirmation"),
     }
 }
@@ -43,21 +43,22 @@ fn points(lease: &v1::LeaseId, step: u64) -> Kind {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_certificate_takes_neither_the_id_nor_the_leases() {
-    // Long leases: none may expire while this machine is busy with other tests.
+async fn another_certificate_takes_neither_id_nor_leases() {
+    // Leases are long, so that none expires while this machine is busy with other tests.
     let cluster = Cluster::new(Sweep::with_leases(600, &axes(2), 60));
     let mut coordinator =
         cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
-    let mut ann =
-        Talk::open(cluster.connect(&address, "ann").await, &token, hello("ann:1")).await.unwrap();
-    ann.tell(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
-    let Told::Grant(grant) = ann.next().await.unwrap() else { panic!("no grant") };
+    let mut ann = FakeWorker::open(cluster.connect(&address, "ann").await, &token, hello("ann:1"))
+        .await
+        .unwrap();
+    ann.send(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
+    let Answer::Grant(grant) = ann.next().await.unwrap() else { panic!("no grant") };
     let lease = grant.leases[0].id.clone().unwrap();
 
-    // Under her name. The welcome is the coordinator's, the refusal the actor's, which comes next.
+    // Bob uses Ann's name. The server welcomes him, and the engine refuses him right after.
     let bob_there = cluster.connect(&address, "bob").await;
-    let mut thief = Talk::open(bob_there.clone(), &token, hello("ann:1")).await.unwrap();
+    let mut thief = FakeWorker::open(bob_there.clone(), &token, hello("ann:1")).await.unwrap();
     let refused = thief.next().await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
     assert!(
@@ -65,16 +66,16 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
         "{refused}"
     );
 
-    // As her successor, and as the holder of her lease.
+    // Bob poses as Ann's successor, and as the holder of her lease.
     let successor = v1::Hello {
         predecessor: Some("ann:1".into()),
         held: vec![lease.clone()],
         ..hello("bob:1")
     };
-    let mut bob = Talk::open(bob_there, &token, successor).await.unwrap();
+    let mut bob = FakeWorker::open(bob_there, &token, successor).await.unwrap();
     assert!(revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`"));
     assert_eq!(confirmed(&bob.next().await.unwrap()), []);
-    // In the middle of it.
+    // Bob reports on a stream in progress.
     for (sequence, kind) in [
         points(&lease, 1),
         outcome(&lease),
@@ -83,25 +84,29 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     .into_iter()
     .enumerate()
     {
-        bob.tell(sequence as u64 + 1, kind).await;
+        bob.send(sequence as u64 + 1, kind).await;
         assert!(
             revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`")
         );
-        let Told::Acknowledge(_) = bob.next().await.unwrap() else {
+        let Answer::Acknowledge(_) = bob.next().await.unwrap() else {
             panic!("heard, with no effect")
         };
     }
 
-    // She noticed nothing, and may come again on another connection.
-    ann.tell(1, points(&lease, 5)).await;
-    assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(_)));
+    // Ann has noticed nothing, and may use another connection.
+    ann.send(1, points(&lease, 5)).await;
+    assert!(matches!(ann.next().await.unwrap(), Answer::Acknowledge(_)));
     let again = v1::Hello { held: vec![lease.clone()], ..hello("ann:1") };
-    let mut ann = Talk::open(cluster.connect(&address, "ann").await, &token, again).await.unwrap();
+    let mut ann =
+        FakeWorker::open(cluster.connect(&address, "ann").await, &token, again).await.unwrap();
     assert_eq!(confirmed(&ann.next().await.unwrap()), std::slice::from_ref(&lease));
-    ann.tell(2, outcome(&lease)).await;
-    assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through: 2 })));
-    // After it.
-    bob.tell(4, points(&lease, 9)).await;
+    ann.send(2, outcome(&lease)).await;
+    assert!(matches!(
+        ann.next().await.unwrap(),
+        Answer::Acknowledge(v1::Acknowledge { through: 2 })
+    ));
+    // Bob reports after her trial.
+    bob.send(4, points(&lease, 9)).await;
     assert!(revoked(&bob.next().await.unwrap(), &lease).contains("the trial has its result"));
 
     let journal: Vec<_> =

@@ -1,12 +1,12 @@
-//! What is too large, too old or one too many.
+//! Limits of sizes, ages and numbers of connections.
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::wire::MAX_REPORT_BYTES;
 use swfn_tests::{
+    fake_worker::{FakeWorker, hello},
     probe::serves,
     process::wait_until,
     sweep::{Sweep, from_here},
-    talk::{Talk, hello},
 };
 use tonic::{
     Code, Request,
@@ -24,22 +24,22 @@ async fn connect(address: &str) -> Channel {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_refused_and_harms_nobody() {
+async fn oversized_messages_are_refused_without_harm() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
     let mut coordinator =
         cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
 
-    let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let mut worker = FakeWorker::open(connect(&address).await, &token, hello("eve")).await.unwrap();
     let error = "x".repeat(MAX_REPORT_BYTES + 1);
-    talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
-    let ended = talk.next().await.unwrap_err();
+    worker.send(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
+    let ended = worker.next().await.unwrap_err();
     assert_eq!(ended.code(), Code::InvalidArgument, "{ended}");
     assert!(ended.message().contains("message length too large"), "{ended}");
-    let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let mut worker = FakeWorker::open(connect(&address).await, &token, hello("eve")).await.unwrap();
     let error = "x".repeat(MAX_REPORT_BYTES / 2);
-    talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
-    let ended = talk.next().await.unwrap_err();
+    worker.send(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
+    let ended = worker.next().await.unwrap_err();
     assert!(ended.message().contains("`lease` is missing"), "half of that is read: {ended}");
 
     for (bytes, passes) in [(1 << 10, true), (64 << 10, false)] {
@@ -56,7 +56,7 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
 }
 
 #[test]
-fn probes_that_know_neither_tls_nor_token_have_a_door_behind_which_is_nothing_else() {
+fn the_health_port_serves_only_health_checks() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
     let coordinator = cluster
         .coordinator("coordinator", &format!("--listen 127.0.0.1:0 --health 0.0.0.0:0 {ALL}"));
@@ -65,21 +65,26 @@ fn probes_that_know_neither_tls_nor_token_have_a_door_behind_which_is_nothing_el
     assert_eq!((serves(&address, ""), serves(&address, "other")), (Ok(true), Err(Code::NotFound)));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let refused = runtime.block_on(async {
-        Talk::open(connect(&format!("http://{address}")).await, &cluster.token(), hello("eve"))
-            .await
+        FakeWorker::open(
+            connect(&format!("http://{address}")).await,
+            &cluster.token(),
+            hello("eve"),
+        )
+        .await
     });
     assert_eq!(refused.expect_err("there is no such service").code(), Code::Unimplemented);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
+async fn an_excess_connection_is_refused_until_one_ends() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
     let options = "--listen 127.0.0.1:0 --token-file @pki/token --max-connections 1";
     let mut coordinator = cluster.coordinator("coordinator", options);
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
-    let first = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
-    let refused =
-        Talk::open(connect(&address).await, &token, hello("ivy")).await.expect_err("one too many");
+    let first = FakeWorker::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let refused = FakeWorker::open(connect(&address).await, &token, hello("ivy"))
+        .await
+        .expect_err("one too many");
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
     assert!(refused.message().contains("hint: raise --max-connections"), "{refused}");
     let mut worker = cluster.worker("worker", &address, "--token-file @pki/token");
@@ -92,7 +97,7 @@ async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
 }
 
 #[test]
-fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
+fn an_old_connection_is_replaced_without_loss() {
     let trials = 3;
     let cluster =
         Cluster::new(Sweep::with_leases(120, &axes(trials), 60).evaluated_every(20).slowed(900));
@@ -112,9 +117,9 @@ fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
         "nothing is lost and nothing fails: {journal:?}"
     );
     assert_eq!(succeeded, trials as usize, "each trial succeeds once: {journal:?}");
-    // A grant that was on its way when its connection ended is taken back, and given again.
+    // A grant that was sent as its connection ended is withdrawn and granted again.
     assert!(leased == succeeded + released && released < connected, "{journal:?}");
-    // Three evaluations of each, none missing and none twice.
+    // Each trial has three evaluations, none missing and none twice.
     let curves = cluster.sweep.csv("curves.csv");
     let evaluations = curves.iter().filter(|point| point["metric"] == "test/accuracy").count();
     assert_eq!(evaluations, 3 * trials as usize);

@@ -1,4 +1,4 @@
-//! What is told while a sweep runs is what its files say at the end.
+//! The API shows while a sweep runs what its files contain at the end.
 
 use std::{collections::BTreeMap, fs};
 
@@ -21,7 +21,7 @@ fn number(text: &str) -> f64 {
 }
 
 #[test]
-fn the_api_tells_what_the_files_say() {
+fn the_api_agrees_with_the_files() {
     let sweep = Sweep::new(AXES, 60).slowed(300);
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
@@ -109,25 +109,25 @@ fn the_api_tells_what_the_files_say() {
         .collect();
     assert!(curves.len() > 16, "{} points", curves.len());
     assert!(points.keys().eq(curves.keys()), "{points:?} {curves:?}");
-    // What reads JSON here may be wrong in the last bit.
+    // The JSON reader of this test may be wrong in the last bit.
     let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-15 * a.abs().max(b.abs());
     assert!(points.values().zip(curves.values()).all(close), "{points:?} {curves:?}");
     let summary: Value =
         serde_json::from_str(&fs::read_to_string(sweep.run_dir().join("summary.json")).unwrap())
             .unwrap();
-    let mut told = cells["items"].clone();
-    for cell in told.as_array_mut().expect("a list") {
+    let mut printed = cells["items"].clone();
+    for cell in printed.as_array_mut().expect("a list") {
         let cell = cell.as_object_mut().expect("a cell");
-        // What other requests name it by.
+        // Other requests use these names of the cell.
         assert!(cell.remove("id").is_some() && cell.remove("axes").is_some());
     }
-    assert_eq!(summary["cells"], told);
-    // Who looked on has closed the file before the coordinator did, which then tidied up.
+    assert_eq!(summary["cells"], printed);
+    // The test has closed the database before the coordinator did, which then removed the log.
     assert!(!sweep.run_dir().join("sweep.sqlite-wal").exists());
 }
 
 #[test]
-fn the_usual_port_may_be_taken_and_a_named_one_may_not() {
+fn only_a_named_port_must_be_free() {
     let sweeps = [Sweep::new(AXES, 60), Sweep::new(AXES, 60)];
     let started: Vec<_> = sweeps
         .iter()
@@ -149,12 +149,12 @@ fn the_usual_port_may_be_taken_and_a_named_one_may_not() {
     let mut refused =
         third.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", &pages[0]]);
     assert_eq!(refused.wait(), Some(1));
-    let said = refused.stderr();
+    let output = refused.stderr();
     assert!(
-        said.contains(&format!("cannot listen on `{}`", pages[0]))
-            && said.contains("hint: ")
-            && said.contains("--http"),
-        "{said}"
+        output.contains(&format!("cannot listen on `{}`", pages[0]))
+            && output.contains("hint: ")
+            && output.contains("--http"),
+        "{output}"
     );
     let off = third.coordinator("off", &["--listen", "127.0.0.1:0", "--http", "off"]);
     third.address(&off);

@@ -6,9 +6,8 @@ use std::{
     thread,
 };
 
-/// Serves the page of that address below that path, which it takes off; returns the address of the
-/// page there.
-pub(super) fn below_a_path(page: &str, path: &str) -> String {
+/// Serves the page of `page` below `path`, which it strips. Returns the address of the page there.
+pub(super) fn serve_below_path(page: &str, path: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (page, path) = (page.to_owned(), path.to_owned());
@@ -22,7 +21,7 @@ pub(super) fn below_a_path(page: &str, path: &str) -> String {
     place
 }
 
-/// One request and its answer.
+/// Passes one request and its answer.
 fn pass(stream: TcpStream, page: &str, path: &str) {
     let mut head = String::new();
     let mut reader = BufReader::new(stream);

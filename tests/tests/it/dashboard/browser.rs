@@ -1,24 +1,23 @@
-//! The page itself, in a browser: it shows what the sweep came to, and what a worker says stays
-//! text.
+//! The page in a browser: it shows the sweep's results, and a worker's texts stay text.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_proto::v1::{self, coordinator_message::Kind as Answer, worker_message::Kind};
 use swfn_tests::{
     browser::Browser,
+    fake_worker::{FakeWorker, hello},
     page::{ask, json},
     process::wait_until,
     sweep::Sweep,
-    talk::{Talk, hello},
 };
 use tonic::transport::Endpoint;
 
-use super::{DOORS, below::below_a_path};
+use super::{DOORS, below::serve_below_path};
 
 /// Three seeds, so that there are intervals.
 const AXES: &str = "seed = { count = 3 }\nsubset_size = 40\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]";
 
-/// The texts of all elements that a selector finds.
+/// Returns the texts of all elements that a selector finds.
 fn texts(browser: &mut Browser, selector: &str) -> Vec<String> {
     let all = format!(
         "[...document.querySelectorAll({selector:?})].map((node) => node.textContent.trim())"
@@ -34,9 +33,8 @@ fn percent(share: &Value) -> String {
 #[test]
 fn it_shows_a_finished_sweep() {
     let Some(mut browser) = Browser::start(1280) else { return };
-    // On digits: with few images, seeds may have equal accuracies, and then there is no interval to
-    // show.
-    let sweep = Sweep::of_digits(AXES, 60);
+    // Digits are used, because with few images seeds may have equal accuracies, and no interval.
+    let sweep = Sweep::with_digits(AXES, 60);
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     browser.go(&format!("http://{page}/"));
@@ -79,7 +77,7 @@ fn it_shows_a_finished_sweep() {
         texts(&mut browser, "#synthesis")
     );
 
-    // A click draws a cell's curve, another one takes it away.
+    // A click draws a cell's curve, another one removes it.
     browser.wait("curves", "document.querySelectorAll('.overlay .band').length === 2");
     browser.evaluate("document.querySelector('.panel:last-child .entry').click()");
     browser.wait("one curve more", "document.querySelectorAll('.overlay .band').length === 3");
@@ -92,7 +90,7 @@ fn it_shows_a_finished_sweep() {
         "document.querySelectorAll('.panel:last-child [aria-pressed=true]').length === 2",
     );
 
-    // Filters for all axes that vary, and lists that are sorted by them.
+    // There are filters for all axes that vary, and lists that they sort.
     let filters = texts(&mut browser, "#filters label")
         .iter()
         .map(|text| text.split(' ').next().unwrap().to_owned())
@@ -154,7 +152,7 @@ fn it_works_below_a_path() {
     let Some(mut browser) = Browser::start(1280) else { return };
     let grid =
         swfn_tests::sweep::grid(AXES, 60, "lease_seconds = 60") + "[artifacts]\nconfusion = true\n";
-    let sweep = Sweep::of_grid(&grid).on(swfn_tests::images::few());
+    let sweep = Sweep::with_grid(&grid).on(swfn_tests::images::few());
     let coordinator =
         sweep.coordinator("coordinator", &[&DOORS[..], &["--local-workers", "1"]].concat());
     let page = sweep.dashboard(&coordinator);
@@ -162,7 +160,7 @@ fn it_works_below_a_path() {
         (json(&page, "/api/v1/sweep")["finished"] == true).then_some(())
     });
     std::fs::write(sweep.run_dir().join("report.html"), "<p>the report").unwrap();
-    let place = below_a_path(&page, "/user/me/proxy/7078");
+    let place = serve_below_path(&page, "/user/me/proxy/7078");
     browser.go(&place);
     browser.wait(
         "the page",
@@ -184,7 +182,7 @@ fn it_works_below_a_path() {
     let links =
         "[...document.querySelectorAll('[href], [src]')].map((node) => node.href ?? node.src)";
     assert!(inside(&mut browser, links) >= 20);
-    // All of them are there: the report, the log, the file, what is for programs.
+    // All links work: the report, the log, the file, the pages for programs.
     let fetched = "Promise.all([...document.querySelectorAll('a[href]')].map(async ({ href }) => (await fetch(href)).status))";
     let Value::Array(statuses) = browser.evaluate(fetched) else { panic!("no statuses") };
     assert!(statuses.len() >= 5 && statuses.iter().all(|status| *status == 200), "{statuses:?}");
@@ -195,11 +193,11 @@ const HOSTILE: &str =
     "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
 
 #[tokio::test]
-async fn what_a_worker_says_stays_text() {
+async fn texts_of_workers_stay_text() {
     let Some(mut browser) = Browser::start(1280) else { return };
     let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = [0, 1]\nsubset_size = 40\n\
                 architecture = \"net\"\nlambda = 0\n[run]\nmax_failures = 1\n";
-    let sweep = Sweep::of_grid(grid);
+    let sweep = Sweep::with_grid(grid);
     let coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     let endpoint = Endpoint::from_shared(sweep.address(&coordinator)).expect("a URL");
@@ -207,10 +205,10 @@ async fn what_a_worker_says_stays_text() {
     let device =
         v1::Device { name: HOSTILE.into(), model: HOSTILE.into(), ..v1::Device::default() };
     let introduction = v1::Hello { host: HOSTILE.into(), device: Some(device), ..hello("mallory") };
-    let mut talk = Talk::open(channel, "none", introduction).await.expect("it is let in");
-    talk.tell(0, Kind::Ask(v1::Ask { lanes: 2, ..v1::Ask::default() })).await;
+    let mut worker = FakeWorker::open(channel, "none", introduction).await.expect("it is let in");
+    worker.send(0, Kind::Ask(v1::Ask { lanes: 2, ..v1::Ask::default() })).await;
     let lease = loop {
-        if let Told::Grant(grant) = talk.next().await.expect("a grant") {
+        if let Answer::Grant(grant) = worker.next().await.expect("a grant") {
             break grant.leases[0].id.clone();
         }
     };
@@ -221,7 +219,7 @@ async fn what_a_worker_says_stays_text() {
         log: format!("{HOSTILE}\n"),
         ..v1::Failed::default()
     };
-    talk.tell(1, Kind::Failed(failed)).await;
+    worker.send(1, Kind::Failed(failed)).await;
     let (dom, console) = tokio::task::spawn_blocking(move || {
         wait_until("the failure", || (json(&page, "/api/v1/sweep")["trials"]["quarantined"] == 1).then_some(()));
         assert_eq!(json(&page, &format!("/api/v1/trials/{id}"))["error"], HOSTILE);
@@ -232,13 +230,13 @@ async fn what_a_worker_says_stays_text() {
     .await
     .expect("a page");
     assert!(!dom.contains("owned</title>") && !dom.contains("<img"), "{dom}");
-    // As a device, a model and a host; as the error in two places; as a log.
+    // The text occurs as a device, a model and a host, twice as an error, and in a log.
     assert!(dom.matches("&lt;img src=x onerror").count() >= 6, "{dom}");
     assert_eq!(dom.matches("<script").count(), 1, "its own");
     assert_eq!(console, [""; 0]);
 }
 
-/// Everything has a result but a hundred trials, of which some run.
+/// All trials have a result except a hundred, some of which run.
 const FILLED: &str = r#"
     INSERT INTO worker VALUES ('w', 'h', 'cpu', 'm', '0', '2', 1, 1, '', NULL);
     UPDATE trial SET state = CASE WHEN number % 200 > 0 THEN 'succeeded' ELSE 'leased' END, attempt = 1;
@@ -268,7 +266,7 @@ fn twenty_thousand_trials_are_shown_at_once() {
     let database = rusqlite::Connection::open(sweep.run_dir().join("sweep.sqlite")).unwrap();
     database.execute_batch(FILLED).unwrap();
     let view = super::view::view(&sweep, "view", &[]);
-    let page = super::view::shown(&view);
+    let page = super::view::page_address(&view);
     wait_until("the answer", || (ask(&page, "/api/v1/answer", &[]).status == 200).then_some(()));
     assert_eq!(json(&page, "/api/v1/answer")["cells"].as_array().map(Vec::len), Some(200));
     let measure =
@@ -285,7 +283,7 @@ fn twenty_thousand_trials_are_shown_at_once() {
     let drawn = browser.evaluate(measure).as_f64().unwrap();
     let sent = browser
         .evaluate("performance.getEntriesByType('resource').reduce((sum, { transferSize }) => sum + transferSize, 0)");
-    // What it costs to draw all cells and other curves anew.
+    // Measures the time to redraw all cells and other curves.
     browser.evaluate("performance.clearMeasures()");
     browser.evaluate("document.querySelector('.panel:last-child .column').click()");
     browser.wait(

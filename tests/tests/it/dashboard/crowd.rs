@@ -1,5 +1,5 @@
-//! Strangers that hold connections, clients that never read, and hundreds of people who look on: the sweep finishes all the same, and
-//! memory does not grow beyond a bound.
+//! Strangers that hold connections, clients that never read, and hundreds of visitors. The sweep
+//! must finish beside them, and memory must stay bounded.
 
 use std::{
     io,
@@ -26,11 +26,12 @@ use tokio::{
 
 use super::DOORS;
 
-/// By how much a coordinator may grow, in KiB: 256 strangers and 128 guests with their buffers, and what the allocator keeps of those
-/// before them.
+/// The most growth of a coordinator, in KiB: buffers of 256 strangers and 128 guests, and freed
+/// memory that the allocator keeps.
 const GROWTH: u64 = 48 << 10;
 
-/// What is sent at first, and then ten times a second. All but the last two never come to a whole request.
+/// The first bytes, and further ones ten times a second. All but the last two never become a whole
+/// request.
 const WAYS: [(&str, &str); 6] = [
     ("", ""),
     ("G", ""),
@@ -52,7 +53,7 @@ async fn connect(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// Holds a connection until the other side ends it; reads what comes.
+/// Holds a connection until the other side ends it, and reads all answers.
 async fn hold(from: &str, to: SocketAddr, (first, then): (&str, &str)) -> io::Result<()> {
     let mut stream = connect(from, to).await?;
     stream.write_all(first.as_bytes()).await?;
@@ -65,7 +66,7 @@ async fn hold(from: &str, to: SocketAddr, (first, then): (&str, &str)) -> io::Re
     }
 }
 
-/// Asks and asks, and never reads, until the other side ends the connection.
+/// Sends requests without reading until the other side ends the connection.
 async fn never_read(to: SocketAddr) -> io::Result<()> {
     let mut stream = connect("127.0.0.2", to).await?;
     loop {
@@ -74,7 +75,7 @@ async fn never_read(to: SocketAddr) -> io::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_finishes_whoever_looks_on() {
+async fn a_sweep_finishes_beside_crowds() {
     let sweep = Sweep::new(
         "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0",
         60,
@@ -95,7 +96,7 @@ async fn a_sweep_finishes_whoever_looks_on() {
             }
         });
     }
-    // From another address, which nobody pushes out: only its time can be over.
+    // Nobody pushes out a stranger of another address; only the time limit ends it.
     let began = Instant::now();
     let mut alone = JoinSet::new();
     for way in &WAYS[..4] {
@@ -122,7 +123,7 @@ async fn a_sweep_finishes_whoever_looks_on() {
     let (coordinator, most) = tokio::task::spawn_blocking(move || {
         worker.succeed();
         most = most.max(resident(&coordinator).expect("it runs"));
-        // It still answers those who have not been here yet, at the latest when somebody has left.
+        // The dashboard still answers a new client, at the latest when another one has left.
         wait_until("an answer", || (ask(&page, "/healthz", &[]).status == 200).then_some(()));
         coordinator.signal(Signal::SIGTERM);
         coordinator.succeed();

@@ -1,4 +1,4 @@
-//! Who may not look on, and what a page of somebody else's in one's own browser may not read.
+//! Refusals of the dashboard: to people without a token, and to foreign pages in a user's browser.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ const TOKEN: &str = "an-example-of-a-token-for-tests-0";
 const BASIC: &str = "authorization: Basic YW5uOmFuLWV4YW1wbGUtb2YtYS10b2tlbi1mb3ItdGVzdHMtMA==";
 
 #[test]
-fn names_of_others_and_pages_of_others_get_nothing() {
+fn foreign_host_names_and_origins_are_refused() {
     let sweep = Sweep::new(AXES, 60);
     let coordinator =
         sweep.coordinator("coordinator", &[&DOORS[..], &["--http-host", "Lab.Example"]].concat());
@@ -65,7 +65,7 @@ fn names_of_others_and_pages_of_others_get_nothing() {
 }
 
 #[test]
-fn who_does_not_know_the_token_learns_nothing() {
+fn without_the_token_the_dashboard_reveals_nothing() {
     let sweep = Sweep::new(AXES, 60);
     let file = sweep.folder().join("token");
     fs::write(&file, TOKEN).unwrap();
@@ -92,7 +92,7 @@ fn who_does_not_know_the_token_learns_nothing() {
 }
 
 #[test]
-fn a_worker_that_was_sent_here_is_told_where_workers_join() {
+fn a_worker_learns_that_this_is_the_dashboard() {
     let sweep = Sweep::new(AXES, 60);
     let coordinator = sweep.coordinator("coordinator", &DOORS);
     let (page, address) = (sweep.dashboard(&coordinator), sweep.address(&coordinator));
@@ -106,17 +106,17 @@ fn a_worker_that_was_sent_here_is_told_where_workers_join() {
 }
 
 #[test]
-fn beyond_this_machine_it_needs_tls_and_a_token() {
+fn a_remote_dashboard_needs_tls_and_a_token() {
     let sweep = Sweep::new(AXES, 60);
     let everywhere = ["--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"];
     let mut refused = sweep.coordinator("refused", &everywhere);
     assert_eq!(refused.wait(), Some(1));
-    let said = refused.stderr();
+    let output = refused.stderr();
     assert!(
-        said.contains("the dashboard") && said.contains("neither encrypted nor authenticated"),
-        "{said}"
+        output.contains("the dashboard") && output.contains("neither encrypted nor authenticated"),
+        "{output}"
     );
-    assert!(said.contains("--token-file"), "{said}");
+    assert!(output.contains("--token-file"), "{output}");
     let insecure = sweep.coordinator("insecure", &[&everywhere[..], &["--insecure"]].concat());
     let page = from_here(&sweep.dashboard(&insecure));
     assert!(

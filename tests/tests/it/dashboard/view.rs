@@ -1,4 +1,4 @@
-//! `swfn-coordinator view`: the page of a run that is over, and of one that another process runs.
+//! `swfn-coordinator view`: the page of a finished run, and of one that another process runs.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -19,11 +19,11 @@ pub(super) fn view(sweep: &Sweep, name: &str, options: &[&str]) -> Process {
     )
 }
 
-/// Where it says that the page is.
-pub(super) fn shown(view: &Process) -> String {
+/// Waits for the page's address.
+pub(super) fn page_address(view: &Process) -> String {
     wait_until("the page's address", || {
-        let said = view.stderr();
-        let (_, address) = said.split_once("http://")?;
+        let output = view.stderr();
+        let (_, address) = output.split_once("http://")?;
         address.split_once([' ', '\n']).map(|(address, _)| address.to_owned())
     })
 }
@@ -34,13 +34,13 @@ fn names(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
+fn view_follows_running_sweeps_and_keeps_finished_ones() {
     let sweep = Sweep::new(AXES, 60).slowed(50);
     let mut coordinator =
         sweep.coordinator("coordinator", &["--local-workers", "1", "--http", "off"]);
     wait_until("a running sweep", || (sweep.succeeded() > 0).then_some(()));
     let mut beside = view(&sweep, "beside", &[]);
-    let page = shown(&beside);
+    let page = page_address(&beside);
     let state = json(&page, "/api/v1/sweep");
     assert_eq!(
         (&state["live"], &state["connected_workers"], &state["remaining_seconds"]),
@@ -54,7 +54,7 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
         !names(&sweep.run_dir()).contains("sweep.sqlite-wal"),
         "who looked on did not keep it from tidying up"
     );
-    // Seeds that are added while it is shown are shown, too.
+    // The page also shows seeds that are added while it is open.
     let grid = fs::read_to_string(sweep.grid()).unwrap().replace("count = 2", "count = 3");
     fs::write(sweep.grid(), grid).unwrap();
     sweep.coordinator("more", &["--local-workers", "1", "--http", "off"]).succeed();
@@ -66,7 +66,7 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
 
     let before = names(&sweep.run_dir());
     let mut after = view(&sweep, "after", &[]);
-    let page = shown(&after);
+    let page = page_address(&after);
     wait_until("all results", || (json(&page, "/api/v1/sweep")["finished"] == true).then_some(()));
     let answer = json(&page, "/api/v1/answer");
     assert_eq!(answer["pivot"]["rows"][0]["cells"][0]["seeds"], 3);
@@ -84,7 +84,7 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
 }
 
 #[test]
-fn who_may_look_is_as_of_a_sweep() {
+fn view_admits_the_same_people() {
     let sweep = Sweep::new(AXES, 60);
     let mut nothing = view(&sweep, "nothing", &[]);
     assert_eq!(nothing.wait(), Some(1));
@@ -110,7 +110,7 @@ fn who_may_look_is_as_of_a_sweep() {
         "with",
         &["--token-file", &token.display().to_string(), "--http-frame", "https://hub.example"],
     );
-    let page = shown(&with);
+    let page = page_address(&with);
     assert_eq!(ask(&page, "/api/v1/sweep", &[]).status, 401);
     let known = "authorization: Bearer 0123456789abcdef0123456789abcdef";
     let answer = ask(&page, "/", &[known]);

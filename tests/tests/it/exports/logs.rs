@@ -1,4 +1,4 @@
-//! What trials said stands in the run directory, of workers anywhere, and is shown by the id of a trial.
+//! The run directory has the logs of trials from workers anywhere, and a trial's id finds them.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use swfn_tests::{
     sweep::Sweep,
 };
 
-use super::that_diverges;
+use super::diverging_sweep;
 
 fn logs(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     let mut command = sweep.command("swfn-coordinator");
@@ -17,10 +17,10 @@ fn logs(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
 }
 
 #[test]
-fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
-    let sweep = that_diverges(1, 100).slowed(500);
+fn logs_have_failed_lost_and_succeeded_attempts() {
+    let sweep = diverging_sweep(1, 100).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
-    // A worker that is none of the coordinator's own, as on another machine.
+    // The worker is not local, as on another machine.
     let worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
     let sql = "SELECT id FROM trial WHERE state = 'leased' AND learning_rate < 1 AND EXISTS
                (SELECT 1 FROM point WHERE point.trial = number AND point.attempt = trial.attempt)";
@@ -33,7 +33,7 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     });
     children(worker.id()).into_iter().for_each(|process| send(process, Signal::SIGKILL));
     assert_eq!(coordinator.wait(), Some(3));
-    // It ends by itself, when the trial does.
+    // Following the log ends when the trial does.
     followed.succeed();
     let story = followed.stdout();
     let place =
@@ -66,12 +66,12 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     let mut retry =
         sweep.bare_coordinator("retry", &["retry", &run_dir, "--failed", "--report", "none"]);
     assert_eq!(retry.wait(), Some(3), "nothing was tried again");
-    let said = retry.stderr();
+    let output = retry.stderr();
     assert!(
-        said.contains(
+        output.contains(
             "trying 0 failed trials again; left out 1 that diverged and would diverge again"
         ),
-        "{said}"
+        "{output}"
     );
 
     let trials = sweep.csv("trials.csv");
@@ -85,13 +85,13 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
             && story.contains("ERROR diverged: "),
         "{story}"
     );
-    assert!(story.contains("== what its process said last:"), "{story}");
+    assert!(story.contains("== last lines of its process:"), "{story}");
     let mut unknown = logs(&sweep, "unknown", &["0123456789abcdef"]);
     assert_eq!(unknown.wait(), Some(1));
-    let said = unknown.stderr();
+    let output = unknown.stderr();
     assert!(
-        said.contains("no trial has an id that begins with `0123456789abcdef`")
-            && said.contains(&failed["trial"]),
-        "{said}"
+        output.contains("no trial has an id that begins with `0123456789abcdef`")
+            && output.contains(&failed["trial"]),
+        "{output}"
     );
 }

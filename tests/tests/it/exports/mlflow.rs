@@ -20,9 +20,9 @@ use swfn_tests::{
     python::{python, script},
 };
 
-use super::{export, start_export, that_diverges};
+use super::{diverging_sweep, export, start_export};
 
-/// A server with its children; dropping it ends them all.
+/// A server with its children. Dropping it ends them all.
 struct Server {
     process: Process,
     url: String,
@@ -56,7 +56,7 @@ impl Server {
                 ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
             ])
             .current_dir(folder)
-            // Its workers are processes of their own, and end with the group.
+            // Its workers are separate processes, and end with the group.
             .process_group(0);
         let server = Self {
             process: Process::start(&mut command, folder, "mlflow"),
@@ -83,24 +83,24 @@ impl Drop for Server {
 }
 
 #[test]
-fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
+fn repeated_uploads_make_one_run_per_trial() {
     let Some(python) = python() else { return };
-    let sweep = that_diverges(1, 100);
+    let sweep = diverging_sweep(1, 100);
     assert_eq!(sweep.coordinator("first", &["--local-workers", "2"]).wait(), Some(3));
     let server = Server::start(python, sweep.folder());
     let runs = || -> Vec<Value> {
         script(python, "mlflow_runs.py", &[&server.url, "exported"]).as_array().unwrap().clone()
     };
     let arguments = ["--mlflow", server.url.as_str()];
-    let said = export(&sweep, "once", &arguments);
-    assert!(said.ends_with("3 new runs, 0 brought up to date, 0 there already\n"), "{said}");
+    let output = export(&sweep, "once", &arguments);
+    assert!(output.ends_with("3 new runs, 0 updated, 0 unchanged\n"), "{output}");
     let first = runs();
     assert_eq!(first.len(), 3);
-    let said = export(&sweep, "twice", &arguments);
-    assert!(said.ends_with("0 new runs, 0 brought up to date, 3 there already\n"), "{said}");
+    let output = export(&sweep, "twice", &arguments);
+    assert!(output.ends_with("0 new runs, 0 updated, 3 unchanged\n"), "{output}");
     assert_eq!(runs(), first, "nothing has changed");
 
-    // The study grows, and what was given up is tried again.
+    // The study grows, and the failed trials are retried.
     let more = std::fs::read_to_string(sweep.grid()).unwrap().replace("count = 1", "count = 2");
     std::fs::write(sweep.grid(), more).unwrap();
     let mut command = sweep.command("swfn-coordinator");
@@ -109,8 +109,8 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
         .arg(sweep.grid());
     command.arg("--run-dir").arg(sweep.run_dir()).arg("--data-dir").arg(images::few());
     assert_eq!(sweep.start(&mut command, "more").wait(), Some(3));
-    let said = export(&sweep, "more-exported", &arguments);
-    assert!(said.ends_with("4 new runs, 0 brought up to date, 2 there already\n"), "{said}");
+    let output = export(&sweep, "more-exported", &arguments);
+    assert!(output.ends_with("4 new runs, 0 updated, 2 unchanged\n"), "{output}");
     let all = runs();
     let (live, deleted): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["stage"] == "active");
     assert_eq!(
@@ -153,7 +153,7 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
             assert_eq!(run["curves"][metric], serde_json::json!(points), "{metric}");
         }
     }
-    // What is no MLflow server is told from one.
+    // The upload recognises a server that is not MLflow.
     let mut wrong =
         start_export(&sweep, "wrong", &["--mlflow", &format!("{}/nowhere", server.url)]);
     assert_eq!(wrong.wait(), Some(1));

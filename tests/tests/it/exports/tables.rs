@@ -1,4 +1,5 @@
-//! Files of an export, read by pandas, pyarrow and DuckDB, and the examples of the document about the database.
+//! Files of an export, read by pandas, pyarrow and DuckDB, and the examples of the document about
+//! the database.
 
 use std::path::Path;
 
@@ -7,20 +8,21 @@ use swfn_tests::{
     sweep::Sweep,
 };
 
-use super::{export, that_diverges};
+use super::{diverging_sweep, export};
 
 #[test]
-fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
-    let sweep = that_diverges(2, 100);
+fn all_formats_agree_and_schema_examples_work() {
+    let sweep = diverging_sweep(2, 100);
     assert_eq!(sweep.coordinator("coordinator", &["--local-workers", "2"]).wait(), Some(3));
-    let said =
+    let output =
         export(&sweep, "export", &["--format", "csv", "--format", "jsonl", "--format", "parquet"]);
     let folder = sweep.run_dir().join("export");
-    assert_eq!(said.lines().count(), 12);
+    assert_eq!(output.lines().count(), 12);
     assert!(
-        said.lines()
+        output
+            .lines()
             .all(|path| Path::new(path).is_file() && path.starts_with(folder.to_str().unwrap())),
-        "{said}"
+        "{output}"
     );
     let Some(python) = python() else { return };
     let read = script(python, "tables.py", &[folder.to_str().unwrap()]);
@@ -64,26 +66,27 @@ fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
     assert!(read["trials"]["by"].as_str().unwrap().starts_with("swfn "));
 
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/SCHEMA.md");
-    let told = script(
+    let text = script(
         python,
         "document.py",
         &[document.to_str().unwrap(), sweep.run_dir().to_str().unwrap()],
     );
-    let told = told.as_array().unwrap();
-    let of = |language: &str| told.iter().filter(|block| block[0] == language).count();
-    assert!(of("python") >= 3 && of("sql") >= 3, "{told:?}");
-    for block in told {
+    let text = text.as_array().unwrap();
+    let of = |language: &str| text.iter().filter(|block| block[0] == language).count();
+    assert!(of("python") >= 3 && of("sql") >= 3, "{text:?}");
+    for block in text {
         assert!(
             block[1].as_i64().is_some_and(|rows| rows > 0),
-            "an example that finds nothing shows nothing: {told:?}"
+            "an example that finds nothing shows nothing: {text:?}"
         );
     }
-    let hours = told.iter().find_map(|block| block[2].as_f64()).expect("an example adds up hours");
+    let hours = text.iter().find_map(|block| block[2].as_f64()).expect("an example adds up hours");
     let expected = device_seconds(&sweep);
     assert!((hours * 3600.0 - expected).abs() < 0.001, "{hours} h are not {expected} s");
 }
 
-/// The time for which workers held trials, as the report counts it: a worker that holds two at a time works once.
+/// Adds up the time for which workers held trials, as the report counts it: two trials held at a
+/// time count once.
 fn device_seconds(sweep: &Sweep) -> f64 {
     let sql = "SELECT begun.worker, begun.at, ended.at FROM event AS begun
                JOIN event AS ended ON ended.trial = begun.trial AND ended.attempt = begun.attempt AND ended.sequence > begun.sequence

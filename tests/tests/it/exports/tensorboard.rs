@@ -15,7 +15,7 @@ use super::export;
 type Curves = BTreeMap<(String, String), Vec<(i64, f32)>>;
 
 #[test]
-fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
+fn tensorboard_shows_curves_and_compares_cells() {
     let Some(python) = python() else { return };
     let axes = "seed = { count = 2 }\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]";
     let sweep = Sweep::new(axes, 300).evaluated_every(30).slowed(300);
@@ -33,7 +33,7 @@ fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
             .map(|file| file.path())
             .collect()
     };
-    // A trial that is under way has a curve; then its worker is killed, and it begins anew.
+    // A running trial has a curve; then its worker is killed, and the trial begins anew.
     wait_until("a curve", || {
         files()
             .iter()
@@ -77,7 +77,7 @@ fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
             assert_eq!(group["sessions"].as_array().unwrap().len(), 2);
             assert_eq!(group["statuses"], serde_json::json!(["STATUS_SUCCESS", "STATUS_SUCCESS"]));
             let settings = &group["hparams"];
-            // What never varies is no column.
+            // A constant setting has no column.
             let mut names: Vec<&String> = settings.as_object().unwrap().keys().collect();
             names.sort();
             assert_eq!(names, ["lambda", "regulariser"]);

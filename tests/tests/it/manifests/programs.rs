@@ -1,4 +1,4 @@
-//! The programs' word about what they have, and whether they take what pods tell them.
+//! The programs' own interfaces, and whether the programs accept the pods' command lines.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
@@ -9,13 +9,13 @@ use swfn_tests::{
     programs,
 };
 
-/// The coordinator's names of metrics stand in one file.
+/// The source file with the coordinator's names of metrics.
 const METRICS: &str = include_str!("../../../../coordinator/dashboard/src/metrics.rs");
 
 /// Programs and subcommands that manifests may use.
 const COMMANDS: [&[&str]; 3] = [&["swfn-coordinator"], &["swfn-worker"], &["swfn-worker", "drain"]];
 
-/// What the programs tell about themselves.
+/// Reads the facts from the programs themselves.
 pub(crate) fn facts() -> Facts {
     let mut facts = Facts { version: env!("CARGO_PKG_VERSION").to_owned(), ..Facts::default() };
     for words in COMMANDS {
@@ -34,13 +34,13 @@ pub(crate) fn facts() -> Facts {
     facts
 }
 
-/// Program and arguments of each container, without the shell around them, and the grid.
+/// Returns program and arguments of each container, without the shell around them, and the grid.
 pub(crate) fn commands(rendering: &Rendering) -> Vec<(Vec<String>, String)> {
     let grids =
-        rendering.of("ConfigMap").filter_map(|map| map.pointer("/data/grid.toml")?.as_str());
+        rendering.by_kind("ConfigMap").filter_map(|map| map.pointer("/data/grid.toml")?.as_str());
     let grid: String = grids.collect();
     let workloads =
-        ["StatefulSet", "Deployment", "Job"].into_iter().flat_map(|kind| rendering.of(kind));
+        ["StatefulSet", "Deployment", "Job"].into_iter().flat_map(|kind| rendering.by_kind(kind));
     let containers = workloads
         .flat_map(|owner| owner["spec"]["template"]["spec"]["containers"].as_array().unwrap());
     let words = |container: &serde_json::Value| {
@@ -54,10 +54,10 @@ pub(crate) fn commands(rendering: &Rendering) -> Vec<(Vec<String>, String)> {
     containers.map(|container| (words(container), grid.clone())).collect()
 }
 
-/// Starts a container's command, in a way that has it end when it has read its arguments.
+/// Starts a container's command in such a way that it ends after reading its arguments.
 ///
 /// # Panics
-/// If it does not take them.
+/// If it does not accept them.
 pub(crate) fn try_out((words, grid): &(Vec<String>, String), name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("grid.toml");
@@ -71,17 +71,18 @@ pub(crate) fn try_out((words, grid): &(Vec<String>, String), name: &str) {
         arguments.push("--dry-run".to_owned());
         0
     } else {
-        // Wrong usage would be 2, and it is told before an address is read.
+        // Wrong usage would end with 2, before the address is read.
         command.env("SWFN_COORDINATOR", "nowhere");
         1
     };
     let output = command.args(&arguments).current_dir(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(expected), "{name}: {words:?}: {said}");
-    assert!(expected == 0 || said.contains("nowhere"), "{name}: {words:?}: {said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(expected), "{name}: {words:?}: {text}");
+    assert!(expected == 0 || text.contains("nowhere"), "{name}: {words:?}: {text}");
 }
 
-/// How the Job's script ends around a worker that is done, one that has no coordinator, and one that is asked to stop and does.
+/// Returns the exit codes of the Job's script in three cases: its worker is done, has no
+/// coordinator, or stops when asked to.
 pub(crate) fn endings(script: &str) -> [Option<i32>; 3] {
     const WORKER: &str = "#!/bin/sh\nif [ \"$1\" != stays ]; then exit \"$1\"; fi\n\
                           trap 'exit 0' TERM\ntouch began\nwhile :; do sleep 0.1; done\n";

@@ -1,4 +1,5 @@
-//! Renders all overlays, and combinations of components that no overlay has, in a copy of the tree with certificates of its own.
+//! Renders all overlays, and further combinations of components, in a copy of the tree with
+//! certificates of its own.
 
 use std::{
     fs, io,
@@ -23,7 +24,7 @@ pub(crate) const BESIDE: [(&str, &[&str]); 9] = [
     ("queue", &["gpu-nvidia", "kueue"]),
 ];
 
-/// What an overlay comes to.
+/// The rendering of an overlay.
 #[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) name: String,
@@ -31,7 +32,8 @@ pub(crate) struct Rendered {
     pub(crate) rendering: Rendering,
 }
 
-/// All of them, rendered once. `None`, with a word about why, where there is nothing to render with.
+/// Returns all renderings, made once. Returns `None`, with a message, if there is no tool for
+/// rendering.
 pub(crate) fn all() -> Option<&'static [Rendered]> {
     static ALL: OnceLock<Option<Vec<Rendered>>> = OnceLock::new();
     let render = || match kustomize() {
@@ -47,7 +49,7 @@ pub(crate) fn all() -> Option<&'static [Rendered]> {
     ALL.get_or_init(render).as_deref()
 }
 
-/// The one of that name.
+/// Finds the rendering of that name.
 pub(crate) fn get<'a>(renderings: &'a [Rendered], name: &str) -> &'a Rendering {
     &renderings
         .iter()
@@ -56,7 +58,7 @@ pub(crate) fn get<'a>(renderings: &'a [Rendered], name: &str) -> &'a Rendering {
         .rendering
 }
 
-/// What renders a folder, as words of a command line.
+/// Returns the command that renders a folder, as words.
 fn kustomize() -> Option<Vec<&'static str>> {
     let works = |words: &[&str]| {
         let output = Command::new(words[0]).args(&words[1..]).output();
@@ -108,9 +110,9 @@ fn render(kustomize: &[&str], overlay: &Path) -> Rendered {
     let name = overlay.file_name().unwrap().to_string_lossy().into_owned();
     let Output { status, stdout, stderr } =
         Command::new(kustomize[0]).args(&kustomize[1..]).arg(overlay).output().unwrap();
-    let said = String::from_utf8_lossy(&stderr);
-    // Warnings are about fields that the next version may not have.
-    assert!(status.success() && said.is_empty(), "{name}: {said}");
+    let text = String::from_utf8_lossy(&stderr);
+    // Warnings name fields that the next version may not have.
+    assert!(status.success() && text.is_empty(), "{name}: {text}");
     let rendering = Rendering::parse(&String::from_utf8(stdout).unwrap())
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     let file = fs::read_to_string(overlay.join("kustomization.yaml")).unwrap();
@@ -119,7 +121,7 @@ fn render(kustomize: &[&str], overlay: &Path) -> Rendered {
     Rendered { name, components: components.map(str::to_owned).collect(), rendering }
 }
 
-/// A tree of files, without what a person keeps in it that is of no repository.
+/// Copies a tree of files, without the files that a person keeps in it outside of the repository.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

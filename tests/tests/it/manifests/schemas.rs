@@ -1,5 +1,6 @@
-//! Documents compared with what others publish: schemas of Kubernetes, types of custom kinds, Prometheus' own tool for alerts. What is
-//! needed is fetched once, in pinned versions, into `target/`; where it cannot be, the test says so and is skipped.
+//! Documents, compared with published schemas of Kubernetes, types of custom kinds and Prometheus'
+//! own tool for alerts. The tools are fetched once, in pinned versions, into `target/`. If that
+//! fails, the test says so and is skipped.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +11,21 @@ use swfn_tests::{
 };
 
 use super::{
-    different, folder,
+    folder,
     rendered::{Rendered, all},
+    without_duplicates,
 };
 
 /// Versions of Kubernetes, oldest first.
 const VERSIONS: [&str; 8] = ["1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37"];
 
-/// The first of them with dynamic resource allocation in the form that is used.
+/// The first version with the used form of dynamic resource allocation.
 const FIRST_WITH_CLAIMS: &str = "1.34";
 
 /// Groups of custom kinds, which Kubernetes does not know.
 const CUSTOM: [&str; 3] = ["keda.sh/", "monitoring.coreos.com/", "kueue.x-k8s.io/"];
 
-/// Those among them whose types are published in a package.
+/// Those groups whose types are published in a package.
 const TYPED: [&str; 2] = ["keda.sh/", "monitoring.coreos.com/"];
 
 fn is_of(document: &Value, groups: &[&str]) -> bool {
@@ -37,23 +39,24 @@ fn has_claims(rendered: &Rendered) -> bool {
 }
 
 #[test]
-fn documents_are_what_each_version_of_kubernetes_takes() {
+fn each_version_of_kubernetes_accepts_the_documents() {
     let _permit = permit::to_compute();
     let Some(renderings) = all() else { return };
     let python = match tools::python("manifests-python", &folder().join("requirements.txt")) {
         Ok(python) => python,
-        Err(problem) => return skip("what Kubernetes' schemas say of the manifests", &problem),
+        Err(problem) => return skip("Kubernetes' schemas of the manifests", &problem),
     };
     let mut wanted: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for version in VERSIONS {
-        let documents =
-            different(renderings, |rendered| version >= FIRST_WITH_CLAIMS || !has_claims(rendered));
+        let documents = without_duplicates(renderings, |rendered| {
+            version >= FIRST_WITH_CLAIMS || !has_claims(rendered)
+        });
         wanted.insert(
             version,
             documents.into_iter().filter(|document| !is_of(document, &CUSTOM)).collect(),
         );
     }
-    // What is there to be found is found: an unknown kind, an unknown field.
+    // The check works: it finds an unknown kind and an unknown field.
     let (widget, field) =
         (json!({ "apiVersion": "v1", "kind": "Widget", "metadata": { "name": "w" } }), {
             let mut service = wanted["1.37"]
@@ -90,7 +93,7 @@ fn documents_are_what_each_version_of_kubernetes_takes() {
 }
 
 #[test]
-fn custom_kinds_are_of_their_published_types() {
+fn custom_kinds_match_their_published_types() {
     let _permit = permit::to_compute();
     let Some(renderings) = all() else { return };
     let checker = match tools::node(
@@ -100,20 +103,20 @@ fn custom_kinds_are_of_their_published_types() {
     ) {
         Ok(folder) => folder.join("check.mjs"),
         Err(problem) => {
-            return skip("what the types of custom kinds say of the manifests", &problem);
+            return skip("types of custom kinds in the manifests", &problem);
         }
     };
     let problems = |documents: &[&Value]| -> Vec<String> {
         let answer = tools::ask("node".as_ref(), &[checker.as_os_str()], &json!(documents));
         serde_json::from_value(answer).unwrap()
     };
-    let documents: Vec<_> = different(renderings, |_| true)
+    let documents: Vec<_> = without_duplicates(renderings, |_| true)
         .into_iter()
         .filter(|document| is_of(document, &TYPED))
         .collect();
     let of =
         |kind: &str| (*documents.iter().find(|document| document["kind"] == kind).unwrap()).clone();
-    // What is there to be found is found: an unknown field, a wrong value.
+    // The check works: it finds an unknown field and a wrong value.
     let (mut monitor, mut scaled) = (of("ServiceMonitor"), of("ScaledObject"));
     monitor["spec"]["endpoints"][0]["ports"] = json!("http");
     scaled["spec"]["maxReplicaCount"] = json!("eight");
@@ -131,7 +134,7 @@ fn custom_kinds_are_of_their_published_types() {
 }
 
 #[test]
-fn prometheus_takes_the_alerts() {
+fn prometheus_accepts_the_alerts() {
     let Some(renderings) = all() else { return };
     let promtool = match tools::promtool() {
         Ok(promtool) => promtool,
@@ -146,20 +149,20 @@ fn prometheus_takes_the_alerts() {
             .arg(&file)
             .output()
             .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&said).trim().to_owned())
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
     };
-    let rules: Vec<_> = different(renderings, |_| true)
+    let rules: Vec<_> = without_duplicates(renderings, |_| true)
         .into_iter()
         .filter(|it| it["kind"] == "PrometheusRule")
         .collect();
     assert!(!rules.is_empty());
     for rule in rules {
-        let (right, said) = check(&rule["spec"]);
-        let last = said.lines().last().unwrap_or("").trim();
+        let (right, text) = check(&rule["spec"]);
+        let last = text.lines().last().unwrap_or("").trim();
         println!("promtool check rules: {last}");
-        assert!(right, "{said}");
-        // What is there to be found is found.
+        assert!(right, "{text}");
+        // The check works: it finds a broken rule.
         let mut broken = rule["spec"].clone();
         broken["groups"][0]["rules"][0]["expr"] = json!("sum by (");
         assert!(!check(&broken).0);

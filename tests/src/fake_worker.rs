@@ -1,4 +1,4 @@
-//! The session of a worker that is none: what it says is the test's to choose.
+//! The session of a fake worker, whose messages the test chooses.
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
@@ -8,57 +8,57 @@ use tonic::{Request, Status, Streaming, transport::Channel};
 
 use crate::process::limit;
 
-/// A worker's stream, spoken by the test.
+/// A worker's stream, written and read by the test.
 #[derive(Debug)]
-pub struct Talk {
-    /// To the coordinator.
-    pub say: mpsc::Sender<v1::WorkerMessage>,
-    /// From it.
-    pub hear: Streaming<v1::CoordinatorMessage>,
+pub struct FakeWorker {
+    /// Messages to the coordinator.
+    pub outgoing: mpsc::Sender<v1::WorkerMessage>,
+    /// Messages from the coordinator.
+    pub incoming: Streaming<v1::CoordinatorMessage>,
 }
 
-impl Talk {
-    /// Opens a session and hears the welcome.
+impl FakeWorker {
+    /// Opens a session and reads the welcome.
     ///
     /// # Errors
-    /// With the status with which the coordinator refuses it.
+    /// With the status of the coordinator's refusal.
     ///
     /// # Panics
-    /// If the coordinator's first word is not a welcome.
+    /// If the coordinator's first message is not a welcome.
     pub async fn open(channel: Channel, token: &str, hello: v1::Hello) -> Result<Self, Status> {
-        let (say, messages) = mpsc::channel(64);
+        let (outgoing, messages) = mpsc::channel(64);
         let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
-        say.send(first).await.expect("a new channel has room");
+        outgoing.send(first).await.expect("a new channel has room");
         let mut request = Request::new(ReceiverStream::new(messages));
         request
             .metadata_mut()
             .insert("authorization", format!("Bearer {token}").parse().expect("visible ASCII"));
-        let mut hear = CoordinatorClient::new(channel).session(request).await?.into_inner();
-        let welcome = hear.message().await?.and_then(|message| message.kind);
+        let mut incoming = CoordinatorClient::new(channel).session(request).await?.into_inner();
+        let welcome = incoming.message().await?.and_then(|message| message.kind);
         assert!(matches!(welcome, Some(v1::coordinator_message::Kind::Welcome(_))), "{welcome:?}");
-        Ok(Self { say, hear })
+        Ok(Self { outgoing, incoming })
     }
 
-    /// Says something with a sequence number, or 0.
+    /// Sends a message with a sequence number, or 0.
     ///
     /// # Panics
     /// If the stream has ended.
-    pub async fn tell(&self, sequence: u64, kind: Kind) {
-        self.say
+    pub async fn send(&self, sequence: u64, kind: Kind) {
+        self.outgoing
             .send(v1::WorkerMessage { sequence, kind: Some(kind) })
             .await
             .expect("the stream is open");
     }
 
-    /// The next message.
+    /// Waits for the next message.
     ///
     /// # Errors
-    /// With how the stream ended.
+    /// With the status that ended the stream.
     ///
     /// # Panics
     /// If neither comes within the time limit of tests.
     pub async fn next(&mut self) -> Result<v1::coordinator_message::Kind, Status> {
-        match timeout(limit(), self.hear.message())
+        match timeout(limit(), self.incoming.message())
             .await
             .expect("a message, or the end of the stream")?
         {
@@ -68,7 +68,7 @@ impl Talk {
     }
 }
 
-/// An introduction of that worker, with nothing in it that need not be.
+/// Makes a minimal `hello` for that worker.
 pub fn hello(worker: &str) -> v1::Hello {
     v1::Hello {
         protocol: PROTOCOL,
