@@ -32,4 +32,5 @@ mod pytorch;
 mod refusals;
 mod releases;
 mod stay;
+mod style;
 mod verification;
