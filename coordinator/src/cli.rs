@@ -164,6 +164,8 @@ mod tests {
     use swfn_shared::{
         architecture::Architecture,
         axes::{Axis, Section, Value},
+        catalogue::{CATALOGUE, Entry},
+        dataset::Sizes,
     };
 
     use super::Arguments;
@@ -205,6 +207,24 @@ mod tests {
             "grid.md",
             Some("networks"),
             &format!("| architecture | layers |\n|---|---|\n{rows}"),
+        );
+    }
+
+    #[test]
+    fn the_reference_of_data_sets_is_current() {
+        let row = |known: &&Entry| {
+            let Sizes { image, classes, train_images, test_images } = known.sizes;
+            format!(
+                "| `{}` | {}, {} x {} | {classes} | {train_images} | {test_images} | {} |\n",
+                known.name, known.title, image.height, image.width, known.source
+            )
+        };
+        let rows: String = CATALOGUE.iter().map(row).collect();
+        let head = "| `dataset` | images | classes | training | test | source and licence |\n";
+        check_page(
+            "own-data.md",
+            Some("datasets"),
+            &format!("{head}|---|---|---|---|---|---|\n{rows}"),
         );
     }
 
