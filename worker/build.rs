@@ -1,10 +1,10 @@
 //! Compiles the C++ for functions that tch does not bind, links libtorch by its path, and tells the
 //! program its version.
 //!
-//! libtorch is in a folder that the loader does not search. torch-sys knows the folder and passes it to
-//! the build scripts of crates that depend on it *directly*, which is why Cargo.toml names torch-sys.
-//! (The link arguments that tch gives reach no other crate.) With an rpath in each executable,
-//! `cargo run`, `cargo test` and `target/release/swfn-worker` need no LD_LIBRARY_PATH.
+//! libtorch is in a folder that the loader does not search. torch-sys knows the folder and passes
+//! it to the build scripts of crates that depend on it *directly*, which is why Cargo.toml names
+//! torch-sys. (The link arguments that tch gives reach no other crate.) With an rpath in each
+//! executable, `cargo run`, `cargo test` and `target/release/swfn-worker` need no LD_LIBRARY_PATH.
 
 use std::{path::Path, process::Command};
 
@@ -15,7 +15,8 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/libtorch");
 
-    // Named after the `links` key of torch-sys; absent if that is built without libtorch (`doc-only`).
+    // Named after the `links` key of torch-sys; absent if that is built without libtorch
+    // (`doc-only`).
     let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") else { return };
     let lib = Path::new(&lib);
     compile(lib);
@@ -25,8 +26,9 @@ fn main() {
     println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
 
-    // Loading libtorch_cuda registers the CUDA kernels. Nothing calls into it, so the linker would drop
-    // it (--as-needed), and the program would find no GPU. The state is restored for other libraries.
+    // Loading libtorch_cuda registers the CUDA kernels. Nothing calls into it, so the linker would
+    // drop it (--as-needed), and the program would find no GPU. The state is restored for other
+    // libraries.
     if lib.join("libtorch_cuda.so").exists() {
         for argument in ["-Wl,--push-state,--no-as-needed", "-ltorch_cuda", "-Wl,--pop-state"] {
             println!("cargo::rustc-link-arg={argument}");

@@ -74,8 +74,8 @@ pub(crate) struct SweepArguments {
     pub(crate) listen: Option<Address>,
     /// Also serve gRPC health here, without TLS or a token, for probes [default: only on --listen]
     ///
-    /// The protocol is grpc.health.v1. The service `` is served while this program runs, and `ready`
-    /// while it can take results
+    /// The protocol is grpc.health.v1. The service `` is served while this program runs, and
+    /// `ready` while it can take results
     #[arg(
         long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
         help_heading = "Network"

@@ -301,7 +301,7 @@ mod tests {
 
     /// A row of the table of axes is enough: nothing here knows its name.
     #[test]
-    fn every_axis_of_a_grid_is_in_the_matrix() {
+    fn every_axis_is_in_the_matrix() {
         for axis in Axis::in_grid() {
             let (text, values) = varied(*axis);
             let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();

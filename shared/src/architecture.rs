@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_images_are_those_of_the_networks() {
+    fn bounds_of_images_are_those_of_networks() {
         let (least, most) = (*SIDES.start(), *SIDES.end());
         for architecture in Architecture::ALL {
             let fits =

@@ -1,4 +1,5 @@
-//! The arguments that a supervisor shares with its device processes: connection, data, folders, limits.
+//! The arguments that a supervisor shares with its device processes: connection, data, folders,
+//! limits.
 
 use std::{
     path::PathBuf,
@@ -49,8 +50,8 @@ pub(crate) struct SharedArguments {
     pub(crate) exit_when_idle: Option<u64>,
     /// Exit by this time, in seconds since 1970 [default: none]
     ///
-    /// Trials that would not end by then are not begun. Leases are returned 20 seconds before, and the
-    /// exit code is 75.
+    /// Trials that would not end by then are not begun. Leases are returned 20 seconds before, and
+    /// the exit code is 75.
     #[arg(long, value_name = "SECONDS", help_heading = "Limits")]
     pub(crate) end_at: Option<u64>,
     /// Format of the log: text or json
@@ -121,8 +122,8 @@ impl AccessArguments {
 pub(crate) struct FolderArguments {
     /// Folder of trained VAEs [default: vaes in the cache folder]
     ///
-    /// Workers that share it train each VAE once. It may be on a shared file system, and holds at most
-    /// 2 GiB.
+    /// Workers that share it train each VAE once. It may be on a shared file system, and holds at
+    /// most 2 GiB.
     #[arg(long, value_name = "DIR", conflicts_with = "no_vae_cache")]
     vae_cache: Option<PathBuf>,
     /// Neither read nor write trained VAEs
@@ -130,7 +131,8 @@ pub(crate) struct FolderArguments {
     no_vae_cache: bool,
     /// Folder of checkpoints [default: checkpoints in the cache folder]
     ///
-    /// Interrupted trials resume from it, on any worker that sees it and has the same kind of device.
+    /// Interrupted trials resume from it, on any worker that sees it and has the same kind of
+    /// device.
     #[arg(long, value_name = "DIR", conflicts_with = "no_checkpoints")]
     checkpoint_dir: Option<PathBuf>,
     /// Train interrupted trials from their start

@@ -1,5 +1,6 @@
-//! The memory limit of this process and its children, and how often the system has killed one for lack
-//! of memory: the control groups of Linux, version 1 and 2, as containers, Slurm and systemd set them.
+//! The memory limit of this process and its children, and how often the system has killed one for
+//! lack of memory: the control groups of Linux, version 1 and 2, as containers, Slurm and systemd
+//! set them.
 
 use std::{
     fs,
@@ -55,8 +56,8 @@ impl Memory {
         Self { limit, events: Some(own.join(events)) }
     }
 
-    /// Number of device processes on a CPU for which memory suffices, at least one; `None` without a
-    /// limit.
+    /// Number of device processes on a CPU for which memory suffices, at least one; `None` without
+    /// a limit.
     pub(crate) fn room(&self) -> Option<usize> {
         let room = self.limit?.saturating_sub(BASE) / WORKER;
         Some(usize::try_from(room).unwrap_or(usize::MAX).max(1))

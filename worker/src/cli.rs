@@ -23,14 +23,15 @@ use crate::{
     data::{self, LoadOptions},
     devices, process,
     setup::Setup,
-    single,
+    single::{self, TrainArguments},
     supervisor::{self, INTERRUPTED, Supervisor},
 };
 
 /// Train the trials of a coordinator, one process per device
 ///
-/// Exit codes: 0 all trials are done, or the worker was stopped in order; 1 a device failed for good;
-/// 2 wrong usage; 69 no coordinator for too long; 75 its time was up; 130 stopped twice, at once.
+/// Exit codes: 0 all trials are done, or the worker was stopped in order; 1 a device failed for
+/// good; 2 wrong usage; 69 no coordinator for too long; 75 its time was up; 130 stopped twice, at
+/// once.
 #[derive(Debug, Parser)]
 #[command(
     name = "swfn-worker",
@@ -60,8 +61,8 @@ Examples:
         /// Folder with the four IDX files
         ///
         /// They are train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
-        /// t10k-labels-idx1-ubyte, each plain or with .gz. The names that Kaggle, torchvision and EMNIST
-        /// use are found, too.
+        /// t10k-labels-idx1-ubyte, each plain or with .gz. The names that Kaggle, torchvision and
+        /// EMNIST use are found, too.
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
@@ -121,32 +122,6 @@ struct DrainArguments {
     now: bool,
     #[command(flatten)]
     access: AccessArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TrainArguments {
-    /// Grid file with the trial
-    #[arg(long, value_name = "FILE", help_heading = "Trial")]
-    pub(crate) spec: PathBuf,
-    /// Id of the trial, or its beginning [default: the grid's only trial]
-    ///
-    /// The ids stand in trials.csv of the run directory.
-    #[arg(long, value_name = "ID", help_heading = "Trial")]
-    pub(crate) trial: Option<String>,
-    /// Device: cpu, or a GPU such as cuda:0
-    #[arg(long, value_name = "NAME", default_value = "cpu", help_heading = "Trial")]
-    pub(crate) device: String,
-    #[command(flatten)]
-    pub(crate) data: LoadOptions,
-    /// Folder for weights, samples of the VAE and the confusion matrix [default: none]
-    #[arg(long, value_name = "DIR", help_heading = "Folders")]
-    pub(crate) artifacts: Option<PathBuf>,
-    /// Folder of checkpoints, from which the trial resumes [default: none]
-    #[arg(long, value_name = "DIR", help_heading = "Folders")]
-    pub(crate) checkpoint_dir: Option<PathBuf>,
-    /// Shortest time between two checkpoints; 0: at each report [default: 30]
-    #[arg(long, value_name = "SECONDS", requires = "checkpoint_dir", help_heading = "Folders")]
-    pub(crate) checkpoint_seconds: Option<u64>,
 }
 
 /// A named data set; `None`: the files in the user's folder.

@@ -1,5 +1,5 @@
-//! The device of a process: its name, its description, and torch's threads. A device that is missing is
-//! an error; no other one takes its place.
+//! The device of a process: its name, its description, and torch's threads. A device that is
+//! missing is an error; no other one takes its place.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Once};
 
@@ -24,8 +24,8 @@ pub fn parse(name: &str) -> Result<Device, Problem> {
     index.map(Device::Cuda).ok_or_else(unknown)
 }
 
-/// Opens the device of that name. From then on GPUs multiply in full precision: torch would let cuDNN
-/// round.
+/// Opens the device of that name. From then on GPUs multiply in full precision: torch would let
+/// cuDNN round.
 pub fn open(name: &str) -> Result<Device, Problem> {
     let device = parse(name)?;
     if let Device::Cuda(index) = device {
@@ -94,8 +94,8 @@ pub fn name(device: Device) -> String {
     }
 }
 
-/// "cpu" or "cuda". Devices of one kind are taken to compute the same numbers; between kinds, sums round
-/// differently.
+/// "cpu" or "cuda". Devices of one kind are taken to compute the same numbers; between kinds, sums
+/// round differently.
 pub fn kind(device: Device) -> &'static str {
     match device {
         Device::Cuda(_) => "cuda",
@@ -146,8 +146,8 @@ fn no_cuda_reason() -> &'static str {
     }
 }
 
-/// The model of the host's GPUs, if all are of one. A process may see some of them in its own order, and
-/// the driver's files do not say which.
+/// The model of the host's GPUs, if all are of one. A process may see some of them in its own
+/// order, and the driver's files do not say which.
 fn gpu_model(folder: &Path) -> Option<String> {
     let mut models = BTreeSet::new();
     for gpu in fs::read_dir(folder).ok()? {

@@ -34,8 +34,8 @@ pub(crate) fn resolve(list: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Expands the list. `room`: most processes that `auto` starts on a CPU, since memory has no room for
-/// more.
+/// Expands the list. `room`: most processes that `auto` starts on a CPU, since memory has no room
+/// for more.
 pub(crate) fn expand(
     list: &str,
     gpus: usize,

@@ -1,11 +1,11 @@
 //! Faults for tests of what must survive them, in builds with debug assertions; a release has none.
 //!
-//! `SWFN_POISON="seed=3,step=200,kind=abort"` poisons all trials of that seed from that iteration on.
-//! Kinds: `abort`, `hang`, `memory` (allocates until the process has none left), `swell` (takes 400 MiB
-//! and goes on) and `panic`, which the trainer takes for an error of torch.
+//! `SWFN_POISON="seed=3,step=200,kind=abort"` poisons all trials of that seed from that iteration
+//! on. Kinds: `abort`, `hang`, `memory` (allocates until the process has none left), `swell` (takes
+//! 400 MiB and goes on) and `panic`, which the trainer takes for an error of torch.
 //!
-//! `SWFN_SLOW=300` makes each trial sleep for that many milliseconds at each report, so that tests have
-//! time to interfere.
+//! `SWFN_SLOW=300` makes each trial sleep for that many milliseconds at each report, so that tests
+//! have time to interfere.
 
 use crate::trial::report::Observer;
 
@@ -90,7 +90,8 @@ mod debug {
             "memory" => {
                 let mut hoard = Vec::new();
                 loop {
-                    // Address space only: the limit of the process ends it, not the machine's memory.
+                    // Address space only: the limit of the process ends it, not the machine's
+                    // memory.
                     hoard.push(vec![0_u8; 64 << 20]);
                 }
             }

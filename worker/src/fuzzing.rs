@@ -1,5 +1,5 @@
-//! Fuzz targets: files of images, files in the cache folder, device lists. Each panics when a promise
-//! is broken.
+//! Fuzz targets: files of images, files in the cache folder, device lists. Each panics when a
+//! promise is broken.
 
 use std::{io::Write as _, path::Path};
 
@@ -38,7 +38,8 @@ pub fn idx(data: &[u8]) {
     assert_eq!(parse(&compressed.finish().expect("memory can be written")).ok(), Some(found));
 }
 
-/// The body of a gzip file. Header and checksum are added, since random bytes would never match them.
+/// The body of a gzip file. Header and checksum are added, since random bytes would never match
+/// them.
 pub fn gzip(body: &[u8]) {
     use std::io::Read as _;
     let mut content = Vec::new();

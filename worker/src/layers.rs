@@ -1,5 +1,5 @@
-//! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors
-//! with their initialisation. Each is K layers of the same shape, one for each lane.
+//! The layers that all models share: convolution, fully connected layer and batch norm, as plain
+//! tensors with their initialisation. Each is K layers of the same shape, one for each lane.
 
 use swfn_shared::{image::ImageShape, trial::BatchNormScale};
 use tch::{Device, Tensor};
@@ -28,8 +28,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Weight and bias uniform in ±1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's
-    /// weight. There is a lane for each stream.
+    /// Weight and bias uniform in ±1/sqrt(fan_in), the default of PyTorch. `shape`: that of one
+    /// lane's weight. There is a lane for each stream.
     pub(crate) fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         let bound = 1.0 / (fan_in(shape) as f32).sqrt();
         Self::draw(streams, shape, device, |stream| {
@@ -143,8 +143,8 @@ impl BatchNorm {
         ]
     }
 
-    /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`:
-    /// `[K, channels]`; the variance is divided by the number of rows.
+    /// Moves the running statistics towards those of `rows` values of each channel. `mean`,
+    /// `variance`: `[K, channels]`; the variance is divided by the number of rows.
     pub(crate) fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
         let unbiased = variance * (rows as f64 / (rows - 1) as f64);
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, &unbiased)] {

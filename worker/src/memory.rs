@@ -1,9 +1,10 @@
-//! The memory of tensors as slices, without copies: the only connection between torch and the kernels.
+//! The memory of tensors as slices, without copies: the only connection between torch and the
+//! kernels.
 
 use tch::{Device, Kind, Tensor};
 
-/// Lends the floats of tensors on the CPU to `work`, in the order in which they lie in memory. `work`
-/// must not use the written tensors in another way.
+/// Lends the floats of tensors on the CPU to `work`, in the order in which they lie in memory.
+/// `work` must not use the written tensors in another way.
 ///
 /// # Panics
 /// If a tensor is on another device, holds another kind, has gaps between its values, or shares memory
@@ -25,8 +26,8 @@ pub(crate) fn with_slices<const R: usize, const W: usize, T>(
             );
         }
     }
-    // SAFETY: `whole` has checked that each tensor's floats are there, and the borrows of the tensors
-    // keep them until `work` is over. Written slices overlap no others.
+    // SAFETY: `whole` has checked that each tensor's floats are there, and the borrows of the
+    // tensors keep them until `work` is over. Written slices overlap no others.
     unsafe { work(read.map(|slice| &*slice), write.map(|slice| &mut *slice)) }
 }
 

@@ -1,8 +1,8 @@
 //! Random numbers in bulk, for trials that train side by side, each from its own streams.
 //!
-//! They come from a counter, so that a device can make many at once: the kernels by a loop in the CPU's
-//! memory, a GPU by torch's operations. Both make the same numbers; only logarithm, sine and cosine of
-//! normal ones round differently. The random words are those of `swfn_kernels::philox`.
+//! They come from a counter, so that a device can make many at once: the kernels by a loop in the
+//! CPU's memory, a GPU by torch's operations. Both make the same numbers; only logarithm, sine and
+//! cosine of normal ones round differently. The random words are those of `swfn_kernels::philox`.
 
 use swfn_kernels::{
     Level,
@@ -77,8 +77,8 @@ pub fn uniform(
     }
 }
 
-/// Normal numbers of mean 0 and variance 1, within ±6.6: [streams, steps * per_step], by steps as in
-/// [`uniform`].
+/// Normal numbers of mean 0 and variance 1, within ±6.6: [streams, steps * per_step], by steps as
+/// in [`uniform`].
 pub fn normal(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -91,8 +91,8 @@ pub fn normal(
     }
 }
 
-/// Factors of dropout: 0 with the probability of the stream, else 1 / (1 - probability), so that the
-/// mean is 1: [streams, steps * per_step], by steps as in [`uniform`].
+/// Factors of dropout: 0 with the probability of the stream, else 1 / (1 - probability), so that
+/// the mean is 1: [streams, steps * per_step], by steps as in [`uniform`].
 ///
 /// # Panics
 /// If there are not as many probabilities as streams.
@@ -161,8 +161,8 @@ fn by_loop(
     numbers
 }
 
-/// `numbers` gets the words of [`torch_words`] and fills [2, streams, blocks, 2]: halves of blocks, in a
-/// view in which the numbers of a block are adjacent in memory.
+/// `numbers` gets the words of [`torch_words`] and fills [2, streams, blocks, 2]: halves of blocks,
+/// in a view in which the numbers of a block are adjacent in memory.
 fn by_torch(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -180,11 +180,11 @@ fn by_torch(
     made.narrow(2, 0, per_step as i64).reshape([count, (steps * per_step) as i64])
 }
 
-/// The words of that many blocks: first and third, second and fourth, each [2, streams, blocks] of 64
-/// bits, of which the upper half is zero.
+/// The words of that many blocks: first and third, second and fourth, each [2, streams, blocks] of
+/// 64 bits, of which the upper half is zero.
 ///
-/// This takes some 70 launches on a GPU, whatever the size. For a few streams and one step they take
-/// longer than the arithmetic.
+/// This takes some 70 launches on a GPU, whatever the size. For a few streams and one step they
+/// take longer than the arithmetic.
 fn torch_words(streams: &[&mut Noise], blocks: usize, device: Device) -> [Tensor; 2] {
     let keys: Vec<_> = streams.iter().map(|stream| philox::round_keys(stream.key)).collect();
     let mut table = Vec::with_capacity((2 * ROUNDS + 1) * streams.len());
@@ -210,7 +210,8 @@ fn torch_words(streams: &[&mut Noise], blocks: usize, device: Device) -> [Tensor
             let _written = left.get(from).mul_out(&product.get(to), factor);
         }
         let keys = table.narrow(0, 2 * round, 2);
-        // A product wraps around, and its sign fills the upper half. The next product has to clear it.
+        // A product wraps around, and its sign fills the upper half. The next product has to clear
+        // it.
         left = product.bitwise_right_shift_tensor_scalar_out(&left, 32).bitwise_xor_tensor_(&right);
         left = left.bitwise_xor_tensor_(&keys).bitwise_and_(LOW);
         std::mem::swap(&mut right, &mut product);

@@ -1,5 +1,5 @@
-//! One device process: the session and the trainer, each on a thread of its own, while the main thread
-//! waits for both.
+//! One device process: the session and the trainer, each on a thread of its own, while the main
+//! thread waits for both.
 
 use std::{
     io::{self, BufRead as _},
@@ -76,9 +76,9 @@ pub(crate) fn run(setup: Setup<SharedArguments>) -> anyhow::Result<ExitCode> {
     let ask = move || {
         asked.send_replace(true);
     };
-    // The supervisor sends lines, since Slurm and systemd signal all processes themselves, and a second
-    // signal would end this one at once. When the supervisor is gone, the process ends; its leases go
-    // to others.
+    // The supervisor sends lines, since Slurm and systemd signal all processes themselves, and a
+    // second signal would end this one at once. When the supervisor is gone, the process ends; its
+    // leases go to others.
     read_stdin(ask, kill_self).context("cannot start a thread")?;
     // A GPU that is there and does not compute would fail one trial after the other.
     let opened = device::open(&device).and_then(|device| device::try_out(device).map(|()| device));
@@ -179,8 +179,8 @@ pub(crate) fn run(setup: Setup<SharedArguments>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-/// Ends the process at once. `exit` would run the destructors of a libtorch that computes in another
-/// thread, and might wait for locks of a trainer that hangs.
+/// Ends the process at once. `exit` would run the destructors of a libtorch that computes in
+/// another thread, and might wait for locks of a trainer that hangs.
 fn kill_self() {
     nix::sys::signal::raise(Signal::SIGKILL).ok();
 }
@@ -190,8 +190,8 @@ fn tell_supervisor(line: &str) {
     output::print(&format!("{line}\n")).ok();
 }
 
-/// Starts a thread that calls `stop` at each stop line on standard input, and `closed` when that closes.
-/// It is no thread of tokio's, which would keep a runtime from ending.
+/// Starts a thread that calls `stop` at each stop line on standard input, and `closed` when that
+/// closes. It is no thread of tokio's, which would keep a runtime from ending.
 pub(crate) fn read_stdin(
     stop: impl Fn() + Send + 'static,
     closed: impl FnOnce() + Send + 'static,
@@ -228,7 +228,8 @@ fn run_session(session: Session, stop: &watch::Sender<bool>) -> anyhow::Result<E
     })
 }
 
-/// Without its folder a process trains VAEs and interrupted trials from their start, to the same results.
+/// Without its folder a process trains VAEs and interrupted trials from their start, to the same
+/// results.
 fn or_warn<T>(opened: io::Result<T>, kept: &str) -> Option<T> {
     opened.map_err(|error| warn!("{kept} are not kept on disk: {error}")).ok()
 }

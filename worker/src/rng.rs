@@ -1,9 +1,9 @@
 //! The random streams of a trial.
 //!
-//! Each use of randomness has its own stream, a function of (seed, purpose) alone. So trials of one seed
-//! are paired: they share subset, initial weights and batches whatever their lambda or weight decay.
-//! And a trial draws the same numbers on a CPU, on a GPU, alone and beside others. Torch's global
-//! generator is never used: numbers are drawn on the host and copied to the device.
+//! Each use of randomness has its own stream, a function of (seed, purpose) alone. So trials of one
+//! seed are paired: they share subset, initial weights and batches whatever their lambda or weight
+//! decay. And a trial draws the same numbers on a CPU, on a GPU, alone and beside others. Torch's
+//! global generator is never used: numbers are drawn on the host and copied to the device.
 
 use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -132,8 +132,8 @@ mod tests {
         assert_ne!(draw(1, Purpose::Subset), draw(1, Purpose::Dropout));
     }
 
-    /// Results stay comparable over years only if these numbers never change. If an update of a library
-    /// changes them, raise `TRAINER_REVISION`.
+    /// Results stay comparable over years only if these numbers never change. If an update of a
+    /// library changes them, raise `TRAINER_REVISION`.
     #[test]
     fn streams_are_pinned() {
         let mut stream = Stream::new(7, Purpose::ClassifierInit);

@@ -59,7 +59,8 @@ impl SessionJobs {
         self.over |= self.reports.blocking_send(report).is_err();
     }
 
-    /// Takes orders that have come, and returns cancelled ones; returns whether there were any of those.
+    /// Takes orders that have come, and returns cancelled ones; returns whether there were any of
+    /// those.
     fn collect(&mut self) -> bool {
         self.waiting.extend(self.orders.try_iter());
         let before = self.waiting.len();
@@ -171,7 +172,8 @@ impl Jobs<'static> for SessionJobs {
     }
 
     fn lost(&mut self, error: &TrainError) {
-        // After most CUDA errors the context is lost, and every later call in this process fails with the same error.
+        // After most CUDA errors the context is lost, and every later call in this process fails
+        // with the same error.
         self.send(Report::Broken {
             error: format!("starting anew after an error on the GPU: {error}"),
             retry: true,
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_data_or_a_lost_device_end_the_jobs() {
+    fn missing_data_or_lost_devices_end_jobs() {
         for lost in [true, false] {
             let (sender, receiver) = std_mpsc::channel();
             let (reports, mut queue) = mpsc::channel(16);

@@ -1,6 +1,6 @@
-//! The setup that a supervisor passes to a device process, in a file that only its owner can read. The
-//! process removes it after reading. A command line would be readable for all users of the machine, and
-//! cannot hold all paths and texts.
+//! The setup that a supervisor passes to a device process, in a file that only its owner can read.
+//! The process removes it after reading. A command line would be readable for all users of the
+//! machine, and cannot hold all paths and texts.
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -10,7 +10,8 @@ use swfn_session::Predecessor;
 use swfn_shared::{ids::WorkerId, problem};
 use tempfile::NamedTempFile;
 
-/// The setup of a device process. `A`: the supervisor's arguments, whose type the command line knows.
+/// The setup of a device process. `A`: the supervisor's arguments, whose type the command line
+/// knows.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setup<A> {
     pub(crate) arguments: A,

@@ -1,4 +1,5 @@
-//! Trains one trial without a coordinator. Its points and outcome are JSON lines on standard output.
+//! Trains one trial without a coordinator. Its points and outcome are JSON lines on standard
+//! output.
 
 use std::{
     fs, io,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
+use clap::Args;
 use serde_json::json;
 use swfn_proto::v1;
 use swfn_shared::{
@@ -26,8 +28,8 @@ use swfn_shared::{
 };
 
 use crate::{
-    cli::TrainArguments,
-    data, device, store_file,
+    data::{self, LoadOptions},
+    device, store_file,
     supervisor::INTERRUPTED,
     train::trainer::Trainer,
     trial::{
@@ -35,6 +37,32 @@ use crate::{
         report::{Observer, Stop, TrainError},
     },
 };
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// Grid file with the trial
+    #[arg(long, value_name = "FILE", help_heading = "Trial")]
+    pub(crate) spec: PathBuf,
+    /// Id of the trial, or its beginning [default: the grid's only trial]
+    ///
+    /// The ids stand in trials.csv of the run directory.
+    #[arg(long, value_name = "ID", help_heading = "Trial")]
+    pub(crate) trial: Option<String>,
+    /// Device: cpu, or a GPU such as cuda:0
+    #[arg(long, value_name = "NAME", default_value = "cpu", help_heading = "Trial")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) data: LoadOptions,
+    /// Folder for weights, samples of the VAE and the confusion matrix [default: none]
+    #[arg(long, value_name = "DIR", help_heading = "Folders")]
+    pub(crate) artifacts: Option<PathBuf>,
+    /// Folder of checkpoints, from which the trial resumes [default: none]
+    #[arg(long, value_name = "DIR", help_heading = "Folders")]
+    pub(crate) checkpoint_dir: Option<PathBuf>,
+    /// Shortest time between two checkpoints; 0: at each report [default: 30]
+    #[arg(long, value_name = "SECONDS", requires = "checkpoint_dir", help_heading = "Folders")]
+    pub(crate) checkpoint_seconds: Option<u64>,
+}
 
 /// The only trial of a grid file, or the one whose id begins with `id`.
 fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec> {

@@ -1,7 +1,8 @@
-//! Files of tensors: how VAEs and checkpoints are written, whole or not at all, and read. Their contents
-//! are defined in `vae::file` and `trial::checkpoint`.
+//! Files of tensors: how VAEs and checkpoints are written, whole or not at all, and read. Their
+//! contents are defined in `vae::file` and `trial::checkpoint`.
 //!
-//! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no code.
+//! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no
+//! code.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,15 +24,15 @@ use tch::{Device, Kind, Tensor};
 
 use crate::data::hex;
 
-/// The only key of the metadata. Several keys would have a random order in the file, and equal contents
-/// shall have equal files.
+/// The only key of the metadata. Several keys would have a random order in the file, and equal
+/// contents shall have equal files.
 const DESCRIPTION: &str = "swfn";
 
 /// The extension of files that are being written.
 pub(crate) const PART: &str = ".part";
 
-/// The longest header that is read, in bytes. Written headers have some kilobytes; safetensors would
-/// accept 100 MB.
+/// The longest header that is read, in bytes. Written headers have some kilobytes; safetensors
+/// would accept 100 MB.
 const MOST_HEADER: u64 = 1 << 20;
 
 /// Longest text of a file in a message, in characters.
@@ -177,8 +178,8 @@ pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<
     serde_json::from_str(header["__metadata__"][DESCRIPTION].as_str()?).ok()
 }
 
-/// Writes a file that gets its name when it is whole and on the disk. Until then its name begins with
-/// `owner`. After an error, a file of the final name has not changed.
+/// Writes a file that gets its name when it is whole and on the disk. Until then its name begins
+/// with `owner`. After an error, a file of the final name has not changed.
 pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> io::Result<()> {
     if faults::bug("files-are-not-written-as-a-whole") {
         let mut file = File::create(name)?;

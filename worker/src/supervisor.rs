@@ -1,8 +1,8 @@
 //! One process per device: started, watched, started again.
 //!
-//! Torch's random state is global, and a failed CUDA context or an exhausted memory ends one process
-//! only. A new process names the dead one, so that the coordinator need not wait until its leases
-//! expire.
+//! Torch's random state is global, and a failed CUDA context or an exhausted memory ends one
+//! process only. A new process names the dead one, so that the coordinator need not wait until its
+//! leases expire.
 
 use std::{
     collections::BTreeSet,
@@ -76,8 +76,8 @@ pub(crate) struct Supervisor {
     pub(crate) devices: Vec<String>,
     /// The arguments that all processes share.
     pub(crate) arguments: Value,
-    /// The run of the coordinator that started this supervisor. Ids of workers begin with it, and the
-    /// supervisor ends when its standard input closes.
+    /// The run of the coordinator that started this supervisor. Ids of workers begin with it, and
+    /// the supervisor ends when its standard input closes.
     pub(crate) local_to: Option<String>,
     /// Address of the coordinator.
     pub(crate) coordinator: String,
@@ -240,8 +240,8 @@ impl Slot {
             if let Some(reason) = &shortage {
                 end = format!("{end}, {reason}");
             }
-            // While others run here, they may have taken the memory: then fewer run, and no trial is
-            // blamed.
+            // While others run here, they may have taken the memory: then fewer run, and no trial
+            // is blamed.
             let innocent = shortage.is_some() && (self.leaving || self.shared.remove_slot());
             if innocent && !self.leaving {
                 self.leaving = true;

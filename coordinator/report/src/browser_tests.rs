@@ -1,7 +1,7 @@
 //! The report in a browser, at the widths of a desk and of a phone, in light and dark.
 //!
-//! It must have its style, log nothing to the console and fit the window. On a desk, the first screen
-//! has the whole answer. Without Chromium the test passes with a note.
+//! It must have its style, log nothing to the console and fit the window. On a desk, the first
+//! screen has the whole answer. Without Chromium the test passes with a note.
 
 use std::{
     fs,

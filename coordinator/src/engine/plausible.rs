@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn points_fit_the_steps_and_images_of_their_trial() {
+    fn points_fit_steps_and_images_of_their_trial() {
         let spec = spec(GRID);
         let lease = LeaseId { trial: spec.id(), attempt: 1 };
         let checked = |metric, step, value| {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_fits_its_trial_its_curve_and_its_data() {
+    fn an_outcome_fits_its_trial_curve_and_data() {
         let (spec, plain) = (spec(GRID), spec(&GRID.replace("validation = 300\n", "")));
         let lease = LeaseId { trial: spec.id(), attempt: 1 };
         let right = Outcome {

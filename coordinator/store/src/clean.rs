@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_end_is_marked_until_the_next_start() {
+    fn a_clean_end_is_marked_until_restarted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let mut store = written(&path);

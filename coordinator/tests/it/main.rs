@@ -32,7 +32,7 @@ fn each_example_grid_has_a_dry_run() {
 }
 
 #[test]
-fn the_extent_of_a_report_is_one_of_three() {
+fn a_report_has_one_of_three_extents() {
     let output = run(&["--grid", "nothing.toml", "--report", "some"]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");

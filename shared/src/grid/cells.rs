@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{axis::Conditions, compare::Contrast, expand::Point};
+use super::{axis::Conditions, expand::Point};
 use crate::{
     axes::{self, Axis, GRID_AXES, Value},
+    ids::CellId,
     trial::{Architecture, TrialSpec},
 };
 
@@ -23,6 +24,17 @@ const MAX_CELLS: usize = 100_000;
 
 /// The values of a reference that differ from those of its cell.
 pub(super) type Changes = Vec<(Axis, Value)>;
+
+/// Two cells of the grid whose trials of one seed make a pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contrast {
+    /// Name in the grid file, if it has one.
+    pub name: Option<String>,
+    /// The cell that is judged.
+    pub cell: CellId,
+    /// The cell that it is compared with, of the same subset size.
+    pub reference: CellId,
+}
 
 /// A cell, by its number in the order of the grid.
 pub(super) type CellIndex = usize;

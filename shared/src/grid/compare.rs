@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{
     axis::{Bounds, Conditions, read_conditions, read_value},
-    cells::{CellIndex, Cells, Changes, list_values},
+    cells::{CellIndex, Cells, Changes, Contrast, list_values},
     error::Problem,
     findings::Findings,
     reader::{Item, Table},
@@ -13,7 +13,6 @@ use super::{
 use crate::{
     axes::{self, Axis},
     choice::choice,
-    ids::CellId,
     metrics::Outcome,
     quote::quote,
 };
@@ -54,17 +53,6 @@ choice! {
         /// It is between minus the margin and the margin.
         Equal = "equal",
     }
-}
-
-/// Two cells of the grid whose trials of one seed make a pair.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contrast {
-    /// Name in the grid file, if it has one.
-    pub name: Option<String>,
-    /// The cell that is judged.
-    pub cell: CellId,
-    /// The cell that it is compared with, of the same subset size.
-    pub reference: CellId,
 }
 
 /// A statement that the user made before the results: `[[claim]]`.

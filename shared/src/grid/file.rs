@@ -7,10 +7,9 @@ use toml::de::DeTable;
 use super::{
     axis::Bounds,
     blocks::{check_effects, read_blocks, read_exclude, tables_of},
-    cells::Cells,
+    cells::{Cells, Contrast},
     compare::{
-        Claim, Contrast, Selection, read_claim, read_compare, read_select, resolve_claims,
-        resolve_compares,
+        Claim, Selection, read_claim, read_compare, read_select, resolve_claims, resolve_compares,
     },
     data::read_dataset,
     error::{GridError, Problem},

@@ -27,7 +27,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Claim, Contrast, MAX_CONTRASTS, Relation, Selection};
+pub use cells::Contrast;
+pub use compare::{Claim, MAX_CONTRASTS, Relation, Selection};
 pub use error::{GridError, Mistake};
 pub use file::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES};
 pub use settings::{MIN_LEASE_SECONDS, RunSettings};

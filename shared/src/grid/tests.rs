@@ -196,7 +196,7 @@ fn own_images_are_part_of_the_identity() {
 }
 
 #[test]
-fn densities_need_a_vae_only_if_they_are_one() {
+fn only_some_densities_need_a_vae() {
     let text = BASE.to_owned()
         + "density = [\"vae\", \"conv-vae\", \"data\", \"uniform-noise\", \"gaussian-noise\"]\n";
     let grid = parse(&text).unwrap();
@@ -244,7 +244,7 @@ fn zipped_values_may_repeat_but_not_their_pairs() {
 }
 
 #[test]
-fn a_huge_grid_is_refused_before_it_is_listed() {
+fn a_huge_grid_is_refused_before_listing() {
     let start = std::time::Instant::now();
     let huge = BASE.replace("count = 2", "count = 1_000_000_000_000");
     let error = parse(&huge).unwrap_err().to_string();

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use swfn_shared::{
-    access::{Authorities, Identity, Token},
     address::{CoordinatorUrl, Host, Scheme},
     problem,
     problem::Problem,
@@ -16,21 +15,10 @@ use tonic::{
 };
 use tracing::warn;
 
-use crate::trust::Probe;
+use crate::trust::{Access, Probe};
 
 /// Time for the TCP connection, and for the TLS handshake on it.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// Certificates and token of a worker.
-#[derive(Debug, Default)]
-pub struct Access {
-    /// The authorities that the worker trusts.
-    pub authorities: Option<Authorities>,
-    /// The worker's own certificate.
-    pub identity: Option<Identity>,
-    /// The token that the coordinator requires.
-    pub token: Option<Token>,
-}
 
 /// A coordinator's address.
 #[derive(Debug, Clone)]

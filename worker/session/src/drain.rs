@@ -7,8 +7,8 @@ use tonic::{Code, Request, Status};
 
 use crate::address::Address;
 
-/// Asks workers to finish their trials and leave; each of `workers` is the beginning of an id. Returns
-/// the ids of the workers that were asked.
+/// Asks workers to finish their trials and leave; each of `workers` is the beginning of an id.
+/// Returns the ids of the workers that were asked.
 ///
 /// # Errors
 /// There is no such worker, the coordinator refuses, or it cannot be reached.

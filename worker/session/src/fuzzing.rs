@@ -21,8 +21,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[("session", session)];
 
 /// A stream of messages, each with its length before it. After each comes a byte that encodes the
-/// trainer's next report. A lease whose trial has no id gets that of its settings, since ids are hard
-/// to guess.
+/// trainer's next report. A lease whose trial has no id gets that of its settings, since ids are
+/// hard to guess.
 ///
 /// The trainer gets a lease once, under the id of its settings; reports are numbered without a gap.
 pub fn session(mut data: &[u8]) {

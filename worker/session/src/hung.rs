@@ -1,8 +1,8 @@
 //! Whether the trainer still reacts. Pure: time is an argument.
 //!
-//! A lease whose step stands still expires, and the coordinator revokes it. A trainer that hangs does
-//! not notice, and would hold its device for ever, doing nothing. So a process ends whose trainer is
-//! silent for as long as the coordinator waits for a step.
+//! A lease whose step stands still expires, and the coordinator revokes it. A trainer that hangs
+//! does not notice, and would hold its device for ever, doing nothing. So a process ends whose
+//! trainer is silent for as long as the coordinator waits for a step.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,5 @@
-//! Leases that the worker holds, and reports that are not acknowledged yet. Pure: no clock, no socket.
+//! Leases that the worker holds, and reports that are not acknowledged yet. Pure: no clock, no
+//! socket.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -90,8 +91,8 @@ impl Ledger {
         self.granted.clear();
     }
 
-    /// Adds a granted lease. Returns what cancels it; `None` if it was granted before, since attempts
-    /// only rise.
+    /// Adds a granted lease. Returns what cancels it; `None` if it was granted before, since
+    /// attempts only rise.
     pub(crate) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
         let newest = self.granted.entry(lease.trial).or_default();
         if lease.attempt <= *newest || self.leases.contains_key(&lease) {
@@ -187,8 +188,8 @@ impl Ledger {
         running.into_iter().flat_map(|lease| self.end(lease, End::Released)).collect()
     }
 
-    /// Notes that everything up to this number is on the coordinator's disk. Returns the trials that
-    /// are settled by it.
+    /// Notes that everything up to this number is on the coordinator's disk. Returns the trials
+    /// that are settled by it.
     pub(crate) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
         self.outbox.acknowledge(through);
         let mut settled = Vec::new();
@@ -205,9 +206,9 @@ impl Ledger {
         self.leases.keys().copied().collect()
     }
 
-    /// The steps of all leases, which keeps them from expiring. A lease that has ended is among them
-    /// until its end has been sent; `unsent` is the first report that has not. A lease waits if its
-    /// end is unsent, or if the outbox is full and its trainer has to pause.
+    /// The steps of all leases, which keeps them from expiring. A lease that has ended is among
+    /// them until its end has been sent; `unsent` is the first report that has not. A lease waits
+    /// if its end is unsent, or if the outbox is full and its trainer has to pause.
     pub(crate) fn heartbeat(&self, unsent: Option<u64>) -> v1::Heartbeat {
         let is_full = self.outbox.is_full();
         let progress = |(lease, held): (&LeaseId, &HeldLease)| {

@@ -31,7 +31,7 @@ mod stay;
 mod stream_tests;
 mod trust;
 
-pub use address::{Access, Address};
+pub use address::Address;
 pub use cancel::{Cancel, Stop};
 pub use drain::drain_workers;
 pub use ledger::End;
@@ -40,3 +40,4 @@ pub use outbox::OutboxLimits;
 pub use protocol::{Effects, Protocol};
 pub use session::Session;
 pub use stay::StayLimits;
+pub use trust::Access;

@@ -57,8 +57,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Connects, sends the hello and waits for the welcome. If the worker `was_welcome` on an earlier
-    /// stream, a lack of trust is a mistake elsewhere: the worker keeps its results and tries again.
+    /// Connects, sends the hello and waits for the welcome. If the worker `was_welcome` on an
+    /// earlier stream, a lack of trust is a mistake elsewhere: the worker keeps its results and
+    /// tries again.
     pub(crate) async fn open(
         address: &Address,
         hello: v1::Hello,
@@ -112,8 +113,8 @@ impl Link {
         }
     }
 
-    /// Says goodbye, then waits until the coordinator has read everything, for at most 2 s. The goodbye
-    /// may get lost: no lease is held any more.
+    /// Says goodbye, then waits until the coordinator has read everything, for at most 2 s. The
+    /// goodbye may get lost: no lease is held any more.
     pub(crate) async fn close(self) {
         let Self { outgoing, mut incoming, .. } = self;
         let kind = Some(v1::worker_message::Kind::Goodbye(v1::Goodbye {}));

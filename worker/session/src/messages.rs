@@ -29,8 +29,8 @@ pub struct Order {
 /// A message of the trainer.
 #[derive(Debug)]
 pub enum Report {
-    /// The number of trials that it has room for, beyond all orders that had reached it. Orders that
-    /// were on their way then may come on top: they wait until there is room.
+    /// The number of trials that it has room for, beyond all orders that had reached it. Orders
+    /// that were on their way then may come on top: they wait until there is room.
     Wants(Capacity),
     /// A trial got on.
     Progress {

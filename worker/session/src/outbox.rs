@@ -1,8 +1,8 @@
 //! Reports that wait for their acknowledgement: a few in memory, the rest in a file.
 //!
-//! A coordinator may be away for hours, and trials leave files of many megabytes behind. Reports that
-//! do not fit into memory go into an unnamed temporary file. It ends with the process, as the leases
-//! do to which the reports belong.
+//! A coordinator may be away for hours, and trials leave files of many megabytes behind. Reports
+//! that do not fit into memory go into an unnamed temporary file. It ends with the process, as the
+//! leases do to which the reports belong.
 
 use std::{
     collections::VecDeque,

@@ -1,6 +1,6 @@
 //! The worker's half of the protocol: its messages to the coordinator, and when it leaves. Pure: no
-//! clock, no socket, no thread; time is an argument. The session drives it on a stream, the simulation
-//! in virtual time.
+//! clock, no socket, no thread; time is an argument. The session drives it on a stream, the
+//! simulation in virtual time.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -25,8 +25,8 @@ use crate::{
     stay::{Stay, StayLimits},
 };
 
-/// A message for this stream. Reports are read when their turn comes: there may be more of them than
-/// memory holds.
+/// A message for this stream. Reports are read when their turn comes: there may be more of them
+/// than memory holds.
 #[derive(Debug, PartialEq)]
 enum Outgoing {
     Report(u64),
@@ -104,8 +104,8 @@ impl Protocol {
         self.enqueue(now, Vec::new());
     }
 
-    /// Ends a broken stream. Returns the exit, if the coordinator may have ended before it heard the
-    /// goodbye.
+    /// Ends a broken stream. Returns the exit, if the coordinator may have ended before it heard
+    /// the goodbye.
     pub fn end_stream(&mut self) -> Option<Exit> {
         self.outgoing = None;
         let exit = self.leaving.take_if(|_| self.over || self.ledger.is_empty());
@@ -253,8 +253,8 @@ impl Protocol {
                 format!("the trainer has been silent for {stall:?} and was told to stop: it hangs");
             return Some(Exit::Broken(text));
         }
-        // One heartbeat at a time, since it is filled in when it leaves; and before all reports, since
-        // leases must not expire while those wait.
+        // One heartbeat at a time, since it is filled in when it leaves; and before all reports,
+        // since leases must not expire while those wait.
         if let Some(outgoing) = &mut self.outgoing
             && outgoing.front() != Some(&Outgoing::Heartbeat)
         {
@@ -264,8 +264,8 @@ impl Protocol {
         None
     }
 
-    /// Returns all leases: the process is asked to stop, or its time is up. A worker that was draining
-    /// does not finish its trials then.
+    /// Returns all leases: the process is asked to stop, or its time is up. A worker that was
+    /// draining does not finish its trials then.
     pub fn stop(&mut self, now: Instant, exit: Exit) {
         self.stopping = true;
         self.leave(exit);

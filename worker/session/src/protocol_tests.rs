@@ -279,7 +279,7 @@ fn a_request_is_repeated_on_the_next_stream() {
 }
 
 #[test]
-fn a_worker_leaves_when_idle_or_out_of_time() {
+fn a_worker_leaves_when_idle_or_late() {
     let start = Instant::now();
     let limits = |end: Option<u64>, idle: Option<u64>| StayLimits {
         end: end.map(|seconds| start + Duration::from_secs(seconds)),

@@ -1,4 +1,5 @@
-//! Capacity that the trainer requests, and whether the coordinator knows it. Pure: no clock, no socket.
+//! Capacity that the trainer requests, and whether the coordinator knows it. Pure: no clock, no
+//! socket.
 
 use swfn_shared::{capacity::Capacity, ids::ShapeId};
 
@@ -31,19 +32,20 @@ impl CapacityRequest {
     }
 
     /// Notes a revoked lease. If its trial stood still, the coordinator drops the request, too: a
-    /// stalled worker would lose the next lease as well. A trainer that reports again is not stalled.
+    /// stalled worker would lose the next lease as well. A trainer that reports again is not
+    /// stalled.
     pub(crate) fn doubt(&mut self) {
         self.doubtful = true;
     }
 
-    /// Sends the request again, after a lease was revoked whose trial has ended here: the trainer is
-    /// not stalled.
+    /// Sends the request again, after a lease was revoked whose trial has ended here: the trainer
+    /// is not stalled.
     pub(crate) fn repeat(&mut self) {
         self.unsent |= self.open.is_some();
     }
 
-    /// Withdraws the request, and sends that in any case. The coordinator may still count leases that
-    /// had ended; then returned trials would come again for ever.
+    /// Withdraws the request, and sends that in any case. The coordinator may still count leases
+    /// that had ended; then returned trials would come again for ever.
     pub(crate) fn withdraw(&mut self) {
         (self.open, self.unsent) = (None, true);
     }

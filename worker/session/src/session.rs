@@ -1,5 +1,5 @@
-//! The session: connects, passes orders to the trainer and reports to the coordinator, reconnects, and
-//! leaves in order.
+//! The session: connects, passes orders to the trainer and reports to the coordinator, reconnects,
+//! and leaves in order.
 
 use std::{
     sync::mpsc::Sender,
@@ -111,8 +111,8 @@ impl Session {
         }
     }
 
-    /// The exit when no coordinator came. A new one would not know this process; trials that were not
-    /// acknowledged are resumed from their last checkpoints.
+    /// The exit when no coordinator came. A new one would not know this process; trials that were
+    /// not acknowledged are resumed from their last checkpoints.
     fn give_up(&self, alone: Duration) -> Exit {
         let problem = problem!(
             "no coordinator at `{}` for {alone:.0?}: giving up, with {} trials and {} reports that \
@@ -126,8 +126,8 @@ impl Session {
         Exit::Unreachable(problem.to_string())
     }
 
-    /// Keeps the trainer's reports while there is no stream. Returns when the process is asked to stop
-    /// or its time is up; leases then expire by themselves.
+    /// Keeps the trainer's reports while there is no stream. Returns when the process is asked to
+    /// stop or its time is up; leases then expire by themselves.
     async fn collect_reports(&mut self) -> Exit {
         let end = self.protocol.deadline();
         loop {

@@ -1,8 +1,8 @@
-//! How long a worker stays: at most until its machine is taken away, and not idle for ever. Pure: time
-//! is an argument.
+//! How long a worker stays: at most until its machine is taken away, and not idle for ever. Pure:
+//! time is an argument.
 //!
-//! A trial that cannot end in time is not begun. The longest trial so far predicts how long the next
-//! one takes; one that is still running counts, too.
+//! A trial that cannot end in time is not begun. The longest trial so far predicts how long the
+//! next one takes; one that is still running counts, too.
 
 use std::{
     collections::BTreeMap,

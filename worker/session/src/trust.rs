@@ -2,8 +2,8 @@
 //! other, or another server answers.
 //!
 //! tonic reports most TLS errors as "transport error", and TLS 1.3 delivers them only after the
-//! handshake. So a bare connection is made to learn them. A server that does not speak HTTP/2 is asked
-//! once in HTTP/1 whether it is the dashboard.
+//! handshake. So a bare connection is made to learn them. A server that does not speak HTTP/2 is
+//! asked once in HTTP/1 whether it is the dashboard.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -18,11 +18,15 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject as _},
 };
-use swfn_shared::{problem, problem::Problem, quote::quote, wire::WORKERS_HEADER};
+use swfn_shared::{
+    access::{Authorities, Identity, Token},
+    problem,
+    problem::Problem,
+    quote::quote,
+    wire::WORKERS_HEADER,
+};
 use swfn_web::is_about_certificates;
 use tonic::transport::Uri;
-
-use crate::address::Access;
 
 /// Time for each step. A coordinator without objections is silent, so all of it passes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,6 +39,17 @@ const ALERT: u8 = 21;
 
 /// Longest part of an HTTP answer that is read, in bytes.
 const ANSWER: u64 = 4 << 10;
+
+/// Certificates and token of a worker.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// The authorities that the worker trusts.
+    pub authorities: Option<Authorities>,
+    /// The worker's own certificate.
+    pub identity: Option<Identity>,
+    /// The token that the coordinator requires.
+    pub token: Option<Token>,
+}
 
 /// A way to ask a coordinator.
 #[derive(Debug, Clone)]
@@ -212,7 +227,8 @@ mod tests {
         assert!(tls_error(&ErrorKind::ConnectionRefused.into()).is_none());
     }
 
-    /// The problem with a server that answers each connection with the next of these texts, and closes it.
+    /// The problem with a server that answers each connection with the next of these texts, and
+    /// closes it.
     fn told(answers: &'static [&'static str]) -> Option<String> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

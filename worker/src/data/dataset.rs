@@ -111,14 +111,15 @@ pub struct Splits {
 pub struct LoadOptions {
     /// Folder with the data set's files [default: downloads in the cache folder]
     ///
-    /// The files lie in DIR/NAME or DIR, plain or with .gz; Fashion-MNIST and KMNIST need the published
-    /// .gz files. Nothing is downloaded then. Your own data (idx) needs this option.
+    /// The files lie in DIR/NAME or DIR, plain or with .gz; Fashion-MNIST and KMNIST need the
+    /// published .gz files. Nothing is downloaded then. Your own data (idx) needs this option.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Never download
     #[arg(long)]
     pub offline: bool,
-    /// Folder for downloads, VAEs and checkpoints [default: $SWFN_CACHE, or swfn in your cache folder]
+    /// Folder for downloads, VAEs and checkpoints [default: $SWFN_CACHE, or swfn in your cache
+    /// folder]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Addresses of folders to download from in turn, in place of the built-in ones.

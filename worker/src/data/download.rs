@@ -1,6 +1,6 @@
-//! Downloads one file into the cache: from several mirrors, resumed after cuts, checked, and renamed
-//! at the end, so that a file under its final name is whole. If several processes want the same file,
-//! one downloads and the others wait.
+//! Downloads one file into the cache: from several mirrors, resumed after cuts, checked, and
+//! renamed at the end, so that a file under its final name is whole. If several processes want the
+//! same file, one downloads and the others wait.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -49,8 +49,8 @@ pub(super) struct Download<'a> {
 type Transfer = Result<Result<(), String>, Problem>;
 
 impl Download<'_> {
-    /// Downloads the file unless it is there already. `verify` checks the content before it gets its
-    /// final name.
+    /// Downloads the file unless it is there already. `verify` checks the content before it gets
+    /// its final name.
     pub(super) fn run(&self, verify: impl Fn(&Path) -> Result<(), Problem>) -> Result<(), Problem> {
         let folder = self.target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(problems::io("create", folder, DISK_HINT))?;
@@ -98,8 +98,8 @@ impl Download<'_> {
         format!("{}/{}", mirror.trim_end_matches('/'), self.file)
     }
 
-    /// The unfinished file of one mirror. Mirrors compress differently, so none can continue the file
-    /// of another.
+    /// The unfinished file of one mirror. Mirrors compress differently, so none can continue the
+    /// file of another.
     fn part(&self, url: &str) -> PathBuf {
         let id = hex(&Sha256::digest(url)[..4]);
         self.sibling(&format!("{id}.part"))
@@ -132,16 +132,16 @@ impl Download<'_> {
             }
             let Err(problem) = verify(part) else { return Ok(Ok(())) };
             remove(part)?;
-            // The file on the mirror may have changed since its first half came: tries once more from
-            // the start.
+            // The file on the mirror may have changed since its first half came: tries once more
+            // from the start.
             if before == 0 {
                 return Ok(Err(problem.what));
             }
         }
     }
 
-    /// Sends one request. Appends to `part`, which has `have` bytes, or writes it anew if the server
-    /// sends the whole file.
+    /// Sends one request. Appends to `part`, which has `have` bytes, or writes it anew if the
+    /// server sends the whole file.
     fn transfer(&self, url: &str, part: &Path, have: u64) -> Transfer {
         let range = (have > 0).then(|| (header::RANGE, format!("bytes={have}-")));
         let range: Vec<_> = range.into_iter().collect();

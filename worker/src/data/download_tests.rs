@@ -183,7 +183,7 @@ fn what_another_run_left_is_continued_or_replaced() {
 }
 
 #[test]
-fn mirrors_are_tried_in_turn_and_all_reasons_are_told() {
+fn mirrors_are_tried_in_turn_with_all_reasons() {
     let content = content();
     // Bound once to get a port that nobody listens on afterwards.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -1,8 +1,8 @@
 //! Where files of a data set lie in the user's folder, and under which names.
 //!
-//! The names are those of MNIST's page. Some archives have a dot before `idx`, or each file in a folder
-//! of its name (Kaggle). torchvision puts them into `MNIST/raw`. EMNIST has several sets in one folder,
-//! each with a prefix.
+//! The names are those of MNIST's page. Some archives have a dot before `idx`, or each file in a
+//! folder of its name (Kaggle). torchvision puts them into `MNIST/raw`. EMNIST has several sets in
+//! one folder, each with a prefix.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,8 @@ use swfn_shared::{catalogue::IDX_FILES, problem::Problem};
 
 use super::problems::{missing, unfit};
 
-/// The folders in which a data set may lie: `dir/name/`, `dir/`, `dir/raw`, and `others` below `dir`.
+/// The folders in which a data set may lie: `dir/name/`, `dir/`, `dir/raw`, and `others` below
+/// `dir`.
 pub(super) fn folders(dir: &Path, name: &str, others: &[&str]) -> Vec<PathBuf> {
     [name, "", "raw"].iter().chain(others).map(|folder| dir.join(folder)).collect()
 }
@@ -30,8 +31,8 @@ fn spellings(file: &str) -> Vec<String> {
     names
 }
 
-/// Looks for a file of `dataset` in each folder: first uncompressed, if `plain`, then with `.gz`, each
-/// under its own name and then under others. `prefix` stands before the name.
+/// Looks for a file of `dataset` in each folder: first uncompressed, if `plain`, then with `.gz`,
+/// each under its own name and then under others. `prefix` stands before the name.
 pub(super) fn find(
     dataset: &str,
     folders: &[PathBuf],
@@ -58,7 +59,8 @@ pub(super) fn find(
     Err(missing(dataset, file, &tried, hint))
 }
 
-/// The prefix of the user's own files, such as `emnist-letters-`; empty, if they have the usual names.
+/// The prefix of the user's own files, such as `emnist-letters-`; empty, if they have the usual
+/// names.
 pub(super) fn prefix(folders: &[PathBuf]) -> Result<String, Problem> {
     for folder in folders {
         let mut prefixes = BTreeSet::new();
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_names_come_first_and_several_sets_are_refused() {
+    fn usual_names_come_first_several_sets_fail() {
         let both = folder(&[
             "train-images-idx3-ubyte",
             "train-images.idx3-ubyte",

@@ -2,9 +2,9 @@
 //! unsigned byte for each element, the last dimension fastest. Source: the description that LeCun,
 //! Cortes and Burges published with MNIST.
 //!
-//! The content is not trusted. Sizes are checked before memory is allocated for them, and no more is
-//! read than the header promises, plus one byte. So a wrong header and a gzip bomb end early and in
-//! bounded memory.
+//! The content is not trusted. Sizes are checked before memory is allocated for them, and no more
+//! is read than the header promises, plus one byte. So a wrong header and a gzip bomb end early and
+//! in bounded memory.
 
 use std::{
     fs::File,
@@ -18,8 +18,8 @@ use swfn_shared::{dataset::CHANNELS, problem::Problem};
 
 use super::problems::{self, UNREADABLE, malformed};
 
-/// Largest number of elements of a file: almost twice that of the training images of EMNIST's largest
-/// set.
+/// Largest number of elements of a file: almost twice that of the training images of EMNIST's
+/// largest set.
 pub(crate) const MAX_ELEMENTS: u64 = 1 << 30;
 /// Largest height and width of an image in pixels.
 const MAX_SIDE: u64 = 4096;
@@ -65,7 +65,8 @@ pub(crate) fn parse_idx(
     Content { file, reader, offset: 0, hasher: Sha256::new() }.parse(len, compressed, most)
 }
 
-/// The content of a gzip file: all members, with zeros between and behind them, as tape blocks have.
+/// The content of a gzip file: all members, with zeros between and behind them, as tape blocks
+/// have.
 struct Members<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead> Read for Members<R> {

@@ -63,7 +63,7 @@ fn zeros_behind_compressed_data_are_padding() {
 }
 
 #[test]
-fn every_truncation_is_an_error_at_the_place_of_the_cut() {
+fn every_truncation_is_an_error_at_the_cut() {
     let bytes = idx(&[2, 2, 2], &[9; 8]);
     for cut in 0..bytes.len() {
         let (offset, why) = refused(&gzip(&bytes[..cut]));

@@ -1,5 +1,6 @@
-//! Images in memory: published data sets from files or the network, the user's own, built-in synthetic
-//! digits, random subsets, contact sheets. Bytes and indices only: no tensors, no normalisation.
+//! Images in memory: published data sets from files or the network, the user's own, built-in
+//! synthetic digits, random subsets, contact sheets. Bytes and indices only: no tensors, no
+//! normalisation.
 
 mod dataset;
 mod download;

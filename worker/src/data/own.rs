@@ -1,4 +1,5 @@
-//! Data sets of the user's own: four IDX files in a folder, identified by the digest of their content.
+//! Data sets of the user's own: four IDX files in a folder, identified by the digest of their
+//! content.
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,8 @@ pub(crate) struct Inspection {
     pub(crate) test_counts: Vec<usize>,
 }
 
-/// Reads the user's own data set in `dir/idx/` or `dir/`, plain or `.gz`, and checks that networks can
-/// be trained on it.
+/// Reads the user's own data set in `dir/idx/` or `dir/`, plain or `.gz`, and checks that networks
+/// can be trained on it.
 pub(crate) fn inspect(dir: &Path) -> Result<Inspection, Problem> {
     let files = Files::read(dir)?;
     let (digest, paths) = (files.digest(), files.paths.clone());

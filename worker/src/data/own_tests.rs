@@ -42,7 +42,7 @@ fn try_load(description: IdxDataset, folder: &Path) -> Result<Splits, Problem> {
 }
 
 #[test]
-fn what_is_inspected_can_be_loaded_however_it_is_compressed() {
+fn inspected_files_can_be_loaded_however_compressed() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &files());
     let found = inspect(folder.path()).unwrap();
@@ -119,7 +119,7 @@ fn images_with_channels_have_four_dimensions() {
 }
 
 #[test]
-fn files_that_the_grid_does_not_describe_are_refused() {
+fn files_that_differ_from_the_grid_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &files());
     let good = inspect(folder.path()).unwrap().description;

@@ -71,7 +71,7 @@ fn tiny(digest_of: DigestOf) -> (Dataset, Server) {
 }
 
 #[test]
-fn a_data_set_is_downloaded_once_and_then_found() {
+fn a_data_set_is_downloaded_only_once() {
     for digest_of in [DigestOf::Content, DigestOf::Gzip] {
         let (tiny, server) = tiny(digest_of);
         let folder = tempfile::tempdir().unwrap();

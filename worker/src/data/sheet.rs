@@ -10,9 +10,9 @@ const MAX_PIXELS: usize = 256 << 20;
 const MARGIN_GREY: u8 = 0xd8;
 const PAPER: u8 = 0xff;
 
-/// Draws `tiles`, bytes of shape [n, height, width, channels], as an 8-bit PNG with `columns` tiles in
-/// a row, from left to right and top to bottom. Returns the PNG file. Grey tiles are inverted, so that
-/// handwriting is black on white; coloured ones are not.
+/// Draws `tiles`, bytes of shape [n, height, width, channels], as an 8-bit PNG with `columns` tiles
+/// in a row, from left to right and top to bottom. Returns the PNG file. Grey tiles are inverted,
+/// so that handwriting is black on white; coloured ones are not.
 pub(crate) fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>, Problem> {
     let fail = |why: String| problem!("cannot draw a contact sheet: {why}"; "give at least one tile, all of one size");
     let color = match shape.channels {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_stand_in_rows_and_the_rest_is_paper() {
+    fn tiles_stand_in_rows_on_paper() {
         // Three tiles of 1 x 2 pixels in two columns: a sheet of 10 x 8 pixels.
         let png = sheet(&[255, 0, 10, 20, 30, 40], ImageShape::grey(1, 2), 2).unwrap();
         let (width, height, color, pixels) = decoded(png);

@@ -1,5 +1,5 @@
-//! Small random subsets of a training set. They are drawn by own arithmetic on the generator's words,
-//! so that the images of a seed do not depend on the version of a library.
+//! Small random subsets of a training set. They are drawn by own arithmetic on the generator's
+//! words, so that the images of a seed do not depend on the version of a library.
 
 use rand::Rng;
 use swfn_shared::{problem, problem::Problem};
@@ -22,9 +22,9 @@ pub(crate) fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usi
     Ok(indices)
 }
 
-/// Draws `n` different indices in random order, equally many of each class: `n / classes`, and one more
-/// of `n % classes` random classes. Classes without any image do not count. `labels`: the class of each
-/// image.
+/// Draws `n` different indices in random order, equally many of each class: `n / classes`, and one
+/// more of `n % classes` random classes. Classes without any image do not count. `labels`: the
+/// class of each image.
 pub(crate) fn balanced_subset(
     labels: &[u8],
     classes: usize,
@@ -60,8 +60,8 @@ pub(crate) fn balanced_subset(
     Ok(indices)
 }
 
-/// Draws uniformly from 0..`bound`. Words beyond the largest multiple of `bound` are drawn again, so
-/// that there is no bias.
+/// Draws uniformly from 0..`bound`. Words beyond the largest multiple of `bound` are drawn again,
+/// so that there is no bias.
 fn below(bound: u64, rng: &mut impl Rng) -> u64 {
     let excess = (u64::MAX % bound + 1) % bound;
     loop {

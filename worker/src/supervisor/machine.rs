@@ -11,8 +11,8 @@ pub(crate) fn machine() -> String {
     machine_of(&name.to_string_lossy(), boot.trim())
 }
 
-/// The machine's name, and a hash of the name and the time of its start: pods differ at the end of long
-/// names, and many machines are called `localhost`.
+/// The machine's name, and a hash of the name and the time of its start: pods differ at the end of
+/// long names, and many machines are called `localhost`.
 pub(super) fn machine_of(name: &str, boot: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     // Ids of a coordinator's local workers begin with a dot.

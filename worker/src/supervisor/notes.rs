@@ -40,8 +40,8 @@ impl Notes {
         Self { any_welcomed: Arc::clone(any_welcomed), ..Self::default() }
     }
 
-    /// Whether a process that died after `lived` was useful. One that dies without a trial would do so
-    /// again; the coordinator counts how often a trial kills its worker.
+    /// Whether a process that died after `lived` was useful. One that dies without a trial would do
+    /// so again; the coordinator counts how often a trial kills its worker.
     pub(super) fn was_useful(&self, lived: Duration) -> bool {
         let welcomed = self.welcomed.load(Relaxed);
         welcomed && (self.leased.load(Relaxed) || lived >= GOOD_LIFE)

@@ -1,8 +1,8 @@
 //! Whether memory suffices for all processes of a supervisor.
 //!
-//! In a control group with a limit, the system counts what it kills. Elsewhere, under `ulimit -v` or
-//! where the whole machine runs out of memory, processes are killed or abort. One trial may be the
-//! reason, but hardly if processes with other trials end like that, too.
+//! In a control group with a limit, the system counts what it kills. Elsewhere, under `ulimit -v`
+//! or where the whole machine runs out of memory, processes are killed or abort. One trial may be
+//! the reason, but hardly if processes with other trials end like that, too.
 
 use std::{
     collections::BTreeSet,
@@ -41,8 +41,8 @@ impl Shared {
         self.memory.kills()
     }
 
-    /// Whether a process ended for lack of memory, and why that is certain or likely. `kills`: their
-    /// number when the process began; `held`: its trials.
+    /// Whether a process ended for lack of memory, and why that is certain or likely. `kills`:
+    /// their number when the process began; `held`: its trials.
     pub(super) fn shortage(
         &self,
         kills: u64,

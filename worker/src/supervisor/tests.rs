@@ -48,7 +48,8 @@ async fn lives(script: &str) -> (usize, anyhow::Result<u8>) {
     (std::fs::read_to_string(folder.path().join("lives")).unwrap().lines().count(), ended)
 }
 
-/// Runs three slots of one supervisor. Returns for each start whether it names an innocent predecessor.
+/// Runs three slots of one supervisor. Returns for each start whether it names an innocent
+/// predecessor.
 async fn innocents(script: &str) -> Vec<bool> {
     let folder = program(script);
     let (_stop, stop) = watch::channel(StopRequest::None);

@@ -405,7 +405,7 @@ fn the_trainer_survives_cancelled_trials() {
 }
 
 #[test]
-fn trials_that_do_not_fit_their_data_are_refused() {
+fn trials_must_fit_their_data() {
     let good = spec(Architecture::LENET_BN, 0.1);
     let with = |change: fn(&mut TrialSpec)| {
         let mut spec = good;

@@ -1,7 +1,8 @@
 //! The names of the crate `zip` 0.6 that tch and torch-sys compile against.
 //!
-//! tch opens archives in `read_npz` and `write_npz`, torch-sys in a download of its own; swfn calls none of them. The real crate
-//! would bring C code for bzip2 and zstd, and ciphers, into every build. Each function here returns an error.
+//! tch opens archives in `read_npz` and `write_npz`, torch-sys in a download of its own; swfn calls
+//! none of them. The real crate would bring C code for bzip2 and zstd, and ciphers, into every
+//! build. Each function here returns an error.
 #![allow(missing_docs, reason = "the names and their meaning are those of the crate zip")]
 
 use std::{

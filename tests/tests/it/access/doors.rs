@@ -75,7 +75,7 @@ fn workers_with_old_certificates_trust_renewed_ones() {
     fs::copy(cluster.file("pki/ca-key.pem"), cluster.file("renewed/ca-key.pem")).unwrap();
     fs::copy(cluster.file("other/ca.pem"), cluster.file("renewed/ca.pem")).unwrap();
     for (number, (authority, problem)) in [
-        ("missing", "--authority names a folder"),
+        ("missing", "with --authority"),
         ("other", "other/ca-key.pem`"),
         ("renewed", "does not belong to the key"),
     ]

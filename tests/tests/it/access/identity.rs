@@ -116,7 +116,7 @@ async fn another_certificate_takes_neither_id_nor_leases() {
     assert_eq!(cluster.sweep.query("SELECT count(*) FROM result WHERE worker = 'ann:1'"), Some(1));
     let log = coordinator.stderr();
     assert!(
-        log.contains("the id is another certificate's") && log.contains("predecessor is another"),
+        log.contains("the id is another certificate's") && log.contains("ignored a predecessor"),
         "{log}"
     );
 

@@ -146,7 +146,7 @@ fn lanes_that_become_free_are_taken_at_once() {
 }
 
 #[test]
-fn a_cancelled_trial_does_not_stop_a_shared_vae() {
+fn a_cancelled_trial_keeps_a_shared_vae_going() {
     let base = spec(Architecture::NET, 0.1);
     let mut other = base;
     other.penalty.as_mut().unwrap().lambda = 0.2;
