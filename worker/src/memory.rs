@@ -7,8 +7,8 @@ use tch::{Device, Kind, Tensor};
 /// `work` must not use the written tensors in another way.
 ///
 /// # Panics
-/// If a tensor is on another device, holds another kind, has gaps between its values, or shares memory
-/// with a written one.
+/// If a tensor is on another device, holds another kind, has gaps between its values, or shares
+/// memory with a written one.
 #[allow(unsafe_code, reason = "torch gives a pointer; what makes it a slice is checked here")]
 pub(crate) fn with_slices<const R: usize, const W: usize, T>(
     read: [&Tensor; R],

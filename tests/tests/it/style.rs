@@ -142,7 +142,7 @@ fn wide_comments_and_long_names_are_found() {
     assert_eq!(comments(Language::Rust, &rust), [1, 4]);
     let exact = format!("// {}\n// {}\n", &wide[3..], "ü".repeat(COLUMNS - 3));
     assert_eq!(comments(Language::Slashes, &exact), [] as [usize; 0]);
-    let python = format!("\"\"\"{wide}\n{wide}\n\"\"\"\na = \"{wide}\"\n# {wide}\n");
+    let python = format!("\"\"\"{wide}\n{wide}x\n\"\"\"\na = \"{wide}\"\n# {wide}\n");
     assert_eq!(comments(Language::Python, &python), [1, 2, 5]);
     assert_eq!(comments(Language::Hashes, &format!("key: {wide}\n  # {wide}\n")), [2]);
 

@@ -4,8 +4,9 @@
 //! Reports are kept until the coordinator acknowledges them, and sent again on the next stream.
 //!
 //! ```text
-//!   trainer -- Report --> session: protocol = ledger (outbox) + request + stay + watchdog <--> link (gRPC)
-//!           <-- Order --
+//!   trainer -- Report --> session <--> link (gRPC)
+//!           <-- Order --     |
+//!                        protocol = ledger (outbox) + request + stay + watchdog
 //! ```
 //!
 //! `protocol` and all below it are pure. `session` has the clock, the stream and the channels.

@@ -17,7 +17,8 @@ export function ticks(low, high, count) {
 
 const steps = (step) => (step >= 10_000 && step % 1000 === 0 ? `${step / 1000}k` : String(step));
 
-/** Lines and numbers of both axes. `label` takes a value of the vertical axis, and the distance of rows. */
+/** Lines and numbers of both axes. `label` takes a value of the vertical axis, and the distance of
+ * rows. */
 export function frame({ width, height, right, x, y, low, high, end, rows, label }) {
   const across = ticks(low, high, rows);
   const along = ticks(0, end, width < 400 ? 3 : 5);
@@ -28,8 +29,8 @@ export function frame({ width, height, right, x, y, low, high, end, rows, label 
   ];
 }
 
-/** Draws when a figure gets a width, and again when it changes; a moment later, since drawing changes
- * its height. */
+/** Draws when a figure gets a width, and again when it changes; a moment later, since drawing
+ * changes its height. */
 export function whenPlaced(figure, draw) {
   new ResizeObserver(([{ contentRect: { width } }]) => {
     if (width > 0) requestAnimationFrame(() => draw(Math.round(width)));

@@ -21,7 +21,8 @@ export function rowsOf({ pivot, cells: ids }) {
   }));
 }
 
-/** Fills the section. `chosen` has ids of cells, `colour` maps a regulariser, `toggle` takes ids. */
+/** Fills the section. `chosen` has ids of cells, `colour` maps a regulariser, and `toggle` takes
+ * ids. */
 export function showPivot(answer, chosen, colour, toggle) {
   const { sizes } = answer.pivot;
   const rows = rowsOf(answer);
@@ -109,7 +110,7 @@ function best(cells) {
   return alike.reduce((best, cell) => (cell.mean > best.mean ? cell : best)).cell;
 }
 
-/** Where the mean lies, and its interval, on the scale of its column; what lies beyond it ends at its edge. */
+/** The mean and its interval on the scale of its column. Parts beyond the scale end at its edge. */
 function interval(mean, half, range) {
   if (mean === null || !range) return null;
   const x = (share) => 4 + ((WIDTH - 8) * (Math.min(range[1], Math.max(range[0], share)) - range[0])) / (range[1] - range[0]);

@@ -3,7 +3,7 @@
 import { commandButton } from "./command.js";
 import { DASH, count, duration, element, state, time, workerName } from "./text.js";
 
-/** Fills a table. A column has a title, a content, whether it is a number, and its name for sorting. */
+/** Fills a table. A column has a title, a content, a flag for numbers, and a name for sorting. */
 export function table(node, columns, rows, empty, rowAttributes = () => ({}), sorting = null) {
   const cell = ({ title, content, number }, row) => element("td", { class: number && "number", "data-title": typeof title === "string" ? title : null }, content(row));
   const head = element("tr", {}, ...columns.map((column) => heading(column, sorting)));

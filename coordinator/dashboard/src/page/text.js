@@ -36,8 +36,8 @@ export function state(name) {
 
 export const DASH = "–";
 
-/** A number with so many decimals, rounded as in the report (`rounding.rs`): halves go away from zero,
- * and zero has no sign. */
+/** A number with so many decimals, rounded as in the report (`rounding.rs`): halves go away from
+ * zero, and zero has no sign. */
 export function decimal(value, digits) {
   const scale = 10 ** digits;
   const rounded = Math.round(Math.round(Math.abs(value) * scale * 1e6) / 1e6) / scale;
