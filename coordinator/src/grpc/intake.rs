@@ -133,6 +133,9 @@ struct HeldMemory {
     next_check: Pin<Box<Sleep>>,
 }
 
+/// Ends with memory for a message; `None` if the pool is closed.
+type PermitWait = Pin<Box<dyn Future<Output = Option<Permit>> + Send>>;
+
 /// The body of a request.
 struct MeteredBody {
     body: Body,
@@ -149,7 +152,7 @@ struct MeteredBody {
     /// Bytes of the arriving message, while it has no memory.
     next: Option<usize>,
     /// The pool that will give memory to the arriving message, and the wait for it.
-    waiting: Option<(Arc<Pool>, Pin<Box<dyn Future<Output = Option<Permit>> + Send>>)>,
+    waiting: Option<(Arc<Pool>, PermitWait)>,
 }
 
 impl MeteredBody {

@@ -56,8 +56,8 @@ pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
             precision: Precision::Float32,
             epochs: Epochs::Continuous,
         },
-        penalty: (lambda > 0.0).then(|| Penalty {
-            lambda: lambda,
+        penalty: (lambda > 0.0).then_some(Penalty {
+            lambda,
             samples: 6,
             density: Density::Vae,
             units: SampleUnits::Vae,

@@ -22,6 +22,9 @@ use crate::{
     phrases::claims::reasons,
 };
 
+/// The name of a column, and its value for a row.
+type Fact<Row, Value> = (&'static str, fn(Row) -> Value);
+
 /// Writes all result files, and replaces each as a whole.
 pub(crate) fn write_all(folder: &Path, sources: &Sources, summary: &Summary) -> anyhow::Result<()> {
     let trials = &sources.trials;
@@ -106,7 +109,7 @@ fn trials_csv(
             .words(metric.name, move |line| maybe(line.row.outcome.as_ref().and_then(metric.get)));
     }
     columns.words("attempts", |line| line.row.attempts.to_string());
-    let facts: [(&str, fn(&WorkerRow) -> String); 8] = [
+    let facts: [Fact<&WorkerRow, String>; 8] = [
         ("worker", |worker| worker.id.to_string()),
         ("host", |worker| text(Some(&worker.host))),
         ("device", |worker| text(Some(&worker.device))),
@@ -231,7 +234,7 @@ pub(super) fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result
     columns.words("succeeded", |cell| cell.succeeded.to_string());
     columns.words("quarantined", |cell| cell.quarantined.to_string());
     columns.words("complete", |cell| cell.complete().to_string());
-    let parts: [(&str, fn(Estimate) -> Option<f64>); 3] = [
+    let parts: [Fact<Estimate, Option<f64>>; 3] = [
         ("mean", |estimate| Some(estimate.mean)),
         ("standard_deviation", |estimate| estimate.standard_deviation),
         ("confidence_95", |estimate| estimate.confidence_95),
