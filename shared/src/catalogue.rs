@@ -89,7 +89,7 @@ pub const IDX_FILES: [&str; 4] = [
 /// Version of the generator. It is raised when the same seed gives other images.
 pub const SYNTHETIC_VERSION: u32 = 1;
 
-/// What MNIST has in common with all data sets that were made to take its place.
+/// The sizes of MNIST and of all data sets that were made to take its place.
 const LIKE_MNIST: Entry = Entry {
     name: "",
     title: "",

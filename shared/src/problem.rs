@@ -10,7 +10,7 @@ use std::{error::Error, fmt, path::Path};
 pub struct Problem {
     /// The error; names the offending value and its place.
     pub what: String,
-    /// What the user can do.
+    /// The remedy, as an imperative.
     pub hint: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }

@@ -48,7 +48,7 @@ pub enum WireError {
     Wrong {
         /// Name of the field.
         field: &'static str,
-        /// What is wrong with its value.
+        /// The fault of its value.
         problem: String,
     },
 }

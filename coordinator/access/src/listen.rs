@@ -50,7 +50,7 @@ where
     }
 }
 
-/// Resolves the address of a listener. Of a name's addresses, the first IPv4 address counts.
+/// Resolves the address of a listener. The first IPv4 address of a name counts.
 pub fn resolve(address: &Address, option: &str) -> anyhow::Result<SocketAddr> {
     let port = address.port;
     let name = match &address.host {

@@ -131,7 +131,7 @@ impl Door {
         guard.frames = arguments.http_frames.iter().map(|origin| origin.0.clone()).collect();
         let mut access = access.clone();
         if address.ip().is_loopback() {
-            // Nobody can read along there, and certificates have other names.
+            // That connection cannot be overheard, and certificates have other names.
             access.tls = None;
         }
         let url = access.url(address, &said);

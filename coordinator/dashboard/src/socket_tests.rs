@@ -107,7 +107,7 @@ async fn tls_is_needed_beyond_loopback_only() {
     let stream =
         connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     assert!(ask(stream).await.starts_with("HTTP/1.1 200 OK"));
-    // Whatever it listens on, it has the names of this machine and of its certificate.
+    // At any address, it has the names of this machine and of its certificate.
     for host in swfn_access::machine::names().iter().map(String::as_str).chain(["dash.example"]) {
         let stream = TcpStream::connect(address).await.unwrap();
         let stream =

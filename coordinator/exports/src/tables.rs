@@ -26,7 +26,7 @@ pub(super) type Column = (&'static str, Kind, &'static str);
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: Vec<Column>,
-    /// What follows `FROM` in SQL.
+    /// The part of a query after `FROM`.
     from: &'static str,
 }
 

@@ -154,7 +154,7 @@ fn charts_have_files_in_both_themes() {
         |_, _| Some(Ok(())),
     );
     fs::create_dir(dir.path().join("charts")).unwrap();
-    // Of an earlier report; this run has nothing to draw there.
+    // A chart of an earlier report; this run has nothing to draw there.
     fs::write(dir.path().join("charts/heat-map.svg"), "old").unwrap();
     write(
         &Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(),

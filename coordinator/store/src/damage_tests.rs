@@ -36,7 +36,7 @@ const LOG_HEADER: usize = 32;
 const FRAME: usize = 24 + 4096;
 
 /// A run directory whose coordinator was killed: some commits in the file, some in the log beside
-/// it. What it held after each of those.
+/// it. The content after each of those.
 fn killed(folder: &Path) -> Vec<String> {
     let path = folder.join("open.sqlite");
     let mut store = Store::open(&path).unwrap();

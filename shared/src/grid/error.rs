@@ -20,7 +20,7 @@ pub struct Mistake {
     pub place: Option<(usize, usize)>,
     /// The problem; names the offending value.
     pub problem: String,
-    /// What the user can do.
+    /// The remedy, as an imperative.
     pub hint: String,
 }
 

@@ -31,7 +31,7 @@ fn hostile_files_are_answered_soon() {
     let seeds = |end: usize| format!("{BASE}subset_size = 100\nseed = [{}]\n", list(end));
     let same = |part: &'static str| move |_: usize| part.to_owned();
     let wide = format!("{BASE}{SEED}learning_rate = {{ log10 = [-5, -1], count = 1_000_000 }}\n");
-    // What is in the file; the message, or nothing if it is a grid.
+    // The file's content; the message, or nothing if it is a grid.
     let cases = [
         ("dotted keys", filled("a", same(".a")) + " = 1\n", "this is not TOML"),
         ("a dotted header", filled("[a", same(".a")) + "]\n", "this is not TOML"),

@@ -389,7 +389,7 @@ fn one_evaluation_may_be_the_last_iteration() {
     assert_eq!(every(of("")), 1000, "what a file does not name keeps the identity of its trials");
 }
 
-/// What the expansion means, written as plainly as possible: nested loops over lists.
+/// The meaning of an expansion, written as plainly as possible: nested loops over lists.
 fn oracle(
     seeds: u64,
     sizes: &[u32],

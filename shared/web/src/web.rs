@@ -40,7 +40,7 @@ pub struct Web {
 pub struct Failure {
     /// The error.
     pub problem: String,
-    /// What the user can do, if known.
+    /// The remedy, if known.
     pub hint: Option<String>,
     /// Whether another try would fail in the same way.
     pub hopeless: bool,

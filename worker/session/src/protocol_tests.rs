@@ -94,7 +94,7 @@ impl Stage {
         self.tell(Report::Ended { lease, end });
     }
 
-    /// What it has to say, with the number of each report.
+    /// Its outgoing messages, with the number of each report.
     fn says(&mut self) -> Vec<(u64, Kind)> {
         let mut said = Vec::new();
         while self.protocol.has_outgoing() {
@@ -198,7 +198,7 @@ fn a_stream_begins_with_unacknowledged_reports() {
     assert!(!stage.protocol.has_outgoing(), "there is nobody to tell");
     assert_eq!(stage.connect(), taken[1..]);
     assert_eq!(stage.numbers(), [2, 3]);
-    // What was not confirmed is over, whatever waits to be said about it.
+    // Leases that were not confirmed are over, even if reports about them wait.
     stage.hear(confirm(&taken[1..2]));
     assert_eq!(stage.protocol.held(), taken[1..2]);
 }

@@ -126,7 +126,7 @@ impl Stage {
         sender
     }
 
-    /// What the worker says next that the test is interested in.
+    /// The worker's next message that matters to the test.
     async fn hear<T>(&mut self, wanted: impl Fn(&Kind) -> Option<T>) -> T {
         let hear = async {
             loop {

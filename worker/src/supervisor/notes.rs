@@ -20,7 +20,7 @@ use crate::process::{GIVING_UP, LEASED, LET_GO, STOPPING, WELCOMED};
 /// A welcomed process that lived so long was useful, even without a trial.
 pub(super) const GOOD_LIFE: Duration = Duration::from_secs(30);
 
-/// What a device process has reported.
+/// The reports of a device process.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) welcomed: AtomicBool,

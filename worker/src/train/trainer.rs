@@ -47,8 +47,8 @@ const ANSWER_TIME: Duration = Duration::from_millis(500);
 /// Reads a data set that a trial needs. The error is the reason why it cannot.
 pub type Loader = Box<dyn FnMut(Dataset) -> Result<Splits, String>>;
 
-/// Trains trials on one device, those of one shape side by side. What it keeps between trials
-/// changes their time, never their results.
+/// Trains trials on one device, those of one shape side by side. Its caches change the time
+/// of trials, never their results.
 pub struct Trainer {
     backend: Backend,
     data: HashMap<Dataset, Rc<DeviceData>>,

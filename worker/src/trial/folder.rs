@@ -129,7 +129,7 @@ pub(crate) fn decode(
 pub(crate) struct Folder {
     path: PathBuf,
     pub(crate) device: Device,
-    /// What a file is called in the log.
+    /// The name of a file in the log.
     what: &'static str,
     /// The end of the names of whole files, after "cpu" or "cuda".
     ending: &'static str,
@@ -157,7 +157,7 @@ impl Folder {
         self.path.join(format!("{id}.{}{}", device::kind(self.device), self.ending))
     }
 
-    /// What `read` makes of an id's file, if there is one. A file with an error is removed.
+    /// The result of `read` on the file of an id, if there is one. A file with an error is removed.
     pub(crate) fn get<T>(
         &self,
         id: impl Display,

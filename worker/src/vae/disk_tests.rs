@@ -288,7 +288,7 @@ fn files_of_dead_writers_are_removed() {
 
 #[test]
 fn an_unwritable_folder_is_reported_once() {
-    // Nobody can make a file there, not even root.
+    // Files cannot be made there, not even by root.
     let cache = DiskCache::open(Path::new("/proc/self"), Device::Cpu, DEFAULT_LIMIT).unwrap();
     assert!(cache.get(id("a"), 130, || blank(9)).is_none() && !cache.folder.has_warned());
     cache.put(id("a"), &trained(1));

@@ -96,7 +96,7 @@ async fn a_sweep_finishes_beside_crowds() {
             }
         });
     }
-    // Nobody pushes out a stranger of another address; only the time limit ends it.
+    // A stranger of another address keeps its slot; only the time limit ends it.
     let began = Instant::now();
     let mut alone = JoinSet::new();
     for way in &WAYS[..4] {
