@@ -29,9 +29,9 @@ ONE_SWEEP_AND_ONE_KILL = [
 ]
 # No tier runs these: they need PyTorch, a GPU or a quiet machine, and have targets of their own.
 ELSEWHERE = ["pytorch::", "gpu::", "timings"]
-# Test programs at a time. The two of end-to-end tests count little: most of these wait, and those
-# that compute take permits.
-AT_A_TIME = 2 + (os.cpu_count() or 2)
+# Test programs at a time. The end-to-end tests count little: most of them wait, and those that
+# compute take permits.
+AT_A_TIME = 1 + (os.cpu_count() or 2)
 # The programs that take longest start first.
 FIRST = ["tests test", "worker test", "worker lib", "coordinator/scheduler lib"]
 
@@ -88,9 +88,7 @@ def tasks(tier, programs, passed):
         ends = [(p, exact) for p in programs if p.name == "tests test"]
         return ends + [(program, []) for program in changed]
     if tier == "test":
-        # The scenarios of promises take longest and come last by name, so they start at once.
-        split = [["promises::"], ["--skip", "promises::"]]
-        return [(p, rest) for p in programs for rest in (split if p.name == "tests test" else [[]])]
+        return [(program, []) for program in programs]
     set_up = Program("deploy set-up", ROOT / "deploy/libtorch.test.sh", ROOT)
     skipped = [word for name in ELSEWHERE for word in ("--skip", name)]
     return [(program, ["--ignored", *skipped]) for program in programs] + [(set_up, [])]

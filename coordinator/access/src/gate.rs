@@ -33,7 +33,7 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 /// Time from accepting a connection to its first request that passes the access check.
-const FIRST_REQUEST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Largest number of strangers at a time.
 pub const STRANGERS: usize = 256;
@@ -45,6 +45,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Gate {
     max_guests: usize,
+    /// Time for the first request, see [`FIRST_REQUEST`].
+    first_request: Duration,
     state: Mutex<State>,
 }
 
@@ -87,7 +89,7 @@ impl State {
 
 impl Gate {
     pub fn new(max_guests: usize) -> Arc<Self> {
-        Arc::new(Self { max_guests, state: Mutex::default() })
+        Arc::new(Self { max_guests, first_request: FIRST_REQUEST, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -195,7 +197,8 @@ impl Connection {
                     self.standing = Standing::Over(io::ErrorKind::ConnectionAborted)
                 }
                 Poll::Pending if deadline.as_mut().poll(context).is_ready() => {
-                    debug!(address = %self.visitor.address, "no request within {FIRST_REQUEST:?}");
+                    let Visitor { slot, address } = &self.visitor;
+                    debug!(%address, "no request within {:?}", slot.gate.first_request);
                     self.standing = Standing::Over(io::ErrorKind::TimedOut);
                 }
                 Poll::Pending => {}
@@ -273,8 +276,8 @@ pub fn accept(listener: TcpListener, gate: Arc<Gate>) -> ReceiverStream<io::Resu
                     stream.set_nodelay(true).ok();
                     let (slot, evicted) = gate.enter(address.ip());
                     let visitor = Visitor { slot: Arc::new(slot), address };
-                    let standing =
-                        Standing::Stranger { deadline: Box::pin(sleep(FIRST_REQUEST)), evicted };
+                    let deadline = Box::pin(sleep(gate.first_request));
+                    let standing = Standing::Stranger { deadline, evicted };
                     if accepted.send(Ok(Connection { stream, visitor, standing })).await.is_err() {
                         return;
                     }
@@ -301,6 +304,8 @@ mod tests {
 
     /// Longer than these tests ever wait, and shorter than a hang.
     const PATIENCE: Duration = Duration::from_secs(60);
+    /// Time for a first request that does not come.
+    const SOON: Duration = Duration::from_secs(1);
 
     async fn pair(
         stream: &mut ReceiverStream<io::Result<Connection>>,
@@ -318,16 +323,17 @@ mod tests {
 
     async fn gate(
         max_guests: usize,
+        first_request: Duration,
     ) -> (Arc<Gate>, ReceiverStream<io::Result<Connection>>, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let gate = Gate::new(max_guests);
+        let gate = Arc::new(Gate { max_guests, first_request, state: Mutex::default() });
         (Arc::clone(&gate), accept(listener, gate), address)
     }
 
     #[tokio::test]
     async fn strangers_have_little_time_and_guests_have_all() {
-        let (_gate, mut stream, address) = gate(8).await;
+        let (_gate, mut stream, address) = gate(8, SOON).await;
         let began = Instant::now();
         let (mut guest_client, mut guest) = pair(&mut stream, address).await;
         let (mut slow_client, mut slow) = pair(&mut stream, address).await;
@@ -338,7 +344,7 @@ mod tests {
         let over =
             timeout(PATIENCE, slow.read(&mut buffer)).await.expect("a deadline").unwrap_err();
         assert_eq!(over.kind(), io::ErrorKind::TimedOut);
-        assert!(began.elapsed() >= FIRST_REQUEST);
+        assert!(began.elapsed() >= SOON);
         assert_eq!(
             slow.write(b"x").await.unwrap_err().kind(),
             io::ErrorKind::TimedOut,
@@ -350,7 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_stranger_makes_room() {
-        let (gate, mut stream, address) = gate(8).await;
+        let (gate, mut stream, address) = gate(8, PATIENCE).await;
         let mut all = Vec::new();
         for _ in 0..STRANGERS {
             all.push(pair(&mut stream, address).await);
@@ -399,7 +405,7 @@ mod tests {
 
     #[tokio::test]
     async fn guests_beyond_the_limit_are_refused() {
-        let (gate, mut stream, address) = gate(1).await;
+        let (gate, mut stream, address) = gate(1, PATIENCE).await;
         let (first, second) = (pair(&mut stream, address).await, pair(&mut stream, address).await);
         assert!(first.1.visitor.admit() && !second.1.visitor.admit());
         drop(first);
