@@ -41,9 +41,7 @@ pub enum Origin {
 /// Published files.
 #[derive(Debug)]
 pub struct Published {
-    /// Format of the files.
-    pub format: Format,
-    /// The files, in the order of their format.
+    /// The files, as [`IDX_FILES`].
     pub files: &'static [PublishedFile],
     /// Content that the digests cover.
     pub digest_of: DigestOf,
@@ -62,13 +60,6 @@ pub struct PublishedFile {
     pub sha256: &'static str,
 }
 
-/// A format of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The format of MNIST: [`IDX_FILES`], each one array.
-    Idx,
-}
-
 /// The bytes that a digest covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigestOf {
@@ -78,7 +69,7 @@ pub enum DigestOf {
     Gzip,
 }
 
-/// Names of the files of [`Format::Idx`]: images before labels, training before test.
+/// Names of the files of MNIST, each one array: images before labels, training before test.
 pub const IDX_FILES: [&str; 4] = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -118,7 +109,6 @@ pub static MNIST: Entry = Entry {
     title: "handwritten digits",
     source: "LeCun, Cortes and Burges 1998, from NIST's Special Databases 1 and 3; CC BY-SA 3.0.",
     origin: Origin::Published(Published {
-        format: Format::Idx,
         files: &idx_files([
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -141,7 +131,6 @@ pub static FASHION_MNIST: Entry = Entry {
     title: "articles of clothing",
     source: "Xiao, Rasul and Vollgraf 2017, arXiv 1708.07747; MIT licence.",
     origin: Origin::Published(Published {
-        format: Format::Idx,
         files: &idx_files([
             "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
             "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -164,7 +153,6 @@ pub static KMNIST: Entry = Entry {
     title: "cursive Japanese characters (Kuzushiji-MNIST)",
     source: "Clanuwat et al. 2018, arXiv 1812.01718, from the Kuzushiji Dataset of CODH; CC BY-SA 4.0.",
     origin: Origin::Published(Published {
-        format: Format::Idx,
         files: &idx_files([
             "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
             "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",

@@ -3,7 +3,6 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -12,10 +11,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{limit, wait_until};
-
-/// Names under which Chromium is installed.
-const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+use crate::{
+    chromium,
+    process::{limit, wait_until},
+};
 
 /// The protocol's pipes are 3 and 4. The browser's own output is dropped.
 const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
@@ -33,17 +32,6 @@ pub struct Browser {
     _profile: TempDir,
 }
 
-fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .flat_map(|folder| NAMES.map(|name| folder.join(name)))
-        .find(|file| file.is_file());
-    if found.is_none() {
-        eprintln!("skipped: no Chromium is installed (one of {})", NAMES.join(", "));
-    }
-    found
-}
-
 impl Browser {
     /// Starts the browser with a window of that width. Returns `None`, with a message, if none is
     /// installed.
@@ -51,18 +39,12 @@ impl Browser {
     /// # Panics
     /// If it does not start.
     pub fn start(width: u32) -> Option<Self> {
-        let program = find()?;
+        let program = chromium::find()?;
         let profile = TempDir::new().expect("a temporary folder can be made");
         let mut child = Command::new("sh")
             .args(["-c", START])
             .arg(program)
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--no-first-run",
-            ])
+            .args(chromium::QUIET)
             .args(["--disable-component-update", "--disable-sync", "--remote-debugging-pipe"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")

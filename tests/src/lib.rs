@@ -11,6 +11,7 @@
 
 pub mod browser;
 pub mod chaos;
+mod chromium;
 pub mod disk;
 pub mod fake_worker;
 pub mod images;

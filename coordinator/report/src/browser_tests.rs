@@ -5,13 +5,14 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
+    chromium,
     command::write_without_charts,
     numbers::source::{Sources, open},
     sample,
@@ -25,26 +26,12 @@ const SCREEN: f64 = 900.0;
 /// Under load a browser may take its time.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-fn browser() -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    let mut places =
-        std::env::split_paths(&folders).flat_map(|folder| names.map(|name| folder.join(name)));
-    places.find(|place| place.is_file())
-}
-
 /// Runs the browser on a page; returns what it wrote to standard output and to standard error.
 fn browse(browser: &Path, page: &Path, width: u32, options: &[&str]) -> (String, String) {
     let profile = tempfile::tempdir().unwrap();
     let output = |name: &str| fs::File::create(profile.path().join(name)).unwrap();
     let mut child = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--no-first-run",
-        ])
+        .args(chromium::QUIET)
         .args(["--hide-scrollbars", "--enable-logging=stderr"])
         .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
         .arg(format!("--window-size={width},2000"))
@@ -81,12 +68,7 @@ fn corner(picture: &Path) -> ([u8; 3], u32) {
 
 #[test]
 fn the_report_in_a_browser() {
-    let Some(browser) = browser() else {
-        eprintln!(
-            "skipped: no chromium in PATH; install it (Debian: apt-get install chromium) to have the report opened in a browser"
-        );
-        return;
-    };
+    let Some(browser) = chromium::find() else { return };
     let dir = sample::folder("browser");
     let axes = "subset_size = [100, 300]\nseed = { count = 2 }\narchitecture = [\"net\", \"net+dropout\", \"lenet+bn\"]\n\
                 lambda = [0, 0.01, 0.1]\nweight_decay = [0, 5e-4]";

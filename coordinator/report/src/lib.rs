@@ -13,6 +13,9 @@
 mod answer_tests;
 #[cfg(test)]
 mod browser_tests;
+#[cfg(test)]
+#[path = "../../../tests/src/chromium.rs"]
+mod chromium;
 mod command;
 #[cfg(test)]
 mod latex_tests;

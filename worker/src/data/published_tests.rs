@@ -4,9 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
-use swfn_shared::catalogue::{
-    DigestOf, Entry, Format, IDX_FILES, MNIST, Origin, Published, PublishedFile,
-};
+use swfn_shared::catalogue::{DigestOf, Entry, IDX_FILES, MNIST, Origin, Published, PublishedFile};
 use swfn_shared::dataset::{Dataset, Sizes, Units};
 use swfn_shared::image::ImageShape;
 
@@ -56,7 +54,7 @@ fn tiny(digest_of: DigestOf) -> (Dataset, Server) {
     });
     let files = IDX_FILES.iter().zip(digests).map(|(name, sha256)| PublishedFile { name, sha256 });
     let files = files.collect::<Vec<_>>().leak();
-    let published = Published { format: Format::Idx, files, digest_of, mirrors: &[], folders: &[] };
+    let published = Published { files, digest_of, mirrors: &[], folders: &[] };
     let sizes =
         Sizes { image: ImageShape::grey(2, 2), classes: 10, train_images: 3, test_images: 1 };
     let entry = Entry {
