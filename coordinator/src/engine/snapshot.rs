@@ -28,6 +28,9 @@ pub(crate) struct SweepProgress {
     selection: Selection,
     /// For each cell the number of its results and the sum of their accuracies.
     cells: BTreeMap<CellId, (TrialSpec, usize, f64)>,
+    /// The cell with the highest mean, so that no snapshot looks at all cells. The last of equal ones
+    /// counts.
+    best: Option<CellId>,
 }
 
 impl SweepProgress {
@@ -46,6 +49,7 @@ impl SweepProgress {
             succeeded_before: scheduler.counts().succeeded,
             selection,
             cells: BTreeMap::new(),
+            best: None,
         };
         progress.reset_baseline(scheduler);
         progress
@@ -70,8 +74,20 @@ impl SweepProgress {
     /// Counts a result towards its cell.
     pub(crate) fn add(&mut self, spec: &TrialSpec, outcome: &Outcome) {
         let Some(accuracy) = self.selection.accuracy(outcome) else { return };
-        let (_, seeds, sum) = self.cells.entry(spec.cell()).or_insert((*spec, 0, 0.0));
+        let id = spec.cell();
+        let (_, seeds, sum) = self.cells.entry(id).or_insert((*spec, 0, 0.0));
         (*seeds, *sum) = (*seeds + 1, *sum + accuracy);
+        let rank = |a: &CellId, b: &CellId| self.mean(a).total_cmp(&self.mean(b)).then(a.cmp(b));
+        self.best = match self.best {
+            // Its mean may have fallen below that of another cell.
+            Some(best) if best == id => self.cells.keys().copied().max_by(rank),
+            best => best.into_iter().chain([id]).max_by(rank),
+        };
+    }
+
+    fn mean(&self, id: &CellId) -> f64 {
+        let (_, seeds, sum) = &self.cells[id];
+        sum / *seeds as f64
     }
 
     fn share_done(&self, scheduler: &Scheduler) -> f64 {
@@ -93,11 +109,10 @@ impl SweepProgress {
             worker: lease.worker.clone(),
             step: lease.step,
         };
-        let cell = |(spec, seeds, sum): &(TrialSpec, usize, f64)| BestCell {
-            spec: *spec,
-            seeds: *seeds,
-            mean: sum / *seeds as f64,
-        };
+        let best = self.best.map(|id| {
+            let (spec, seeds, _) = &self.cells[&id];
+            BestCell { spec: *spec, seeds: *seeds, mean: self.mean(&id) }
+        });
         Snapshot {
             counts: scheduler.counts(),
             verification: None,
@@ -106,7 +121,7 @@ impl SweepProgress {
             share_at_start: self.share_at_start,
             succeeded_here: scheduler.counts().succeeded - self.succeeded_before,
             elapsed,
-            best: self.cells.values().map(cell).max_by(|a, b| a.mean.total_cmp(&b.mean)),
+            best,
             connected: connected.into(),
             running: scheduler.leases().map(running).collect(),
         }
