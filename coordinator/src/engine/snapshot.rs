@@ -28,7 +28,7 @@ pub(crate) struct SweepProgress {
     selection: Selection,
     /// For each cell the number of its results and the sum of their accuracies.
     cells: BTreeMap<CellId, (TrialSpec, usize, f64)>,
-    /// The cell with the highest mean, so that no snapshot looks at all cells. The last of equal ones
+    /// The cell with the highest mean, so that no snapshot looks at all cells. The last of equals
     /// counts.
     best: Option<CellId>,
 }
