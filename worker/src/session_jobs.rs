@@ -81,6 +81,7 @@ impl SessionJobs {
         let log = TrialLog::of(&span).unwrap_or_default();
         let trial = RunningTrial { lease, dataset: spec.dataset, log: log.clone() };
         self.running.insert(self.tickets, trial);
+        self.send(Report::Began { lease });
         let watch = Watch { lease, cancel, reports: self.reports.clone(), log };
         let observer = faults::with_faults(spec.seed, Box::new(watch));
         Job { ticket: self.tickets, spec, wanted: artifacts, observer, span }
@@ -91,7 +92,10 @@ impl Jobs<'static> for SessionJobs {
     fn room(&mut self, mut room: Capacity) {
         self.collect();
         let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
-        room.lanes = room.lanes.saturating_sub(waiting);
+        // Trials of another shape would wait for ever if those of this one kept coming.
+        let others = |shape| self.waiting.iter().any(|order| order.spec.shape() != shape);
+        let kept = if room.shape.is_some_and(others) { room.lanes } else { waiting };
+        room.lanes = room.lanes.saturating_sub(kept);
         if self.reported.as_ref().is_some_and(|reported| reported.is_equivalent_to(&room)) {
             return;
         }
@@ -248,6 +252,7 @@ mod tests {
             }
             Report::Ended { end, .. } => format!("{end:?}"),
             Report::Broken { retry, .. } => format!("broken {retry}"),
+            Report::Began { .. } => "began".to_owned(),
             Report::Progress { .. } => "progress".to_owned(),
         };
         std::iter::from_fn(|| queue.try_recv().ok()).map(text).collect()
@@ -267,14 +272,17 @@ mod tests {
         assert_eq!(first.spec.shape(), shape);
         cancel.ask(Stop::GiveBack);
         assert!(jobs.next(Some(shape)).is_none());
-        assert_eq!(reported(&mut queue), ["wants 3 false", "Released"]);
-        // Two orders of the other shape count against the capacity.
+        assert_eq!(reported(&mut queue), ["wants 3 false", "began", "Released"]);
+        // Nothing more of this shape, or the two orders of the other shape would wait for ever.
         jobs.room(Capacity { lanes: 5, shape: Some(shape), vaes: Vec::new() });
-        assert_eq!(reported(&mut queue), ["wants 3 true"]);
+        assert_eq!(reported(&mut queue), ["wants 0 true"]);
         jobs.ended(first.ticket, Err(TrainError::Cancelled));
         jobs.ended(first.ticket, Err(TrainError::Cancelled));
         assert_eq!(reported(&mut queue), ["Released"], "a trial ends once");
         assert_eq!(jobs.next(None).unwrap().spec.shape(), other);
+        // One more of the other shape waits.
+        jobs.room(Capacity { lanes: 5, shape: Some(other), vaes: Vec::new() });
+        assert_eq!(reported(&mut queue), ["began", "wants 4 true"]);
     }
 
     #[test]
@@ -301,10 +309,10 @@ mod tests {
             let job = jobs.next(None).unwrap();
             if lost {
                 jobs.lost(&TrainError::Torch("CUDA error".to_owned()));
-                assert_eq!(reported(&mut queue), ["broken true"]);
+                assert_eq!(reported(&mut queue), ["began", "broken true"]);
             } else {
                 jobs.ended(job.ticket, Err(TrainError::Unloadable("no file".to_owned())));
-                assert_eq!(reported(&mut queue), ["Released", "broken false"]);
+                assert_eq!(reported(&mut queue), ["began", "Released", "broken false"]);
             }
             assert!(jobs.next(None).is_none(), "though another order waits");
         }

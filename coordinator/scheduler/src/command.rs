@@ -16,7 +16,7 @@ pub enum Command {
     Asked { worker: WorkerId, capacity: Capacity },
     /// Any sign of life.
     Heard { worker: WorkerId },
-    /// A worker reported iterations. `waits`: they may stand still, since reports are on their way.
+    /// A worker reported iterations. `waits`: they may stand still, see `Progress` of the protocol.
     Progressed { worker: WorkerId, lease: LeaseId, step: u64, waits: bool },
     /// A trial ended with a result.
     Succeeded { worker: WorkerId, lease: LeaseId },

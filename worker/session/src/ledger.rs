@@ -50,6 +50,8 @@ pub enum End {
 
 #[derive(Debug, Default)]
 struct HeldLease {
+    /// The trainer has begun the trial.
+    began: bool,
     step: u64,
     cancel: Arc<Cancel>,
     /// Points and lines of the log that are not in a report yet, and the offset of those lines.
@@ -113,6 +115,13 @@ impl Ledger {
     /// Asks the trainer to return all leases.
     pub(crate) fn cancel_all(&self) {
         self.leases.values().for_each(|held| held.cancel.ask(Stop::GiveBack));
+    }
+
+    /// Notes that the trainer begins a trial.
+    pub(crate) fn begin(&mut self, lease: LeaseId) {
+        if let Some(held) = self.leases.get_mut(&lease) {
+            held.began = true;
+        }
     }
 
     /// Adds a trial's progress. Returns whether there are enough points to be sent.
@@ -208,12 +217,14 @@ impl Ledger {
 
     /// The steps of all leases, which keeps them from expiring. A lease that has ended is among
     /// them until its end has been sent; `unsent` is the first report that has not. A lease waits
-    /// if its end is unsent, or if the outbox is full and its trainer has to pause.
+    /// if its end is unsent, if the outbox is full and its trainer has to pause, or if the trainer
+    /// works on others first.
     pub(crate) fn heartbeat(&self, unsent: Option<u64>) -> v1::Heartbeat {
         let is_full = self.outbox.is_full();
+        let is_busy = self.leases.values().any(|held| held.began && held.is_running());
         let progress = |(lease, held): (&LeaseId, &HeldLease)| {
             let waits = match held.end {
-                None => is_full,
+                None => is_full || (is_busy && !held.began),
                 Some(end) if unsent.is_some_and(|unsent| unsent <= end.sequence) => true,
                 // The coordinator may have its end already: then the lease is over.
                 Some(_) => return None,
@@ -371,5 +382,23 @@ mod tests {
         assert!(ledger.outbox.is_full() && waits(&ledger));
         ledger.acknowledge(1);
         assert!(!waits(&ledger));
+    }
+
+    /// The trainer computes one shape at a time, and only its running trials can hang.
+    #[test]
+    fn leases_wait_behind_begun_ones() {
+        let mut ledger = ledger();
+        let waits = |ledger: &Ledger| -> Vec<_> {
+            ledger.heartbeat(None).progress.iter().map(|progress| progress.waits).collect()
+        };
+        ledger.grant(lease(1));
+        ledger.grant(lease(2));
+        assert_eq!(waits(&ledger), [false, false], "the trainer may hang before it begins");
+        ledger.begin(lease(1));
+        assert_eq!(waits(&ledger), [false, true]);
+        ledger.end(lease(1), End::Released);
+        assert_eq!(waits(&ledger), [false], "nothing is left to wait for");
+        ledger.begin(lease(2));
+        assert_eq!(waits(&ledger), [false]);
     }
 }

@@ -32,6 +32,11 @@ pub enum Report {
     /// The number of trials that it has room for, beyond all orders that had reached it. Orders
     /// that were on their way then may come on top: they wait until there is room.
     Wants(Capacity),
+    /// The trainer begins a trial. Until then it waits behind those that run.
+    Began {
+        /// The trial's lease.
+        lease: LeaseId,
+    },
     /// A trial got on.
     Progress {
         /// The trial's lease.

@@ -216,6 +216,7 @@ impl Protocol {
                     self.request.update(capacity);
                 }
             }
+            Report::Began { lease } => self.ledger.begin(lease),
             Report::Progress { lease, step, points, log } => {
                 if self.ledger.progress(lease, step, points, &log) {
                     reports = self.ledger.flush();

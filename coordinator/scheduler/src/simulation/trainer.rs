@@ -84,7 +84,7 @@ impl Trainer {
         };
         self.waiting.retain(&mut go_on);
         self.running.retain(|lane| go_on(&lane.order));
-        self.fill(subjects);
+        reports.extend(self.fill(subjects));
         // Lanes are one computation: none gets on while one does not.
         for lane in &self.running {
             let fate = lane.fate(subject(subjects, lane.order.lease));
@@ -110,7 +110,9 @@ impl Trainer {
         self.running.first().map(|lane| subjects[&lane.order.lease.trial].shape)
     }
 
-    fn fill(&mut self, subjects: &BTreeMap<TrialId, Subject>) {
+    /// Begins trials that wait, as far as there are lanes for their shape.
+    fn fill(&mut self, subjects: &BTreeMap<TrialId, Subject>) -> Vec<Report> {
+        let mut reports = Vec::new();
         while self.running.len() < self.lanes as usize {
             let shape = self.shape(subjects);
             let fits = |order: &Order| {
@@ -119,9 +121,10 @@ impl Trainer {
             let Some(order) =
                 self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index))
             else {
-                return;
+                break;
             };
             self.told = None;
+            reports.push(Report::Began { lease: order.lease });
             if let Some(vae) =
                 subjects[&order.lease.trial].vae.filter(|vae| !self.vaes.contains(vae))
             {
@@ -130,15 +133,20 @@ impl Trainer {
             }
             self.running.push(Lane { order, step: 0 });
         }
+        reports
     }
 
     fn wants(&mut self, subjects: &BTreeMap<TrialId, Subject>) -> Option<Report> {
         let soon =
             |lane: &&Lane| self.ahead && lane.step + 1 >= subjects[&lane.order.lease.trial].steps;
         let room = self.lanes as usize + self.running.iter().filter(soon).count();
-        let lanes = room.saturating_sub(self.running.len() + self.waiting.len());
-        let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
         let shape = self.shape(subjects).filter(|_| self.lanes > 1);
+        // Like the real trainer, it takes no more of this shape while trials of another one wait.
+        let waits =
+            |shape| self.waiting.iter().any(|order| subjects[&order.lease.trial].shape != shape);
+        let held =
+            if shape.is_some_and(waits) { room } else { self.running.len() + self.waiting.len() };
+        let lanes = u32::try_from(room.saturating_sub(held)).unwrap_or(u32::MAX);
         let wish = Capacity { lanes, shape, vaes: self.vaes.clone() };
         if self.told.as_ref().is_some_and(|told| told.is_equivalent_to(&wish)) {
             return None;
