@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_reference_of_networks_is_current() {
-        let row = |known: &Architecture| format!("| `{}` | {} |\n", known.name(), known.about());
+        let row = |known: &Architecture| format!("| `{}` | {} |\n", known.name(), known.0.about);
         let rows: String = Architecture::ALL.iter().map(row).collect();
         check_page(
             "grid.md",

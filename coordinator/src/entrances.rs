@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use swfn_access::{Access, listen};
-use swfn_shared::address::Address;
+use swfn_shared::address::{Address, Host};
 use swfn_store::run_dir::RunDir;
 
 use crate::{
@@ -35,7 +35,8 @@ impl Entrances {
     pub(crate) async fn open(arguments: &SweepArguments, run_dir: &RunDir) -> anyhow::Result<Self> {
         let local_workers = arguments.local_workers.is_some();
         let default_port = if local_workers { 0 } else { DEFAULT_PORT };
-        let default = || Address::new(Ipv4Addr::LOCALHOST.into(), default_port);
+        let this_machine = Host::Ip(Ipv4Addr::LOCALHOST.into());
+        let default = || Address { host: this_machine, port: default_port };
         let workers = arguments.listen.clone().unwrap_or_else(default);
         let address = listen::resolve(&workers, "--listen")?;
         let mut access = arguments.access.read()?;

@@ -22,7 +22,7 @@ use crate::{
     grpc::convert::{self, MAX_TEXT},
 };
 use swfn_scheduler::{
-    Limits, Scheduler,
+    LeaseReport, Limits, Scheduler,
     turn::{FromWorker, Hello, Holder, Reply},
 };
 use swfn_store::{ArtifactFolder, Store};
@@ -103,17 +103,21 @@ pub fn worker_message(data: &[u8]) {
             assert_eq!(swfn_shared::wire::outcome(&wire.outcome), Ok(outcome));
             assert_eq!(dataset_digest.to_string(), wire.dataset_digest);
         }
-        (FromWorker::Failed { lease, error, log, .. }, Some(Kind::Failed(wire))) => {
-            same_lease(lease, wire.lease);
-            shown(&error);
-            assert!(log.len() <= MAX_LOG_BYTES && !log.contains('\u{1b}'));
-        }
-        (FromWorker::Released { lease }, Some(Kind::Released(wire))) => {
-            same_lease(lease, wire.lease)
-        }
-        (FromWorker::Heartbeat { progress }, Some(Kind::Heartbeat(wire))) => {
-            assert_eq!(progress.len(), wire.progress.len());
-            assert!(progress.len() <= MAX_NAMED);
+        (FromWorker::Reports(reports), Some(wire)) => {
+            let leases = match wire {
+                Kind::Failed(wire) => vec![wire.lease],
+                Kind::Released(wire) => vec![wire.lease],
+                Kind::Heartbeat(wire) => wire.progress.into_iter().map(|p| p.lease).collect(),
+                other => panic!("{other:?} is no such report"),
+            };
+            assert!(reports.len() == leases.len() && reports.len() <= MAX_NAMED);
+            for ((lease, report), wire) in reports.into_iter().zip(leases) {
+                same_lease(lease, wire);
+                if let LeaseReport::Failed { error, log, .. } = report {
+                    shown(&error);
+                    assert!(log.len() <= MAX_LOG_BYTES && !log.contains('\u{1b}'));
+                }
+            }
         }
         (FromWorker::Ask(Capacity { lanes, shape, vaes }), Some(Kind::Ask(wire))) => {
             assert!(lanes <= wire.lanes && vaes.len() <= MAX_NAMED);

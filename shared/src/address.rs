@@ -45,13 +45,6 @@ fn wrong_port(address: &str, port: &str, least: u16) -> Problem {
     wrong(address, &why)
 }
 
-impl Address {
-    /// The address of an IP address and a port.
-    pub fn new(ip: IpAddr, port: u16) -> Self {
-        Self { host: Host::Ip(ip), port }
-    }
-}
-
 impl FromStr for Address {
     type Err = Problem;
 

@@ -43,7 +43,7 @@ pub struct Design {
 
 /// A classifier: a row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Architecture(&'static Design);
+pub struct Architecture(pub &'static Design);
 
 const fn conv5(out: u32) -> LayerSpec {
     LayerSpec::Conv { out, kernel: Kernel::Side(5) }
@@ -113,11 +113,6 @@ impl Architecture {
         names
     };
 
-    /// An architecture that is not in the table, for tests.
-    pub const fn of(design: &'static Design) -> Self {
-        Self(design)
-    }
-
     /// The architecture with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|architecture| architecture.name() == name)
@@ -126,16 +121,6 @@ impl Architecture {
     /// Name in grid files.
     pub fn name(self) -> &'static str {
         self.0.name
-    }
-
-    /// Description in one sentence.
-    pub fn about(self) -> &'static str {
-        self.0.about
-    }
-
-    /// Layers from the image to the logits.
-    pub fn layers(self) -> &'static [LayerSpec] {
-        self.0.layers
     }
 
     /// Position in the table; one that is not in the table comes after all.
@@ -148,19 +133,14 @@ impl Architecture {
         Self::by_name(self.0.network).unwrap_or(self)
     }
 
-    /// The regulariser that it has beyond the network.
-    pub fn switch(self) -> Option<Switch> {
-        self.0.switch
-    }
-
     /// Whether it has batch norm.
     pub fn has_batch_norm(self) -> bool {
-        self.layers().contains(&BatchNorm)
+        self.0.layers.contains(&BatchNorm)
     }
 
     /// Whether it has dropout.
     pub fn has_dropout(self) -> bool {
-        self.layers().contains(&Dropout)
+        self.0.layers.contains(&Dropout)
     }
 
     /// The layers with their sizes, for images of this shape and so many classes.
@@ -168,7 +148,7 @@ impl Architecture {
     /// # Errors
     /// A layer does not fit what comes before it.
     pub fn placed(self, image: ImageShape, classes: u32) -> Result<Vec<Placed>, Unfit> {
-        layers::place(self.layers(), image, classes)
+        layers::place(self.0.layers, image, classes)
     }
 }
 
@@ -213,19 +193,20 @@ mod tests {
     #[test]
     fn architectures_differ_from_networks_by_their_switch() {
         for architecture in Architecture::ALL {
-            let switch = match architecture.switch() {
+            let switch = match architecture.0.switch {
                 Some(Switch::Dropout) => Some(LayerSpec::Dropout),
                 Some(Switch::BatchNorm) => Some(LayerSpec::BatchNorm),
                 None => None,
             };
             let without: Vec<_> = architecture
-                .layers()
+                .0
+                .layers
                 .iter()
                 .copied()
                 .filter(|layer| Some(*layer) != switch)
                 .collect();
             let network = architecture.network();
-            assert_eq!(without, network.layers(), "{architecture}");
+            assert_eq!(without, network.0.layers, "{architecture}");
             assert!(
                 !network.has_dropout() && !network.has_batch_norm() && network.network() == network
             );
@@ -241,7 +222,7 @@ mod tests {
                 (architecture.index(), architecture.to_string()),
                 (index, format!("{architecture:?}"))
             );
-            assert!(architecture.about().ends_with('.'));
+            assert!(architecture.0.about.ends_with('.'));
         }
         assert!(Architecture::ALL.is_sorted());
     }

@@ -1,6 +1,8 @@
 //! The files that a trial leaves behind if `[artifacts]` of the grid file asks for them. They
 //! change no result, so they are not part of a trial's identity.
 
+pub use swfn_proto::v1::Artifacts;
+
 /// Final parameters and running statistics of the classifier. Names and shapes are those of
 /// PyTorch's modules of the same layers, so that `load_state_dict` takes them.
 pub const WEIGHTS: &str = "weights.safetensors";
@@ -18,29 +20,16 @@ pub const MAX_BYTES: u64 = 64 << 20;
 /// The largest part of a file in one message in bytes.
 pub const MAX_PART_BYTES: usize = 64 << 10;
 
-/// The files that a trial leaves behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Artifacts {
-    /// [`WEIGHTS`].
-    pub weights: bool,
-    /// [`VAE_SHEET`], if the trial has a VAE.
-    pub vae_sheet: bool,
-    /// [`CONFUSION`].
-    pub confusion: bool,
-}
+/// All files.
+pub const ALL: Artifacts = Artifacts { weights: true, vae_sheet: true, confusion: true };
 
-impl Artifacts {
-    /// All files.
-    pub const ALL: Self = Self { weights: true, vae_sheet: true, confusion: true };
-
-    /// Whether the file with this name is among them.
-    pub fn want(&self, name: &str) -> bool {
-        match name {
-            WEIGHTS => self.weights,
-            VAE_SHEET => self.vae_sheet,
-            CONFUSION => self.confusion,
-            _ => false,
-        }
+/// Whether the file with this name is among those that a trial leaves behind.
+pub fn is_wanted(artifacts: Artifacts, name: &str) -> bool {
+    match name {
+        WEIGHTS => artifacts.weights,
+        VAE_SHEET => artifacts.vae_sheet,
+        CONFUSION => artifacts.confusion,
+        _ => false,
     }
 }
 

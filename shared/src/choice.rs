@@ -1,7 +1,7 @@
-//! Enums whose values have names in grid files.
+//! Enums whose values have names in files.
 
-/// A setting with a few named values: the enum, its names in grid files and JSON, and its parser.
-macro_rules! choice {
+/// An enum with the names of its values in grid files, JSON and tables.
+macro_rules! named {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -16,7 +16,7 @@ macro_rules! choice {
             /// The names of all values, in the same order.
             pub const NAMES: &[&'static str] = &[$($name),+];
 
-            /// The name in grid files.
+            /// The name in files.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
@@ -29,6 +29,18 @@ macro_rules! choice {
             }
         }
 
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+/// A setting with a few named values.
+macro_rules! choice {
+    ($(#[$doc:meta])* $type:ident $values:tt) => {
+        $crate::choice::named! { $(#[$doc])* $type $values }
         $crate::choice::field!($type);
     };
 }
@@ -48,4 +60,4 @@ macro_rules! field {
     };
 }
 
-pub(crate) use {choice, field};
+pub(crate) use {choice, field, named};

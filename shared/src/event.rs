@@ -1,9 +1,6 @@
 //! The events of a sweep, which the scheduler decides, the store keeps, and reports count.
 
-use crate::{
-    ids::{LeaseId, WorkerId},
-    state::TrialState,
-};
+use crate::ids::{LeaseId, WorkerId};
 
 /// The suspicion that the loss of a lease casts on its trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,25 +22,6 @@ impl Blame {
             Self::Alone => 0,
             Self::Among => 1,
             Self::Suspected => 2,
-        }
-    }
-}
-
-/// An action of the user on a trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// A failed trial waits again. Attempts are counted on; failures and losses start at 0.
-    Retried,
-}
-
-impl Act {
-    /// All actions.
-    pub const ALL: [Self; 1] = [Self::Retried];
-
-    /// The name in the journal, and the state of the trial afterwards.
-    pub fn in_journal(self) -> (&'static str, TrialState) {
-        match self {
-            Self::Retried => ("retried", TrialState::Pending),
         }
     }
 }
@@ -125,12 +103,11 @@ pub enum Event {
         /// The lease.
         lease: LeaseId,
     },
-    /// The user acted on a trial.
-    ByPerson {
+    /// The user let a failed trial wait again. Its attempts are counted on; its failures and losses
+    /// start at 0.
+    Retried {
         /// The newest lease of the trial.
         lease: LeaseId,
-        /// The action.
-        act: Act,
     },
 }
 
@@ -148,7 +125,7 @@ impl Event {
             | Self::Failed { lease, .. }
             | Self::Lost { lease, .. }
             | Self::Released { lease }
-            | Self::ByPerson { lease, .. } => Some(*lease),
+            | Self::Retried { lease } => Some(*lease),
         }
     }
 }

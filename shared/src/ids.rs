@@ -192,7 +192,7 @@ impl fmt::Display for WorkerId {
 
 /// One device of one machine, whichever process drives it. Workers that a user starts side by side
 /// count as different devices.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorkerDevice {
     /// The machine's name in ids.
     pub host: String,

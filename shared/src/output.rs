@@ -136,19 +136,15 @@ impl Queue {
     }
 }
 
-/// An own descriptor of standard error: a thread that waits in a write must not hold the lock of
-/// [`io::stderr`].
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn standard_error() -> Option<File> {
-    io::stderr().as_fd().try_clone_to_owned().ok().map(File::from)
-}
-
 /// Starts the thread that prints messages; `around` removes pictures while it does.
 ///
 /// Without the thread, messages are printed at once. A device process does that, since its standard
 /// error always has a reader.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn start(around: Around) {
-    let Some(mut file) = standard_error() else { return };
+    // A thread that waits in a write must not hold the lock of `io::stderr`.
+    let Ok(descriptor) = io::stderr().as_fd().try_clone_to_owned() else { return };
+    let mut file = File::from(descriptor);
     // A dead terminal or a full disk loses messages, and disturbs nothing else.
     let write = move |text: &[u8]| drop(file.write_all(text));
     let thread = thread::Builder::new().name("output".to_owned());

@@ -1,18 +1,18 @@
 //! Logs: one line per event on stderr, as text for people or JSON for machines. `RUST_LOG` filters.
 
 use std::{
-    fmt,
     io::{self, Write},
     str::FromStr,
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use crate::{
+    choice::named,
     command_line::variable,
     output,
     quote::quote,
@@ -21,34 +21,24 @@ use crate::{
     wire::MAX_LOG_BYTES,
 };
 
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
+named! {
+    /// The form of log lines.
+    #[derive(Default, Deserialize)]
+    LogFormat {
+        /// For people.
+        #[default]
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
 }
 
 impl FromStr for LogFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("log format `{text}` is unknown; hint: text or json")),
-        }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
+        let unknown = || format!("log format `{text}` is unknown; hint: text or json");
+        Self::by_name(text).ok_or_else(unknown)
     }
 }
 

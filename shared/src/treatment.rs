@@ -122,7 +122,7 @@ impl TrialSpec {
         for (weight, axis) in weights.iter_mut().zip(Axis::regularisers()) {
             *weight = axis.real(self);
         }
-        Regulariser { switch: self.architecture.switch(), weights }
+        Regulariser { switch: self.architecture.0.switch, weights }
     }
 
     /// The cell in a few words, which depend on no other cell. Default settings are left out.

@@ -210,6 +210,15 @@ pub struct Penalty {
 }
 
 impl Penalty {
+    pub(crate) const PUBLISHED: Self = Self {
+        lambda: 0.1,
+        samples: 20,
+        density: Density::Vae,
+        vae: Some(VaeSamples::PUBLISHED),
+        units: SampleUnits::Vae,
+        batch_norm: SampleBatchNorm::Train,
+    };
+
     /// Changes the density. The settings of the VAE stay if both densities have one.
     pub(crate) fn sample_from(&mut self, density: Density) {
         let samples = self.vae.unwrap_or(VaeSamples::PUBLISHED);
@@ -243,17 +252,6 @@ impl VaeSamples {
             latent_statistics: LatentStatistics::LastBatch,
         },
         spread: 3.0,
-    };
-}
-
-impl Penalty {
-    pub(crate) const PUBLISHED: Self = Self {
-        lambda: 0.1,
-        samples: 20,
-        density: Density::Vae,
-        vae: Some(VaeSamples::PUBLISHED),
-        units: SampleUnits::Vae,
-        batch_norm: SampleBatchNorm::Train,
     };
 }
 

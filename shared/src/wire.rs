@@ -39,22 +39,17 @@ pub const WORKERS_HEADER: &str = "swfn-workers";
 
 /// Why a message is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// A required field is missing.
-    #[error("field `{0}` is missing")]
-    Missing(&'static str),
-    /// A field is wrong.
-    #[error("field `{field}`: {problem}")]
-    Wrong {
-        /// Name of the field.
-        field: &'static str,
-        /// The fault of its value.
-        problem: String,
-    },
+#[error("field `{0}`{1}")]
+pub struct WireError(&'static str, String);
+
+/// The error of a field that has no value.
+pub fn missing(field: &'static str) -> WireError {
+    WireError(field, " is missing".to_owned())
 }
 
-fn wrong(field: &'static str, problem: impl ToString) -> WireError {
-    WireError::Wrong { field, problem: problem.to_string() }
+/// The error of a field whose value is wrong.
+pub fn wrong(field: &'static str, problem: impl ToString) -> WireError {
+    WireError(field, format!(": {}", problem.to_string()))
 }
 
 impl From<LeaseId> for v1::LeaseId {
@@ -77,7 +72,7 @@ impl TryFrom<v1::LeaseId> for LeaseId {
 
 /// The lease that a message names.
 pub fn lease(wire: Option<v1::LeaseId>) -> Result<LeaseId, WireError> {
-    wire.ok_or(WireError::Missing("lease"))?.try_into()
+    wire.ok_or_else(|| missing("lease"))?.try_into()
 }
 
 /// The trial of a lease, from its canonical JSON.

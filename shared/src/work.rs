@@ -13,7 +13,7 @@ use crate::{
 /// Multiply-adds of one image's forward pass through a classifier; zero if it does not fit.
 fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
     let Sizes { image, classes, .. } = dataset.sizes();
-    layers::macs(architecture.layers(), image, classes).unwrap_or(0.0)
+    layers::macs(architecture.0.layers, image, classes).unwrap_or(0.0)
 }
 
 /// Multiply-adds of one image's way through the encoder and of one code's way through the decoder.

@@ -18,7 +18,7 @@ use clap::Args;
 use serde_json::json;
 use swfn_proto::v1;
 use swfn_shared::{
-    artifacts::{Artifact, Artifacts},
+    artifacts::{self, Artifact, Artifacts},
     grid::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES},
     metrics::MetricPoint,
     output, problem,
@@ -116,7 +116,7 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<bool> {
         Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
     trainer.load(spec.dataset, data::load(&spec.dataset, &arguments.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }))?;
-    let wanted = if arguments.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
+    let wanted = if arguments.artifacts.is_some() { artifacts::ALL } else { Artifacts::default() };
     let mut printer = Printer { stop: stop_on_signal()?, failed: None };
     let result = trainer.run_for(spec, wanted, &mut printer);
     if let Some(error) = printer.failed {

@@ -58,9 +58,9 @@ impl TlsFiles {
                     .with_client_cert_verifier(WebPkiClientVerifier::builder(roots).build()?)
             }
         };
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes())
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(identity.certificate.as_bytes())
             .collect::<Result<_, _>>()?;
-        let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?;
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
         let certificate = chain.first().context("there is no certificate")?.clone();
         let people = ServerConfig::builder().with_no_client_auth();
         let mut people =

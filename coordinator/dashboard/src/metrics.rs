@@ -94,7 +94,7 @@ fn describe() {
 
 /// Sets the gauges. `waiting`: requests in the engine's queue, and the most that it takes.
 pub fn show(snapshot: &Snapshot, waiting: (usize, usize)) {
-    for state in TrialState::ALL {
+    for &state in TrialState::ALL {
         gauge!(TRIALS.0, "state" => state.name()).set(snapshot.counts.get(state) as f64);
     }
     gauge!(WORKERS.0).set(snapshot.workers as f64);
@@ -120,7 +120,7 @@ pub fn count(event: &Event, in_time: bool) {
         | Event::WorkerAsked { .. }
         | Event::WorkerLeft { .. }
         | Event::Progressed { .. }
-        | Event::ByPerson { .. } => return,
+        | Event::Retried { .. } => return,
     };
     counter!(LEASES_ENDED.0, "how" => how).increment(1);
 }

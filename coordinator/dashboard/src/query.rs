@@ -137,7 +137,7 @@ impl Trials {
             Some((sort.or_else(|| Some((Order::Cell, Some(axis()?))))?, descending))
         };
         let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or_default();
-        let states = || one_of(TrialState::ALL.map(TrialState::name));
+        let states = || one_of(TrialState::NAMES.iter().copied());
         let state = given.get("state", TrialState::by_name, states)?;
         let seed = |text: &str| digits(text).then(|| text.parse().ok())?;
         let seed = given.get("seed", seed, || "a whole number".to_owned())?;

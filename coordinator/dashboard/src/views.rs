@@ -49,7 +49,7 @@ pub(super) struct SweepView<'v> {
 }
 
 fn by_state<S: Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
-    let states = TrialState::ALL.map(|state| (state.name(), counts.get(state)));
+    let states = TrialState::ALL.iter().map(|state| (state.name(), counts.get(*state)));
     serializer.collect_map([("total", counts.total())].into_iter().chain(states))
 }
 

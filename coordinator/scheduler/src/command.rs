@@ -2,7 +2,6 @@
 
 use swfn_shared::{
     capacity::Capacity,
-    event::Act,
     ids::{Attempt, LeaseId, TrialId, WorkerId},
 };
 
@@ -16,20 +15,27 @@ pub enum Command {
     Asked { worker: WorkerId, capacity: Capacity },
     /// Any sign of life.
     Heard { worker: WorkerId },
-    /// A worker reported iterations. `waits`: they may stand still, see `Progress` of the protocol.
-    Progressed { worker: WorkerId, lease: LeaseId, step: u64, waits: bool },
-    /// A trial ended with a result.
-    Succeeded { worker: WorkerId, lease: LeaseId },
-    /// A trial ended without one. `log`: the end of its process's log, perhaps empty.
-    Failed { worker: WorkerId, lease: LeaseId, kind: FailureKind, error: String, log: String },
-    /// The worker returned a lease unfinished.
-    Released { worker: WorkerId, lease: LeaseId },
+    /// A worker reported on a lease.
+    Reported { worker: WorkerId, lease: LeaseId, report: LeaseReport },
     /// The worker is gone without fault of a trial: by its goodbye, or with its coordinator.
     Left { worker: WorkerId },
-    /// A person acted on a trial.
-    ByPerson { trial: TrialId, act: Act },
+    /// A person wants a failed trial to be tried again.
+    Retried { trial: TrialId },
     /// Time passed.
     Tick,
+}
+
+/// The news of a lease.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LeaseReport {
+    /// Iterations were done. `waits`: they may stand still, see `Progress` of the protocol.
+    Progressed { step: u64, waits: bool },
+    /// The trial ended with a result.
+    Succeeded,
+    /// The trial ended without one. `log`: the end of its process's log, perhaps empty.
+    Failed { kind: FailureKind, error: String, log: String },
+    /// The worker returned the lease unfinished.
+    Released,
 }
 
 /// A worker process that is known to be dead.

@@ -4,14 +4,14 @@ use std::{collections::HashSet, time::Duration};
 
 use swfn_shared::{
     capacity::Capacity,
-    event::{Act, Blame, Event},
+    event::{Blame, Event},
     ids::{LeaseId, TrialId, WorkerDevice, WorkerId},
 };
 
 use super::{
-    command::{Command, FailureKind, Predecessor, Rejection},
+    command::{Command, FailureKind, LeaseReport, Predecessor, Rejection},
     fencing::Admission,
-    state::{Lease, Scheduler, Trial, TrialIndex, TrialState, Worker},
+    state::{Lease, Scheduler, TrialIndex, TrialState, Worker},
 };
 
 impl Scheduler {
@@ -24,37 +24,16 @@ impl Scheduler {
             Command::Asked { worker, capacity } => self.asked(now, worker, capacity),
             // A worker that is heard is there, also after a silence that had removed it.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
-            Command::Progressed { worker, lease, step, waits } => {
-                self.if_live(worker, *lease, |trial, lease| {
-                    // A trial has no more steps, whatever a worker reports.
-                    let step = (*step).min(trial.spec.steps());
-                    Event::Progressed { lease, step, waits: *waits }
-                })
-            }
-            Command::Succeeded { worker, lease } => {
-                self.if_live(worker, *lease, |_, lease| Event::Succeeded { lease })
-            }
-            Command::Failed { worker, lease, kind, error, log } => {
-                self.if_live(worker, *lease, |trial, lease| {
-                    // The same device would diverge again. Another may not, if this one is broken.
-                    let diverged = *kind == FailureKind::Diverged;
-                    let limit = if diverged { 1 } else { self.limits.max_failures };
-                    let place = WorkerDevice::from(worker);
-                    let quarantine = self.is_at_end(now, trial, &place, trial.failures + 1, limit);
-                    Event::Failed { lease, error: error.clone(), log: log.clone(), quarantine }
-                })
-            }
-            Command::Released { worker, lease } => {
-                self.if_live(worker, *lease, |_, lease| Event::Released { lease })
-            }
+            Command::Reported { worker, lease, report } => match self.admit(worker, *lease)? {
+                Admission::Live => Ok(vec![self.reported(now, worker, *lease, report)]),
+                Admission::Repeated => Ok(Vec::new()),
+            },
             Command::Left { worker } => {
                 self.worker(worker)?;
                 let left = Event::WorkerLeft { worker: worker.clone() };
                 Ok(self.releases(worker).chain([left]).collect())
             }
-            Command::ByPerson { trial, act: Act::Retried } => {
-                self.retried(*trial).map(|event| vec![event])
-            }
+            Command::Retried { trial } => Ok(vec![self.retried(*trial)?]),
             Command::Tick => Ok(self.expired(now)),
         }
     }
@@ -62,7 +41,7 @@ impl Scheduler {
     fn retried(&self, trial: TrialId) -> Result<Event, Rejection> {
         let quarantined = self.by_id.get(&trial).map(|index| &self.trials[*index]);
         match quarantined.filter(|trial| matches!(trial.state, TrialState::Quarantined { .. })) {
-            Some(trial) => Ok(Event::ByPerson { lease: trial.newest_lease(), act: Act::Retried }),
+            Some(trial) => Ok(Event::Retried { lease: trial.newest_lease() }),
             None => Err(Rejection::NotQuarantined(trial)),
         }
     }
@@ -71,16 +50,30 @@ impl Scheduler {
         self.workers.get(id).ok_or_else(|| Rejection::UnknownWorker(id.clone()))
     }
 
-    /// The event of a message about a live lease; none if the message is a repetition.
-    fn if_live(
+    /// The event of a report on a live lease.
+    fn reported(
         &self,
+        now: Duration,
         worker: &WorkerId,
         lease: LeaseId,
-        event: impl FnOnce(&Trial, LeaseId) -> Event,
-    ) -> Result<Vec<Event>, Rejection> {
-        match self.admit(worker, lease)? {
-            Admission::Live => Ok(vec![event(&self.trials[self.by_id[&lease.trial]], lease)]),
-            Admission::Repeated => Ok(Vec::new()),
+        report: &LeaseReport,
+    ) -> Event {
+        let trial = &self.trials[self.by_id[&lease.trial]];
+        match report {
+            LeaseReport::Progressed { step, waits } => {
+                // A trial has no more steps, whatever a worker reports.
+                Event::Progressed { lease, step: (*step).min(trial.spec.steps()), waits: *waits }
+            }
+            LeaseReport::Succeeded => Event::Succeeded { lease },
+            LeaseReport::Failed { kind, error, log } => {
+                // The same device would diverge again. Another may not, if this one is broken.
+                let diverged = *kind == FailureKind::Diverged;
+                let limit = if diverged { 1 } else { self.limits.max_failures };
+                let place = WorkerDevice::from(worker);
+                let quarantine = self.is_at_end(now, trial, &place, trial.failures + 1, limit);
+                Event::Failed { lease, error: error.clone(), log: log.clone(), quarantine }
+            }
+            LeaseReport::Released => Event::Released { lease },
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swfn_shared::{
-    event::{Act, Blame, Event},
+    event::{Blame, Event},
     ids::{WorkerDevice, WorkerId},
 };
 
@@ -92,13 +92,14 @@ impl Scheduler {
     }
 
     fn worker_mut(&mut self, id: &WorkerId) -> &mut Worker {
-        self.workers.entry(id.clone()).or_insert_with(|| Worker::from(id))
+        let new = || Worker { place: WorkerDevice::from(id), ..Worker::default() };
+        self.workers.entry(id.clone()).or_insert_with(new)
     }
 
     /// Records what the end of a lease means for its trial and its worker's place.
     fn record(&mut self, now: Duration, index: TrialIndex, event: &Event) {
         let trial = &mut self.trials[index];
-        if matches!(event, Event::ByPerson { act: Act::Retried, .. }) {
+        if matches!(event, Event::Retried { .. }) {
             trial.failed_at.clear();
             self.records.forgive(index);
         }
@@ -162,7 +163,7 @@ impl Scheduler {
                 }
                 _ => None,
             },
-            (TrialState::Quarantined { .. }, Event::ByPerson { act: Act::Retried, .. })
+            (TrialState::Quarantined { .. }, Event::Retried { .. })
                 if attempt == trial.attempts =>
             {
                 (trial.failures, trial.losses) = (0, 0);

@@ -23,11 +23,11 @@ mod state;
 mod tests;
 pub mod turn;
 
-pub use command::{Command, FailureKind, Fence, Predecessor, Rejection};
+pub use command::{Command, FailureKind, Fence, LeaseReport, Predecessor, Rejection};
 pub use fencing::Admission;
 pub use pauses::Pauses;
 pub use state::{EarlierOutcome, Lease, Limits, Scheduler, TrialState};
 /// The most requests that wait for the engine. Flow control holds up further ones.
 pub const REQUESTS: usize = 1024;
 
-pub use swfn_shared::event::{Act, Blame, Event};
+pub use swfn_shared::event::{Blame, Event};

@@ -6,7 +6,7 @@
 //!      ^                  |      |
 //!      |  Released, Lost, |      | Failed or Lost, past its limit
 //!      +---- Failed ------+      +------------------> Quarantined
-//!      +----------------------- ByPerson ----------------+
+//!      +----------------------- Retried -----------------+
 //! ```
 
 use std::{
@@ -128,7 +128,7 @@ impl Trial {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Worker {
     pub(super) place: WorkerDevice,
     pub(super) leases: BTreeSet<TrialIndex>,
@@ -141,20 +141,6 @@ pub(super) struct Worker {
     pub(super) takes: bool,
     /// Whether one of its trials has advanced, or succeeded.
     pub(super) reported: bool,
-}
-
-impl From<&WorkerId> for Worker {
-    fn from(id: &WorkerId) -> Self {
-        Self {
-            place: WorkerDevice::from(id),
-            leases: BTreeSet::new(),
-            heard: Duration::ZERO,
-            lanes: None,
-            lost: None,
-            takes: false,
-            reported: false,
-        }
-    }
 }
 
 /// The numbers of `[run]` that the scheduler uses.
@@ -286,12 +272,6 @@ impl Scheduler {
     pub fn leases_of(&self, worker: &WorkerId) -> Vec<LeaseId> {
         let held = self.workers.get(worker).map(|worker| &worker.leases);
         held.into_iter().flatten().map(|index| self.trials[*index].newest_lease()).collect()
-    }
-
-    /// Workers that hold a lease, joined or not.
-    pub fn lease_holders(&self) -> BTreeSet<WorkerId> {
-        let holders = self.workers.iter().filter(|(_, worker)| !worker.leases.is_empty());
-        holders.map(|(id, _)| id.clone()).collect()
     }
 
     /// The standing of a message of `worker` about `lease`.

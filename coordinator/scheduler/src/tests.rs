@@ -15,7 +15,9 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 
-use super::{Command, Event, FailureKind, Limits, Predecessor, Rejection, Scheduler, TrialState};
+use super::{
+    Command, Event, FailureKind, LeaseReport, Limits, Predecessor, Rejection, Scheduler, TrialState,
+};
 
 const LIMITS: Limits = Limits {
     max_failures: 2,
@@ -117,16 +119,14 @@ impl Sweep {
     }
 
     fn succeed(&mut self, name: &str, lease: LeaseId) -> Result<Vec<Event>, Rejection> {
-        self.tell(Command::Succeeded { worker: worker(name), lease })
+        self.tell(Command::Reported { worker: worker(name), lease, report: LeaseReport::Succeeded })
     }
 
     fn fail(&mut self, name: &str, lease: LeaseId, kind: FailureKind) {
-        self.tell(Command::Failed {
+        self.tell(Command::Reported {
             worker: worker(name),
             lease,
-            kind,
-            error: "boom".into(),
-            log: String::new(),
+            report: LeaseReport::Failed { kind, error: "boom".into(), log: String::new() },
         })
         .unwrap();
     }
@@ -176,7 +176,13 @@ fn lanes_never_mix_shapes() {
     let [first, second] = sweep.ask("ann", 64)[..] else { panic!("two of each shape") };
     let shape = sweep.shape(first);
     assert_eq!(sweep.ask_for("ann", 64, Some(shape)), [], "all of them are taken");
-    sweep.tell(Command::Released { worker: worker("ann"), lease: second }).unwrap();
+    sweep
+        .tell(Command::Reported {
+            worker: worker("ann"),
+            lease: second,
+            report: LeaseReport::Released,
+        })
+        .unwrap();
     sweep.succeed("ann", first).unwrap();
     let again = LeaseId { attempt: 2, ..second };
     assert_eq!(sweep.ask_for("ann", 64, Some(shape)), [again]);
@@ -323,8 +329,11 @@ fn a_stalled_lease_expires_despite_signs_of_life() {
     for second in 0..60 {
         sweep.wait(30);
         let step = if second < 20 { second } else { 20 };
-        let _ =
-            sweep.tell(Command::Progressed { worker: worker("ann"), lease, step, waits: false });
+        let _ = sweep.tell(Command::Reported {
+            worker: worker("ann"),
+            lease,
+            report: LeaseReport::Progressed { step, waits: false },
+        });
         sweep.heard("ann");
         // Step 20 came at 630 s; the stall limit ends the lease at 1,230 s.
         let expected = second < 40;
@@ -349,7 +358,11 @@ fn a_lease_with_waiting_reports_may_stall() {
         sweep.wait(30);
         // Until 1,500 s its reports wait; the stall limit of 600 s begins there.
         let waits = second < 50;
-        let _ = sweep.tell(Command::Progressed { worker: worker("ann"), lease, step: 7, waits });
+        let _ = sweep.tell(Command::Reported {
+            worker: worker("ann"),
+            lease,
+            report: LeaseReport::Progressed { step: 7, waits },
+        });
         sweep.heard("ann");
         assert_eq!(
             matches!(sweep.state(lease.trial), TrialState::Leased(_)),
@@ -403,7 +416,7 @@ fn releasing_costs_nothing() {
         let lease = sweep.ask("ann", 1)[0];
         assert_eq!(lease.attempt, attempt);
         let way_out = match attempt % 2 {
-            0 => Command::Released { worker: worker("ann"), lease },
+            0 => Command::Reported { worker: worker("ann"), lease, report: LeaseReport::Released },
             _ => Command::Left { worker: worker("ann") },
         };
         sweep.tell(way_out).unwrap();

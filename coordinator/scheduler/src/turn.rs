@@ -28,9 +28,9 @@ use swfn_shared::{
 use tracing::warn;
 
 pub use self::{
-    commit::{Commit, NextStep, WriteOutcome},
+    commit::retry_after,
     holders::Holders,
-    message::{FromWorker, Hello, Holder, Progress, Reply, SessionId},
+    message::{FromWorker, Hello, Holder, Reply, SessionId},
 };
 use crate::{Admission, Command, Pauses, Rejection, Scheduler};
 
@@ -157,7 +157,8 @@ impl Turn {
             revoked: BTreeMap::new(),
             acknowledge: BTreeMap::new(),
         };
-        for worker in turn.scheduler.lease_holders().into_iter().filter(dead) {
+        let holders: Vec<_> = turn.scheduler.workers.keys().cloned().collect();
+        for worker in holders.into_iter().filter(dead) {
             turn.apply(at, &Command::Left { worker }).ok();
         }
         turn

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -25,12 +22,18 @@ use swfn_shared::{
     trial_log::LogPart,
 };
 use swfn_store::{ArtifactFolder, Batch, LogFolder, ResultRow, Store, WorkerRow};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
 use super::{
-    contradiction::contradiction, error::EngineError, mailbox::Mailbox, message::Request,
-    plausible::Plausibility, rules::CountingRules, second::Second, snapshot::SweepProgress,
+    contradiction::contradiction,
+    error::EngineError,
+    mailbox::{Mailbox, room_for_all},
+    message::Request,
+    plausible::Plausibility,
+    rules::CountingRules,
+    second::Second,
+    snapshot::SweepProgress,
 };
 
 /// The stream of a session.
@@ -66,8 +69,8 @@ pub(crate) struct Engine {
     /// Parts of trials' logs, which the commit writes into `logs`.
     pub(super) log_parts: Vec<(LeaseId, LogPart)>,
     pub(crate) logs: Option<LogFolder>,
-    /// Bytes of answers that workers have not read.
-    pub(super) unread: Arc<AtomicUsize>,
+    /// The room for answers that workers have not read.
+    pub(super) unread: Arc<Semaphore>,
     pub(crate) snapshots: watch::Sender<Snapshot>,
     pub(super) meters: Meters,
     /// Whether workers are told to leave when all trials have ended.
@@ -128,7 +131,7 @@ impl Engine {
             parts: Vec::new(),
             log_parts: Vec::new(),
             logs: None,
-            unread: Arc::default(),
+            unread: room_for_all(),
             snapshots,
             meters: Meters::default(),
             sends_home: true,

@@ -54,7 +54,8 @@ impl Engine {
             return Ok(());
         }
         self.parts.clear();
-        let is_missing = |name: &&str| wanted.want(name) && !self.folder.has(spec.id(), name);
+        let is_missing =
+            |name: &&str| artifacts::is_wanted(wanted, name) && !self.folder.has(spec.id(), name);
         artifacts::NAMES.into_iter().find(is_missing).map_or(Ok(()), |name| {
             Err(format!("the trial has no file `{name}`, which the grid file asks for"))
         })

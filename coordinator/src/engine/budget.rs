@@ -4,8 +4,11 @@
 
 use std::sync::Arc;
 
-use swfn_scheduler::turn::{FromWorker, Hello};
-use swfn_shared::ids::VaeId;
+use swfn_scheduler::{
+    LeaseReport,
+    turn::{FromWorker, Hello},
+};
+use swfn_shared::ids::{LeaseId, VaeId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of one stream that may be on their way to the disk.
@@ -27,10 +30,7 @@ const EVENT: usize = 1 << 10;
 const POINT: usize = 100;
 
 /// The part of the budget that a message occupies until it is committed. In tests it is empty.
-#[derive(Debug, Default)]
-pub(crate) struct Reservation {
-    _permits: Vec<OwnedSemaphorePermit>,
-}
+pub(crate) type Reservation = Vec<OwnedSemaphorePermit>;
 
 /// The budget of one stream, within that of all streams.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Budget {
             // The semaphores are never closed.
             permits.extend(Arc::clone(semaphore).acquire_many_owned(count).await);
         }
-        Reservation { _permits: permits }
+        permits
     }
 }
 
@@ -66,15 +66,21 @@ pub(crate) fn hello_cost(hello: &Hello) -> usize {
 pub(crate) fn cost(message: &FromWorker) -> usize {
     match message {
         FromWorker::Ask(capacity) => MESSAGE + capacity.vaes.len() * size_of::<VaeId>(),
-        FromWorker::Heartbeat { progress } => MESSAGE + progress.len() * NAMED,
+        FromWorker::Reports(reports) => {
+            let cost = |(_, report): &(LeaseId, LeaseReport)| match report {
+                LeaseReport::Progressed { .. } => NAMED,
+                LeaseReport::Failed { error, log, .. } => EVENT + error.len() + log.len(),
+                LeaseReport::Succeeded | LeaseReport::Released => EVENT,
+            };
+            MESSAGE + reports.iter().map(cost).sum::<usize>()
+        }
         FromWorker::Points { points, log, .. } => {
             MESSAGE + points.len() * POINT + log.as_ref().map_or(0, |log| log.text.len())
         }
         // Files make no rows, and their size is known beforehand.
         FromWorker::Artifact { part, .. } => MESSAGE + part.content.len() / 4,
-        FromWorker::Failed { error, log, .. } => EVENT + error.len() + log.len(),
         FromWorker::Refused { problem, .. } => EVENT + problem.len(),
-        FromWorker::Succeeded { .. } | FromWorker::Released { .. } => EVENT,
+        FromWorker::Succeeded { .. } => EVENT,
         FromWorker::Goodbye | FromWorker::Unknown => MESSAGE,
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use swfn_dashboard::metrics;
-use swfn_scheduler::turn::{Commit, NextStep, Reply, WriteOutcome};
+use swfn_scheduler::turn::{Reply, retry_after};
 use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId, ids::WorkerId};
 use swfn_store::Batch;
 use tracing::{error, warn};
@@ -25,15 +25,12 @@ impl Engine {
     /// Writes the batch; the answers leave only when it is on disk.
     pub(super) fn commit(&mut self) -> Result<(), EngineError> {
         self.carry_out();
-        let mut commit = self.turn.commit();
-        if faults::bug("acknowledged-before-the-commit")
-            && let NextStep::Answer(answers) = commit.after(WriteOutcome::All, false)
-        {
-            self.answer(answers);
+        let mut answers = self.turn.commit();
+        if faults::bug("acknowledged-before-the-commit") {
+            self.answer(mem::take(&mut answers));
         }
         faults::point("engine/commit");
-        let (parts, batch) = (mem::take(&mut self.parts), mem::take(&mut self.batch));
-        let answers = self.write_when_possible(&mut commit, &parts, &batch)?;
+        self.write_when_possible()?;
         self.log_parts.clear();
         self.ended.drain(..).for_each(|lease| self.folder.remove_attempt(lease));
         faults::point("engine/answer");
@@ -65,38 +62,24 @@ impl Engine {
         self.carry_out();
     }
 
-    /// Writes until it succeeds; returns the answers that may leave then.
-    fn write_when_possible(
-        &mut self,
-        commit: &mut Commit,
-        parts: &[(LeaseId, ArtifactPart)],
-        batch: &Batch,
-    ) -> Result<Vec<(WorkerId, Reply)>, EngineError> {
+    /// Writes until it succeeds.
+    fn write_when_possible(&mut self) -> Result<(), EngineError> {
+        let (parts, batch) = (mem::take(&mut self.parts), mem::take(&mut self.batch));
         let mut complaint = Complaint::default();
-        loop {
-            let result = self.write(parts, batch);
-            let written = match &result {
-                Ok(()) => WriteOutcome::All,
-                Err(error) if error.is_temporary() => WriteOutcome::NotNow,
-                Err(_) => WriteOutcome::Never,
+        while let Err(error) = self.write(&parts, &batch) {
+            let give_up = self.give_up.load(Ordering::Relaxed);
+            let Some(pause) = retry_after(error.is_temporary(), give_up) else {
+                return Err(error);
             };
-            match (commit.after(written, self.give_up.load(Ordering::Relaxed)), result) {
-                (NextStep::Wait(period), result) => {
-                    let text =
-                        result.err().and_then(|error| complaint.text(Instant::now(), &error));
-                    text.iter().for_each(|text| error!("{text}"));
-                    thread::sleep(period);
-                }
-                (_, Err(error)) => return Err(error),
-                (NextStep::Answer(answers), Ok(())) => {
-                    if complaint.last.is_some() {
-                        warn!("the disk takes writes again: going on");
-                    }
-                    return Ok(answers);
-                }
-                (NextStep::Stop, Ok(())) => return Ok(Vec::new()),
+            if let Some(text) = complaint.text(Instant::now(), &error) {
+                error!("{text}");
             }
+            thread::sleep(pause);
         }
+        if complaint.last.is_some() {
+            warn!("the disk takes writes again: going on");
+        }
+        Ok(())
     }
 
     fn write(

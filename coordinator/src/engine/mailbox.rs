@@ -1,14 +1,11 @@
 //! Answers on their way to one worker. They wait until it reads them, and are bounded in bytes, for
 //! each worker and for all workers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use swfn_scheduler::turn::Reply;
 use swfn_shared::{ids::LeaseId, trial::TrialSpec};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Bytes that one worker may leave unread. A turn may revoke all leases of a worker and send it the
 /// largest grant.
@@ -32,53 +29,37 @@ pub(crate) enum PostError {
     AllFull,
 }
 
+/// The room for answers to all workers.
+pub(super) fn room_for_all() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ALL_BYTES))
+}
+
 /// The actor's end. Dropping it ends the stream.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     letters: mpsc::UnboundedSender<Letter>,
-    unread: Arc<AtomicUsize>,
+    /// The bytes that the worker may still leave unread.
+    room: Arc<Semaphore>,
 }
 
 /// A waiting message.
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) reply: Reply,
-    _unread: Option<UnreadBytes>,
-}
-
-/// Bytes that count as unread, for a worker and for all, until this is dropped.
-#[derive(Debug)]
-struct UnreadBytes {
-    bytes: usize,
-    counters: [Arc<AtomicUsize>; 2],
-}
-
-impl Drop for UnreadBytes {
-    fn drop(&mut self) {
-        for counter in &self.counters {
-            counter.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
-    }
+    /// Its bytes of the worker's room and of that for all.
+    _room: Option<[OwnedSemaphorePermit; 2]>,
 }
 
 impl Mailbox {
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Letter>) {
         let (letters, receiver) = mpsc::unbounded_channel();
-        (Self { letters, unread: Arc::default() }, receiver)
+        (Self { letters, room: Arc::new(Semaphore::new(WORKER_BYTES)) }, receiver)
     }
 
-    /// Posts an answer, a large grant in several messages. `all` counts what all have not read.
-    pub(crate) fn post(&self, all: &Arc<AtomicUsize>, reply: Reply) -> Result<(), PostError> {
-        let bytes = size(&reply);
-        let fits = |unread: &AtomicUsize, most| unread.load(Ordering::Relaxed) + bytes <= most;
+    /// Posts an answer, a large grant in several messages. `all` is the room for all workers.
+    pub(crate) fn post(&self, all: &Arc<Semaphore>, reply: Reply) -> Result<(), PostError> {
         if self.letters.is_closed() {
             return Err(PostError::Closed);
-        }
-        if !fits(&self.unread, WORKER_BYTES) {
-            return Err(PostError::Full);
-        }
-        if !fits(all, ALL_BYTES) {
-            return Err(PostError::AllFull);
         }
         let replies = match reply {
             Reply::Grant { leases, artifacts } => {
@@ -87,19 +68,21 @@ impl Mailbox {
             }
             other => vec![other],
         };
-        replies.into_iter().try_for_each(|reply| {
-            let bytes = size(&reply);
-            let counters = [Arc::clone(&self.unread), Arc::clone(all)];
-            for counter in &counters {
-                counter.fetch_add(bytes, Ordering::Relaxed);
-            }
-            let letter = Letter { reply, _unread: Some(UnreadBytes { bytes, counters }) };
-            self.letters.send(letter).map_err(|_| PostError::Closed)
-        })
+        let letter = |reply| {
+            let bytes = u32::try_from(size(&reply)).unwrap_or(u32::MAX);
+            let take = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_many_owned(bytes);
+            let own = take(&self.room).map_err(|_| PostError::Full)?;
+            let of_all = take(all).map_err(|_| PostError::AllFull)?;
+            Ok(Letter { reply, _room: Some([own, of_all]) })
+        };
+        // None leaves unless all have room.
+        let letters: Vec<_> = replies.into_iter().map(letter).collect::<Result<_, _>>()?;
+        let mut letters = letters.into_iter();
+        letters.try_for_each(|letter| self.letters.send(letter).map_err(|_| PostError::Closed))
     }
 
     pub(super) fn unread(&self) -> usize {
-        self.unread.load(Ordering::Relaxed)
+        WORKER_BYTES - self.room.available_permits()
     }
 
     /// The session's end, which does not keep the stream open.
@@ -116,7 +99,7 @@ impl Mailbox {
 impl Letter {
     /// Ends the stream with the reason.
     pub(crate) fn refusal(reason: String) -> Self {
-        Self { reply: Reply::Refuse { reason }, _unread: None }
+        Self { reply: Reply::Refuse { reason }, _room: None }
     }
 }
 
@@ -140,20 +123,19 @@ mod tests {
 
     #[test]
     fn unread_answers_are_bounded_until_they_are_read() {
-        let all = Arc::default();
+        let all = room_for_all();
         let large = || Reply::Drain { reason: "x".repeat(WORKER_BYTES / 4), finished: false };
         let boxes: Vec<_> = (0..9).map(|_| Mailbox::new()).collect();
         let fill = |mailbox: &Mailbox| (0..9).find_map(|_| mailbox.post(&all, large()).err());
         let errors: Vec<_> = boxes.iter().map(|(mailbox, _)| fill(mailbox).unwrap()).collect();
         assert_eq!(errors[0], PostError::Full);
         assert_eq!(errors[8], PostError::AllFull, "though it has nothing to read");
-        assert!(all.load(Ordering::Relaxed) <= ALL_BYTES);
         let mut boxes = boxes.into_iter();
         let (mailbox, mut letters) = boxes.next().unwrap();
         while letters.try_recv().is_ok() {}
         assert_eq!(mailbox.post(&all, large()), Ok(()));
         // Mailboxes that end with unread letters free their bytes, too.
         drop((mailbox, letters, boxes.collect::<Vec<_>>()));
-        assert_eq!(all.load(Ordering::Relaxed), 0);
+        assert_eq!(all.available_permits(), ALL_BYTES);
     }
 }

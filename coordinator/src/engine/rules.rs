@@ -4,7 +4,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use swfn_dashboard::metrics;
-use swfn_scheduler::{Admission, Blame, Command, Event, Rejection, Scheduler, turn::Rules};
+use swfn_scheduler::{
+    Admission, Blame, Command, Event, LeaseReport, Rejection, Scheduler, turn::Rules,
+};
 use swfn_shared::{
     faults,
     ids::{LeaseId, WorkerId},
@@ -56,26 +58,24 @@ impl Rules for CountingRules {
     }
 }
 
-/// The event of a message about a lease, whether the lease is live or not.
+/// The event of a report on a lease, whether the lease is live or not.
 fn unfenced(command: &Command) -> Option<Event> {
-    match command {
-        Command::Progressed { lease, step, waits, .. } => {
-            Some(Event::Progressed { lease: *lease, step: *step, waits: *waits })
+    let Command::Reported { lease, report, .. } = command else { return None };
+    let lease = *lease;
+    Some(match report.clone() {
+        LeaseReport::Progressed { step, waits } => Event::Progressed { lease, step, waits },
+        LeaseReport::Succeeded => Event::Succeeded { lease },
+        LeaseReport::Failed { error, log, .. } => {
+            Event::Failed { lease, error, log, quarantine: false }
         }
-        Command::Succeeded { lease, .. } => Some(Event::Succeeded { lease: *lease }),
-        Command::Failed { lease, error, log, .. } => {
-            let (error, log) = (error.clone(), log.clone());
-            Some(Event::Failed { lease: *lease, error, log, quarantine: false })
-        }
-        Command::Released { lease, .. } => Some(Event::Released { lease: *lease }),
-        _ => None,
-    }
+        LeaseReport::Released => Event::Released { lease },
+    })
 }
 
 fn distort(command: &Command, event: &mut Event) {
     match event {
         Event::Released { lease }
-            if matches!(command, Command::Released { .. })
+            if matches!(command, Command::Reported { .. })
                 && faults::bug("what-is-given-back-is-a-loss") =>
         {
             let (error, log) = (String::new(), String::new());

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use swfn_scheduler::{Act, Event, Lease, Scheduler, TrialState};
+use swfn_scheduler::{Event, Lease, Scheduler, TrialState};
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId, WorkerId},
@@ -66,7 +66,7 @@ impl SweepProgress {
             Event::Succeeded { lease }
             | Event::Failed { lease, quarantine: true, .. }
             | Event::Lost { lease, quarantine: true, .. } => self.ended += self.work[&lease.trial],
-            Event::ByPerson { lease, act: Act::Retried } => self.ended -= self.work[&lease.trial],
+            Event::Retried { lease } => self.ended -= self.work[&lease.trial],
             _ => {}
         }
     }
@@ -131,7 +131,7 @@ impl SweepProgress {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use swfn_scheduler::{Command, FailureKind, Limits};
+    use swfn_scheduler::{Command, FailureKind, LeaseReport, Limits};
     use swfn_shared::{
         capacity::Capacity,
         grid::{DEFAULT_MAX_TRIALS, Grid},
@@ -188,16 +188,10 @@ mod tests {
                 let command = match kind {
                     0 => Some(Command::Joined { worker, predecessor: None, held: Vec::new() }),
                     1 => Some(Command::Asked { worker, capacity: Capacity { lanes: 4, shape: None, vaes: Vec::new() } }),
-                    2 => about_lease(&|lease| Command::Progressed { worker: worker.clone(), lease, step: number, waits: false }),
-                    3 => about_lease(&|lease| Command::Succeeded { worker: worker.clone(), lease }),
-                    4 => about_lease(&|lease| Command::Failed {
-                        worker: worker.clone(),
-                        lease,
-                        kind: FailureKind::Diverged,
-                        error: "e".into(),
-                        log: String::new(),
-                    }),
-                    5 => Some(Command::ByPerson { trial: specs[which].id(), act: Act::Retried }),
+                    2 => about_lease(&|lease| Command::Reported { worker: worker.clone(), lease, report: LeaseReport::Progressed { step: number, waits: false } }),
+                    3 => about_lease(&|lease| Command::Reported { worker: worker.clone(), lease, report: LeaseReport::Succeeded }),
+                    4 => about_lease(&|lease| Command::Reported { worker: worker.clone(), lease, report: LeaseReport::Failed { kind: FailureKind::Diverged, error: "e".into(), log: String::new() } }),
+                    5 => Some(Command::Retried { trial: specs[which].id() }),
                     _ => {
                         now += Duration::from_millis(number * 20);
                         Some(Command::Tick)

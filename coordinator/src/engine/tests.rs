@@ -3,8 +3,8 @@
 use std::{thread, time::Duration};
 
 use swfn_scheduler::{
-    Act, Event, FailureKind, Limits, REQUESTS, Scheduler,
-    turn::{FromWorker, Hello, Holder, Progress, Reply},
+    Event, FailureKind, LeaseReport, Limits, REQUESTS, Scheduler,
+    turn::{FromWorker, Hello, Holder, Reply},
 };
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts, CONFUSION},
@@ -32,6 +32,10 @@ fn specs() -> Vec<TrialSpec> {
     let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 100\n\
                 architecture = [\"net\", \"lenet\"]\nlambda = 0\n";
     Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
+}
+
+fn released(lease: LeaseId) -> FromWorker {
+    FromWorker::Reports(vec![(lease, LeaseReport::Released)])
 }
 
 /// A worker's stream as the actor sees it.
@@ -143,11 +147,9 @@ async fn an_ask_stands_until_satisfied_replaced_or_withdrawn() {
     assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::NET));
 
     // It stands: one lane is free until there is something of the same shape.
-    let fail = |lease| FromWorker::Failed {
-        lease,
-        kind: FailureKind::Error,
-        error: "boom".into(),
-        log: String::new(),
+    let fail = |lease| {
+        let (kind, error, log) = (FailureKind::Error, "boom".to_owned(), String::new());
+        FromWorker::Reports(vec![(lease, LeaseReport::Failed { kind, error, log })])
     };
     let (first, second) = (leases[0].0, leases[1].0);
     ann.say(1, fail(first)).await;
@@ -168,7 +170,7 @@ async fn an_ask_stands_until_satisfied_replaced_or_withdrawn() {
     ann.ask(9, Some(net)).await;
     assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..second });
     ann.ask(0, None).await;
-    ann.say(3, FromWorker::Released { lease: leases[2].0 }).await;
+    ann.say(3, released(leases[2].0)).await;
     assert_eq!(
         ann.reply().await,
         Reply::Acknowledge { through: 3 },
@@ -194,7 +196,7 @@ async fn logs_of_live_attempts_are_kept() {
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 });
     ann.say(2, says(4, "two\n")).await;
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 2 });
-    ann.say(3, FromWorker::Released { lease }).await;
+    ann.say(3, released(lease)).await;
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 3 });
     // Another attempt follows, without a log; this one is over.
     ann.ask(1, None).await;
@@ -271,11 +273,9 @@ async fn failed_trials_can_be_retried() {
         let lease = ann.grant().await[0].0;
         sequence += 1;
         let error = format!("diverged: {number}");
-        ann.say(
-            sequence,
-            FromWorker::Failed { lease, kind: FailureKind::Diverged, error, log: String::new() },
-        )
-        .await;
+        let (kind, log) = (FailureKind::Diverged, String::new());
+        let failed = LeaseReport::Failed { kind, error, log };
+        ann.say(sequence, FromWorker::Reports(vec![(lease, failed)])).await;
         ann.ask(1, None).await;
     }
     let finished = loop {
@@ -295,7 +295,7 @@ async fn failed_trials_can_be_retried() {
     // The effect is on disk when the person is answered, and the worker's ask still stands.
     let journal = Store::open(&dir.path().join("sweep.sqlite")).unwrap().journal().unwrap();
     let lease = LeaseId { trial, attempt: 1 };
-    assert!(journal.contains(&Event::ByPerson { lease, act: Act::Retried }), "{journal:?}");
+    assert!(journal.contains(&Event::Retried { lease }), "{journal:?}");
     assert_eq!(ann.grant().await[0].0, LeaseId { trial, attempt: 2 });
     requests.send(Request::Stop).await.unwrap();
     actor.join().unwrap().unwrap();
@@ -308,12 +308,10 @@ async fn all_lost_leases_are_revoked_one_by_one() {
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
     let trial = specs()[0].id();
     let lost = 1..=1_024;
-    let progress = lost.clone().map(|attempt| Progress {
-        lease: LeaseId { trial, attempt },
-        step: 1,
-        waits: false,
+    let progress = lost.clone().map(|attempt| {
+        (LeaseId { trial, attempt }, LeaseReport::Progressed { step: 1, waits: false })
     });
-    ann.say(0, FromWorker::Heartbeat { progress: progress.collect() }).await;
+    ann.say(0, FromWorker::Reports(progress.collect())).await;
     // A kind that only newer workers know. Without an acknowledgement it would come again.
     ann.say(7, FromWorker::Unknown).await;
     for attempt in lost {

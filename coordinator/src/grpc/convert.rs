@@ -2,8 +2,8 @@
 
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_scheduler::{
-    FailureKind, Predecessor,
-    turn::{FromWorker, Hello, Holder, Progress, Reply},
+    FailureKind, LeaseReport, Predecessor,
+    turn::{FromWorker, Hello, Holder, Reply},
 };
 use swfn_shared::{
     capacity::Capacity,
@@ -43,8 +43,8 @@ fn log(log: String) -> String {
 
 /// Refuses lists that would keep the actor busy for long, or fill the memory while they wait.
 fn at_most(limit: usize, count: usize, field: &'static str) -> Result<(), WireError> {
-    let problem = || format!("`{count}` are more than {limit}");
-    if count <= limit { Ok(()) } else { Err(WireError::Wrong { field, problem: problem() }) }
+    let problem = || wire::wrong(field, format!("`{count}` are more than {limit}"));
+    if count <= limit { Ok(()) } else { Err(problem()) }
 }
 
 fn invalid(error: impl ToString) -> Status {
@@ -75,7 +75,7 @@ pub(crate) fn hello(
     }
     let id = |text: &str| text.parse().map_err(|error: IdError| invalid(error));
     at_most(MAX_NAMED, hello.held.len(), "hello.held").map_err(invalid)?;
-    let device = hello.device.ok_or_else(|| invalid(WireError::Missing("hello.device")))?;
+    let device = hello.device.ok_or_else(|| invalid(wire::missing("hello.device")))?;
     let row = WorkerRow {
         id: id(&hello.worker)?,
         host: label(hello.host),
@@ -128,12 +128,12 @@ fn content(kind: Kind) -> anyhow::Result<FromWorker> {
         }
         Kind::Heartbeat(heartbeat) => {
             at_most(MAX_NAMED, heartbeat.progress.len(), "heartbeat.progress")?;
-            let progress = |p: v1::Progress| {
-                Ok(Progress { lease: wire::lease(p.lease)?, step: p.step, waits: p.waits })
+            let progress = |v1::Progress { lease, step, waits }| {
+                Ok((wire::lease(lease)?, LeaseReport::Progressed { step, waits }))
             };
-            let progress: Result<_, WireError> =
+            let reports: Result<_, WireError> =
                 heartbeat.progress.into_iter().map(progress).collect();
-            FromWorker::Heartbeat { progress: progress? }
+            FromWorker::Reports(reports?)
         }
         Kind::Points(v1::Points { lease, points, log }) => report(lease, |lease| {
             at_most(MAX_POINTS, points.len(), "points")?;
@@ -147,22 +147,23 @@ fn content(kind: Kind) -> anyhow::Result<FromWorker> {
         Kind::Succeeded(v1::Succeeded { lease, outcome, dataset_digest }) => {
             report(lease, |lease| {
                 let outcome = wire::outcome(&outcome)?;
-                let dataset_digest = dataset_digest.parse().map_err(|error: IdError| {
-                    WireError::Wrong { field: "dataset_digest", problem: error.to_string() }
-                })?;
+                let wrong = |error: IdError| wire::wrong("dataset_digest", error);
+                let dataset_digest = dataset_digest.parse().map_err(wrong)?;
                 Ok(FromWorker::Succeeded { lease, outcome, dataset_digest })
             })?
         }
-        Kind::Failed(failed) => FromWorker::Failed {
-            kind: match failed.kind() {
+        Kind::Failed(failed) => {
+            let kind = match failed.kind() {
                 v1::FailureKind::Diverged => FailureKind::Diverged,
                 v1::FailureKind::Error | v1::FailureKind::Unspecified => FailureKind::Error,
-            },
-            lease: wire::lease(failed.lease)?,
-            error: cut(&failed.message, MAX_TEXT),
-            log: log(failed.log),
-        },
-        Kind::Released(released) => FromWorker::Released { lease: wire::lease(released.lease)? },
+            };
+            let (error, log) = (cut(&failed.message, MAX_TEXT), log(failed.log));
+            let report = LeaseReport::Failed { kind, error, log };
+            FromWorker::Reports(vec![(wire::lease(failed.lease)?, report)])
+        }
+        Kind::Released(released) => {
+            FromWorker::Reports(vec![(wire::lease(released.lease)?, LeaseReport::Released)])
+        }
         Kind::Goodbye(_) => FromWorker::Goodbye,
     })
 }
@@ -175,7 +176,7 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
             let lease = |(id, spec): (LeaseId, TrialSpec)| v1::Lease {
                 id: Some(id.into()),
                 spec: spec.to_json(),
-                artifacts: Some(artifacts.into()),
+                artifacts: Some(artifacts),
             };
             Kind::Grant(v1::Grant { leases: leases.into_iter().map(lease).collect() })
         }

@@ -66,10 +66,6 @@ fn stopped<T>(_: T) -> Status {
     Status::unavailable("the coordinator is stopping")
 }
 
-fn no_hello() -> Status {
-    Status::failed_precondition("a stream begins with `hello`")
-}
-
 /// The holder that the access check has found.
 fn holder<T>(call: &Call<T>) -> Result<Holder, Status> {
     let holder = call.extensions().get().copied();
@@ -95,7 +91,7 @@ impl Coordinator for SessionService {
         let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no `hello` came"))??;
-        let (hello, row) = convert::hello(first.ok_or_else(no_hello)?, holder)?;
+        let (hello, row) = convert::hello(first.unwrap_or_default(), holder)?;
         if address.is_some_and(|address| !self.arrivals.admit(address, Instant::now())) {
             return Err(Status::resource_exhausted(
                 "too many workers of this address join in a short time\n\

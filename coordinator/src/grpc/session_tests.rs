@@ -9,7 +9,7 @@ use swfn_proto::v1::{
 use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -68,7 +68,7 @@ async fn workers_are_welcomed_while_the_actor_is_busy() {
         panic!("the second joins, and first of all")
     };
     assert_eq!(hello.worker, "ann".parse().unwrap());
-    replies.post(&Arc::default(), Reply::Acknowledge { through: 1 }).unwrap();
+    replies.post(&Arc::new(Semaphore::new(1 << 20)), Reply::Acknowledge { through: 1 }).unwrap();
     assert!(matches!(
         timeout(wait, inbox.recv()).await,
         Ok(Some(Request::Message { session: 2, .. }))

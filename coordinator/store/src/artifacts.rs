@@ -181,7 +181,7 @@ fn make(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::artifacts::{Artifact, CONFUSION, MAX_PART_BYTES, WEIGHTS};
+    use swfn_shared::artifacts::{ALL, Artifact, CONFUSION, MAX_PART_BYTES, WEIGHTS};
 
     use super::*;
 
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_file_appears_only_when_it_is_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), ALL).unwrap();
         let file = |name| {
             fs::read(dir.path().join("artifacts").join(lease(1).trial.to_string()).join(name)).ok()
         };
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn a_beginning_that_comes_again_takes_nothing_back() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), ALL).unwrap();
         let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
         let write = |parts: &[ArtifactPart]| {
             folder
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn a_file_without_its_beginning_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), ALL).unwrap();
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES, 0);
         folder.write(&[(lease(1), sent[1].clone())]).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 0);
@@ -304,7 +304,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("artifacts"), "in the way").unwrap();
         let path = dir.path().join("artifacts");
-        let error = ArtifactFolder::open(path.clone(), Artifacts::ALL).unwrap_err().to_string();
+        let error = ArtifactFolder::open(path.clone(), ALL).unwrap_err().to_string();
         assert!(
             error.contains(&format!("cannot write `{}`", path.display()))
                 && error.contains("hint: "),

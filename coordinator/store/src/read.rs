@@ -7,7 +7,7 @@ use rusqlite::{
     types::{Type, ValueRef},
 };
 use swfn_shared::{
-    event::{Act, Event},
+    event::Event,
     ids::{LeaseId, TrialId, WorkerId},
     metrics::Outcome,
     person::has_diverged,
@@ -229,11 +229,8 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
             Event::Lost { lease, error, log, blame, quarantine }
         }
         "released" => Event::Released { lease },
-        _ => {
-            let act = Act::ALL.into_iter().find(|act| act.in_journal().0 == kind);
-            let act = act.ok_or_else(|| unknown(format!("event kind `{kind}` is unknown")))?;
-            Event::ByPerson { lease, act }
-        }
+        "retried" => Event::Retried { lease },
+        _ => return Err(unknown(format!("event kind `{kind}` is unknown"))),
     })
 }
 

@@ -200,7 +200,7 @@ fn insert_event(
             ("lost", TrialState::Pending)
         }
         Event::Released { .. } => ("released", TrialState::Pending),
-        Event::ByPerson { act, .. } => act.in_journal(),
+        Event::Retried { .. } => ("retried", TrialState::Pending),
         Event::WorkerJoined { .. }
         | Event::WorkerHeard { .. }
         | Event::WorkerAsked { .. }

@@ -44,8 +44,10 @@ impl Authorities {
 /// A certificate and its private key, as PEM. `Debug` does not show the key.
 #[derive(Clone)]
 pub struct Identity {
-    certificate: String,
-    key: String,
+    /// The certificate, and those of the authorities between it and the root.
+    pub certificate: String,
+    /// The private key: a secret.
+    pub key: String,
 }
 
 impl fmt::Debug for Identity {
@@ -81,16 +83,6 @@ impl Identity {
             }
             Err(error) => Err(content(key, KEY_OPTION, "usable private key", &error.to_string())),
         }
-    }
-
-    /// The certificate, and those of the authorities between it and the root.
-    pub fn certificate_pem(&self) -> &str {
-        &self.certificate
-    }
-
-    /// The private key: a secret.
-    pub fn key_pem(&self) -> &str {
-        &self.key
     }
 }
 
@@ -168,10 +160,7 @@ mod tests {
         let missing = folder.path().join("missing.pem");
 
         let identity = Identity::read(&certificate, &key_pem).unwrap();
-        assert_eq!(
-            (identity.certificate_pem(), identity.key_pem()),
-            (&*signed, &*key.serialize_pem())
-        );
+        assert_eq!((&*identity.certificate, &*identity.key), (&*signed, &*key.serialize_pem()));
         assert_eq!(format!("{identity:?}"), "Identity(hidden)");
         assert_eq!(Authorities::read(&certificate, "--tls-ca").unwrap().pem, signed);
 

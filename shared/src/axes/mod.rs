@@ -99,8 +99,8 @@ pub enum Lanes {
 /// How the value of a setting is read from a [`TrialSpec`] and set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Access {
-    /// It has a field of its own.
-    Field { get: fn(&TrialSpec) -> Option<Value>, set: fn(&mut TrialSpec, Value) },
+    /// It has a field of its own, unless the trial lacks the part with the field.
+    Field { get: fn(&TrialSpec) -> Option<Value>, set: fn(&mut TrialSpec, Value) -> Option<()> },
     /// It is a number among the open values, which nothing but the table has to know.
     Open,
 }
@@ -271,7 +271,7 @@ impl Axis {
     /// Gives a trial a value, which is in bounds. A trial that has no use for it stays as it is.
     pub fn set(self, spec: &mut TrialSpec, value: Value) {
         match self.access {
-            Access::Field { set, .. } => set(spec, value),
+            Access::Field { set, .. } => set(spec, value).unwrap_or_default(),
             Access::Open if (self.matters)(spec) => spec.open.0[self.slot()] = value.number(),
             Access::Open => {}
         }

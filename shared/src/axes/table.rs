@@ -13,48 +13,36 @@ use crate::{
 };
 
 /// The row of a field: its key, its section, its place in the JSON, and how to read and set it. A
-/// trial that lacks the part, such as the function norm, has no value and takes none.
+/// trial that lacks a part, such as the function norm, has no value and takes none.
 macro_rules! field {
     ($field:ident) => {
-        field!(Data, "", $field, |spec| Some(spec), |spec| Some(spec))
+        field!(Data: [] [] $field)
     };
     (classifier.$field:ident) => {
-        field!(Classifier, "classifier.", $field, |spec| Some(&spec.classifier), |spec| Some(
-            &mut spec.classifier
-        ))
+        field!(Classifier: [] [classifier] $field)
     };
     (penalty.$field:ident) => {
-        field!(Penalty, "penalty.", $field, |spec| spec.penalty.as_ref(), |spec| spec
-            .penalty
-            .as_mut())
+        field!(Penalty: [penalty] [] $field)
     };
     (samples.$field:ident) => {
-        field!(Vae, "penalty.vae.", $field, |spec| spec.penalty.as_ref()?.vae.as_ref(), |spec| spec
-            .penalty
-            .as_mut()
-            .and_then(|penalty| penalty.vae.as_mut()))
+        field!(Vae: [penalty vae] [] $field)
     };
     (vae.$field:ident) => {
-        field!(
-            Vae,
-            "penalty.vae.vae.",
-            $field,
-            |spec| Some(&spec.penalty.as_ref()?.vae.as_ref()?.vae),
-            |spec| spec.penalty.as_mut().and_then(|penalty| Some(&mut penalty.vae.as_mut()?.vae))
-        )
+        field!(Vae: [penalty vae] [vae] $field)
     };
-    ($section:ident, $group:literal, $field:ident, |$spec:ident| $part:expr,
-     |$changed:ident| $changed_part:expr) => {
+    // Parts that a trial may lack, and a part of those.
+    ($section:ident: [$($option:ident)*] [$($part:ident)?] $field:ident) => {
         Row {
             name: stringify!($field),
             section: Section::$section,
-            path: concat!($group, stringify!($field)),
+            path: concat!(
+                $(stringify!($option), ".",)* $(stringify!($part), ".",)? stringify!($field)
+            ),
             access: Access::Field {
-                get: |$spec| $part.map(|part| part.$field.value()),
-                set: |$changed, value| {
-                    if let Some(part) = $changed_part {
-                        part.$field.assign(value);
-                    }
+                get: |spec| Some(spec $(.$option.as_ref()?)* $(.$part)? .$field.value()),
+                set: |spec, value| {
+                    spec $(.$option.as_mut()?)* $(.$part)? .$field.assign(value);
+                    Some(())
                 },
             },
             ..SETTING
@@ -211,6 +199,7 @@ pub const AXES: &[Row] = &[
                 let restart = value.name() == Epochs::RESTART;
                 spec.classifier.epochs =
                     if restart { restart_at_evaluations(spec) } else { Epochs::Continuous };
+                Some(())
             },
         },
         name: "epochs",
@@ -230,9 +219,9 @@ pub const AXES: &[Row] = &[
         access: Access::Field {
             get: |spec| Some(spec.classifier.epochs.restart_every()?.value()),
             set: |spec, value| {
-                if let Epochs::Restart { every } = &mut spec.classifier.epochs {
-                    every.assign(value);
-                }
+                let Epochs::Restart { every } = &mut spec.classifier.epochs else { return None };
+                every.assign(value);
+                Some(())
             },
         },
         name: "restart_every",
@@ -254,6 +243,7 @@ pub const AXES: &[Row] = &[
                 let (lambda, penalty) =
                     (value.number(), spec.penalty.unwrap_or(Penalty::PUBLISHED));
                 spec.penalty = (lambda > 0.0).then_some(Penalty { lambda, ..penalty });
+                Some(())
             },
         },
         name: "lambda",
@@ -279,18 +269,13 @@ pub const AXES: &[Row] = &[
         kind: Kind::Choice(Density::NAMES),
         example: "[\"vae\"]",
         access: Access::Field {
-            get: |spec| spec.penalty.map(|penalty| penalty.density.value()),
+            get: |spec| Some(spec.penalty.as_ref()?.density.value()),
             set: |spec, value| {
-                if let (Some(penalty), Some(density)) =
-                    (&mut spec.penalty, Density::by_name(value.name()))
-                {
-                    penalty.sample_from(density);
-                }
+                spec.penalty.as_mut()?.sample_from(Density::by_name(value.name())?);
+                Some(())
             },
         },
-        name: "density",
-        path: "penalty.density",
-        ..SETTING
+        ..field!(penalty.density)
     },
     Row {
         section: Section::Derived,
@@ -299,12 +284,10 @@ pub const AXES: &[Row] = &[
         purpose: "The layers of the VAE, which follow from the density.",
         kind: Kind::Choice(VaeFamily::NAMES),
         access: Access::Field {
-            get: |spec| spec.vae_samples().map(|samples| samples.vae.family.value()),
-            set: |_, _| (),
+            get: |spec| Some(spec.vae_samples()?.vae.family.value()),
+            set: |_, _| None,
         },
-        name: "family",
-        path: "penalty.vae.vae.family",
-        ..SETTING
+        ..field!(vae.family)
     },
     Row {
         title: "steps of training the VAE",

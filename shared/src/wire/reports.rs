@@ -4,7 +4,7 @@ use swfn_proto::v1;
 
 use super::{WireError, wrong};
 use crate::{
-    artifacts::{self, ArtifactPart, Artifacts},
+    artifacts::{self, ArtifactPart},
     ids::LeaseId,
     metrics::{self, MetricPoint, Outcome},
     quote::{for_terminal, quote},
@@ -50,18 +50,6 @@ impl TryFrom<v1::LogPart> for LogPart {
             return Err(wrong("log.offset", problem));
         }
         Ok(Self { offset: wire.offset, text: for_terminal(&wire.text) })
-    }
-}
-
-impl From<Artifacts> for v1::Artifacts {
-    fn from(Artifacts { weights, vae_sheet, confusion }: Artifacts) -> Self {
-        Self { weights, vae_sheet, confusion }
-    }
-}
-
-impl From<v1::Artifacts> for Artifacts {
-    fn from(v1::Artifacts { weights, vae_sheet, confusion }: v1::Artifacts) -> Self {
-        Self { weights, vae_sheet, confusion }
     }
 }
 

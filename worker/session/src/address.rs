@@ -73,8 +73,7 @@ impl Address {
                 .ca_certificate(Certificate::from_pem(&authorities.pem))
                 .timeout(CONNECT);
             if let Some(identity) = identity {
-                let identity =
-                    transport::Identity::from_pem(identity.certificate_pem(), identity.key_pem());
+                let identity = transport::Identity::from_pem(&identity.certificate, &identity.key);
                 config = config.identity(identity);
             }
             (endpoint.tls_config(config).with_context(cannot)?, tls)

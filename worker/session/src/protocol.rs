@@ -190,7 +190,7 @@ impl Protocol {
             Ok(spec) => {
                 self.request.granted(spec.shape());
                 self.stay.granted(now, id);
-                let artifacts = lease.artifacts.unwrap_or_default().into();
+                let artifacts = lease.artifacts.unwrap_or_default();
                 Some(Order { lease: id, spec, artifacts, cancel })
             }
             // Both sides differ in version, so the next lease would be no better.

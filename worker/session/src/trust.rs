@@ -69,8 +69,8 @@ impl Probe {
         let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots);
         let mut config = match &access.identity {
             Some(identity) => {
-                let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?;
-                builder.with_client_auth_cert(certificates(identity.certificate_pem())?, key)?
+                let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
+                builder.with_client_auth_cert(certificates(&identity.certificate)?, key)?
             }
             None => builder.with_no_client_auth(),
         };

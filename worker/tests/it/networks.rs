@@ -78,7 +78,7 @@ static DEEP_REGULARISED: Design = design(
 );
 
 fn both() -> [Architecture; 2] {
-    [Architecture::of(&DEEP), Architecture::of(&DEEP_REGULARISED)]
+    [Architecture(&DEEP), Architecture(&DEEP_REGULARISED)]
 }
 
 const IMAGE: ImageShape = ImageShape { height: 28, width: 26, channels: 3 };

@@ -16,7 +16,7 @@ pub(crate) fn summary(tables: &str) -> Summary {
         let noise = |salt: u64| ((spec.seed * 7 + salt) % 5) as f64 * 0.002;
         let norm: f64 =
             spec.penalty.map_or(0.0, |penalty| if penalty.lambda > 0.05 { 0.02 } else { 0.01 });
-        let dropout = spec.architecture.switch().map_or(0.0, |_| 0.03 + noise(2) / 4.0);
+        let dropout = spec.architecture.0.switch.map_or(0.0, |_| 0.03 + noise(2) / 4.0);
         let with_norm = if norm > 0.0 { noise(3) } else { 0.0 };
         let last =
             spec.seed == 4 && spec.lambda() == 0.1 && spec.subset_size == 300 && dropout > 0.0;

@@ -19,9 +19,7 @@ use super::{
     tally::Trace,
     trace_text, wire,
 };
-use crate::turn::{
-    self, Commit, Holder, Holders, NextStep, Reply, Rules, Turn, TurnContext, Write, WriteOutcome,
-};
+use crate::turn::{self, Holder, Holders, Reply, Rules, Turn, TurnContext, Write};
 
 /// A request for the actor.
 #[derive(Debug)]
@@ -105,7 +103,8 @@ pub(super) struct Coordinator {
     /// How far its clock is ahead of virtual time.
     pub(super) leapt: Millis,
     pub(super) batch: Batch,
-    commit: Option<Commit>,
+    /// Answers that wait for the disk.
+    pub(super) answers: Vec<(WorkerId, Reply)>,
 }
 
 impl Coordinator {
@@ -120,8 +119,13 @@ impl Coordinator {
         observer.oracle.restarted();
         let mut at = TurnContext { now: Duration::ZERO, rules: &mut observer };
         let turn = Turn::resume(&mut at, scheduler, Artifacts::default(), Holders::default(), dead);
-        let mut coordinator =
-            Self { turn, started: observer.now, leapt: 0, batch: Batch::default(), commit: None };
+        let mut coordinator = Self {
+            turn,
+            started: observer.now,
+            leapt: 0,
+            batch: Batch::default(),
+            answers: Vec::new(),
+        };
         coordinator.end_turn();
         observer.broken.map(|()| coordinator)
     }
@@ -227,19 +231,12 @@ impl Coordinator {
     /// Keeps the answers until the writes are on the disk.
     fn end_turn(&mut self) {
         self.batch.add(self.turn.writes());
-        self.commit = Some(self.turn.commit());
+        self.answers = self.turn.commit();
     }
 
     /// Streams that it has let go of.
     pub(super) fn closed(&mut self) -> Vec<StreamId> {
         self.turn.closed().into_iter().map(|(_, session)| session as StreamId).collect()
-    }
-
-    /// The next step after an attempt to write.
-    pub(super) fn after(&mut self, written: WriteOutcome, give_up: bool) -> NextStep {
-        self.commit
-            .as_mut()
-            .map_or(NextStep::Answer(Vec::new()), |commit| commit.after(written, give_up))
     }
 
     /// Answers with the streams that they go to.

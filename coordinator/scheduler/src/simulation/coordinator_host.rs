@@ -12,7 +12,7 @@ use super::{
     state_check::check_durable_state,
     world::{Happening, World},
 };
-use crate::turn::{NextStep, WriteOutcome};
+use crate::turn::retry_after;
 
 /// The most requests of one turn; streams are held up beyond that. It is smaller than in the
 /// coordinator, so that this happens.
@@ -171,18 +171,14 @@ impl World {
             self.oracle.tally.fault("coordinator found its disk full");
         }
         let give_up = matches!(self.doom, Some((CrashPoint::AfterAnswers, _)));
-        let Some(coordinator) = &mut self.coordinator else { return Ok(()) };
-        match coordinator.after(WriteOutcome::NotNow, give_up) {
-            NextStep::Wait(period) => {
+        match retry_after(true, give_up) {
+            Some(period) => {
                 let at = self.now + millis(period);
                 self.queue.plan(at, Happening::Commit { coordinator: self.incarnation });
             }
-            NextStep::Stop => {
+            None => {
                 self.oracle.tally.fault("coordinator asked to stop while its disk was full");
                 hold!(self.is_doomed(CrashPoint::AfterAnswers), "nobody asked it to stop");
-            }
-            NextStep::Answer(answers) => {
-                hold!(false, "{answers:?} leave before all that they are about is on the disk")
             }
         }
         Ok(())
@@ -195,9 +191,7 @@ impl World {
             !self.disk_full && coordinator.batch.is_empty() && coordinator.batch.heard.is_empty(),
             "answers leave before all that they are about is on the disk"
         );
-        let NextStep::Answer(answers) = coordinator.after(WriteOutcome::All, false) else {
-            return Err(Broken("all is on the disk, and nobody is answered".to_owned()));
-        };
+        let answers = std::mem::take(&mut coordinator.answers);
         let mut observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
         let mut answers = coordinator.addressed(&mut observer, answers);
         observer.broken?;

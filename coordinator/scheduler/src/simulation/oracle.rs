@@ -12,7 +12,7 @@ use swfn_shared::{
 };
 
 use super::{
-    super::{Act, Admission, Blame, Command, Event, FailureKind, Limits, Rejection},
+    super::{Admission, Blame, Command, Event, FailureKind, LeaseReport, Limits, Rejection},
     plan::Plan,
     tally::Tally,
     trial_records::{FinalState, HeldLease, TrialRecords},
@@ -254,30 +254,23 @@ impl Oracle {
                 let event = Event::WorkerHeard { worker: worker.clone() };
                 exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[event])
             }
-            Command::Progressed { worker, lease, step, waits } => self.judge_report(
-                worker,
-                *lease,
-                Event::Progressed { lease: *lease, step: *step, waits: *waits },
-                answer,
-            ),
-            Command::Succeeded { worker, lease } => {
-                self.judge_report(worker, *lease, Event::Succeeded { lease: *lease }, answer)
-            }
-            Command::Failed { worker, lease, kind, error, log } => {
-                let failures = self.live.entry(lease.trial)?.failures + 1;
-                let limit =
-                    if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
-                let quarantine = self.ends(now, lease.trial, worker, failures, limit)?;
-                let (error, log) = (error.clone(), log.clone());
-                self.judge_report(
-                    worker,
-                    *lease,
-                    Event::Failed { lease: *lease, error, log, quarantine },
-                    answer,
-                )
-            }
-            Command::Released { worker, lease } => {
-                self.judge_report(worker, *lease, Event::Released { lease: *lease }, answer)
+            Command::Reported { worker, lease, report } => {
+                let lease = *lease;
+                let event = match report.clone() {
+                    LeaseReport::Progressed { step, waits } => {
+                        Event::Progressed { lease, step, waits }
+                    }
+                    LeaseReport::Succeeded => Event::Succeeded { lease },
+                    LeaseReport::Failed { kind, error, log } => {
+                        let failures = self.live.entry(lease.trial)?.failures + 1;
+                        let diverged = kind == FailureKind::Diverged;
+                        let limit = if diverged { 1 } else { self.limits.max_failures };
+                        let quarantine = self.ends(now, lease.trial, worker, failures, limit)?;
+                        Event::Failed { lease, error, log, quarantine }
+                    }
+                    LeaseReport::Released => Event::Released { lease },
+                };
+                self.judge_report(worker, lease, event, answer)
             }
             Command::Left { worker } if self.heard.contains_key(worker) => {
                 let held = self.live.held_by(worker).collect();
@@ -287,7 +280,7 @@ impl Oracle {
                 hold!(answer.is_err(), "nobody left");
                 Ok(())
             }
-            Command::ByPerson { trial, act: Act::Retried } => self.judge_retry(*trial, answer),
+            Command::Retried { trial } => self.judge_retry(*trial, answer),
             Command::Tick => {
                 let silent = |worker: &WorkerId| {
                     let last = self.heard.get(worker).copied().unwrap_or_default();

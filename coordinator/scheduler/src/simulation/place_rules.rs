@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use swfn_shared::ids::{TrialId, WorkerId};
 
 use super::{
-    super::{Act, Blame, Event},
+    super::{Blame, Event},
     oracle::{Broken, Oracle, hold},
     trial_records::{must_end, place_of},
 };
@@ -45,7 +45,7 @@ impl Oracle {
             {
                 self.forgive(lease.trial);
             }
-            (Event::ByPerson { lease, act: Act::Retried }, _) => self.forgive(lease.trial),
+            (Event::Retried { lease }, _) => self.forgive(lease.trial),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use swfn_shared::{
 };
 
 use super::{
-    super::{Act, Event, Rejection},
+    super::{Event, Rejection},
     oracle::{Answer, Broken, Oracle, exactly, hold},
     plan::Retry,
     trial_records::FinalState,
@@ -146,7 +146,7 @@ impl Oracle {
                 &BTreeMap::new(),
                 &[].into(),
                 &[].into(),
-                &[Event::ByPerson { lease, act: Act::Retried }],
+                &[Event::Retried { lease }],
             );
         }
         hold!(

@@ -6,7 +6,7 @@ use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::ids::LeaseId;
 
 use super::{
-    super::{Act, Command, Event},
+    super::{Command, Event, LeaseReport},
     message::Downward,
     plan::{Nature, Plan},
     wire,
@@ -36,7 +36,7 @@ pub(super) fn event(event: &Event) -> String {
             format!("{lease} lost: {error}{}", quarantined(*quarantine))
         }
         Event::Released { lease } => format!("{lease} given back"),
-        Event::ByPerson { lease, act: Act::Retried } => format!("{lease} is to be tried again"),
+        Event::Retried { lease } => format!("{lease} is to be tried again"),
         other => format!("{other:?}"),
     }
 }
@@ -44,14 +44,15 @@ pub(super) fn event(event: &Event) -> String {
 pub(super) fn command(command: &Command) -> String {
     match command {
         Command::Asked { worker, capacity } => format!("ask of {worker} for {}", capacity.lanes),
-        Command::Progressed { worker, lease, step, .. } => {
-            format!("step {step} of {lease} by {worker}")
+        Command::Reported { worker, lease, report } => {
+            let news = match report {
+                LeaseReport::Progressed { step, .. } => format!("step {step}"),
+                LeaseReport::Succeeded => "success".to_owned(),
+                LeaseReport::Failed { kind, .. } => format!("failure ({kind:?})"),
+                LeaseReport::Released => "return".to_owned(),
+            };
+            format!("{news} of {lease} by {worker}")
         }
-        Command::Succeeded { worker, lease } => format!("success of {lease} by {worker}"),
-        Command::Failed { worker, lease, kind, .. } => {
-            format!("failure ({kind:?}) of {lease} by {worker}")
-        }
-        Command::Released { worker, lease } => format!("return of {lease} by {worker}"),
         other => format!("{other:?}"),
     }
 }

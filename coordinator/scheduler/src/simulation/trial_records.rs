@@ -8,7 +8,7 @@ use std::{
 use swfn_shared::ids::{Attempt, LeaseId, TrialId, WorkerId};
 
 use super::{
-    super::{Act, Blame, Event, Limits},
+    super::{Blame, Event, Limits},
     oracle::Broken,
 };
 
@@ -121,7 +121,7 @@ impl TrialRecords {
         let wrong = |what: &str, entry: &TrialRecord| {
             Err(Broken(format!("{event:?}: {what}, with {entry:?}")))
         };
-        if let Event::ByPerson { act: Act::Retried, .. } = event {
+        if let Event::Retried { .. } = event {
             if lease.attempt != entry.attempts
                 || !matches!(entry.end, Some(FinalState::Quarantined(_)))
             {

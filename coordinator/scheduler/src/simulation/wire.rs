@@ -3,8 +3,11 @@
 use swfn_proto::v1::{self, FailureKind::Diverged, worker_message::Kind};
 use swfn_shared::{ids::LeaseId, trial::TrialSpec, wire};
 
-use super::{super::FailureKind, message::Downward};
-use crate::turn::{FromWorker, Progress, Reply};
+use super::{
+    super::{FailureKind, LeaseReport},
+    message::Downward,
+};
+use crate::turn::{FromWorker, Reply};
 
 /// A lease that is named.
 pub(super) fn lease(id: Option<v1::LeaseId>) -> LeaseId {
@@ -27,9 +30,10 @@ pub(super) fn from_worker(message: v1::WorkerMessage) -> FromWorker {
     match message.kind.expect("the message is of a known kind") {
         Kind::Ask(ask) => FromWorker::Ask(ask.try_into().expect("ids are ids")),
         Kind::Heartbeat(beat) => {
-            let progress =
-                |p: v1::Progress| Progress { lease: lease(p.lease), step: p.step, waits: p.waits };
-            FromWorker::Heartbeat { progress: beat.progress.into_iter().map(progress).collect() }
+            let progress = |p: v1::Progress| {
+                (lease(p.lease), LeaseReport::Progressed { step: p.step, waits: p.waits })
+            };
+            FromWorker::Reports(beat.progress.into_iter().map(progress).collect())
         }
         Kind::Points(report) => {
             let points =
@@ -44,14 +48,12 @@ pub(super) fn from_worker(message: v1::WorkerMessage) -> FromWorker {
         Kind::Failed(report) => {
             let kind =
                 if report.kind() == Diverged { FailureKind::Diverged } else { FailureKind::Error };
-            FromWorker::Failed {
-                lease: lease(report.lease),
-                kind,
-                error: report.message,
-                log: report.log,
-            }
+            let failed = LeaseReport::Failed { kind, error: report.message, log: report.log };
+            FromWorker::Reports(vec![(lease(report.lease), failed)])
         }
-        Kind::Released(report) => FromWorker::Released { lease: lease(report.lease) },
+        Kind::Released(report) => {
+            FromWorker::Reports(vec![(lease(report.lease), LeaseReport::Released)])
+        }
         Kind::Goodbye(_) => FromWorker::Goodbye,
         other @ (Kind::Hello(_) | Kind::Artifact(_)) => unreachable!("nobody says {other:?}"),
     }
@@ -64,7 +66,7 @@ pub(super) fn to_worker(reply: Reply) -> Downward {
             let lease = |(id, spec): (LeaseId, TrialSpec)| v1::Lease {
                 id: Some(id.into()),
                 spec: spec.to_json(),
-                artifacts: Some(artifacts.into()),
+                artifacts: Some(artifacts),
             };
             Downward::Grant(v1::Grant { leases: leases.into_iter().map(lease).collect() })
         }

@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::{
-    super::{Act, Blame, Event, FailureKind, TrialState},
+    super::{Blame, Event, FailureKind, TrialState},
     Sweep, worker,
 };
 
@@ -49,7 +49,7 @@ fn an_event_of_another_attempt_changes_nothing() {
         sweep.scheduler.trials().all(|(.., state)| matches!(state, TrialState::Quarantined { .. }))
     );
     for attempt in [0, 1, 3] {
-        refuse(&mut sweep, &Event::ByPerson { lease: wrong(attempt), act: Act::Retried });
+        refuse(&mut sweep, &Event::Retried { lease: wrong(attempt) });
     }
-    sweep.scheduler.evolve(now, &Event::ByPerson { lease, act: Act::Retried }).unwrap();
+    sweep.scheduler.evolve(now, &Event::Retried { lease }).unwrap();
 }

@@ -9,7 +9,7 @@ use swfn_shared::{
 };
 
 use super::{
-    super::{Command, Event, FailureKind, Scheduler, TrialState},
+    super::{Command, Event, FailureKind, LeaseReport, Scheduler, TrialState},
     LIMITS, Sweep, dead, room, specs, worker,
 };
 
@@ -62,16 +62,10 @@ proptest! {
                     Some(Command::Asked { worker: name(w), capacity })
                 }
                 Step::Heard(w) => Some(Command::Heard { worker: name(w) }),
-                Step::Progress(w, i, step) => lease(i).map(|lease| Command::Progressed { worker: name(w), lease, step, waits: false }),
-                Step::Succeed(w, i) => lease(i).map(|lease| Command::Succeeded { worker: name(w), lease }),
-                Step::Fail(w, i, diverged) => lease(i).map(|lease| Command::Failed {
-                    worker: name(w),
-                    lease,
-                    kind: if diverged { FailureKind::Diverged } else { FailureKind::Error },
-                    error: "e".into(),
-                    log: String::new(),
-                }),
-                Step::Release(w, i) => lease(i).map(|lease| Command::Released { worker: name(w), lease }),
+                Step::Progress(w, i, step) => lease(i).map(|lease| Command::Reported { worker: name(w), lease, report: LeaseReport::Progressed { step, waits: false } }),
+                Step::Succeed(w, i) => lease(i).map(|lease| Command::Reported { worker: name(w), lease, report: LeaseReport::Succeeded }),
+                Step::Fail(w, i, diverged) => lease(i).map(|lease| Command::Reported { worker: name(w), lease, report: LeaseReport::Failed { kind: if diverged { FailureKind::Diverged } else { FailureKind::Error }, error: "e".into(), log: String::new() } }),
+                Step::Release(w, i) => lease(i).map(|lease| Command::Reported { worker: name(w), lease, report: LeaseReport::Released }),
                 Step::Leave(w) => Some(Command::Left { worker: name(w) }),
                 Step::Wait(seconds) => {
                     sweep.now += Duration::from_secs(seconds);

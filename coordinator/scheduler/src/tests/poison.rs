@@ -8,7 +8,7 @@ use swfn_shared::{
 };
 
 use super::{
-    super::{Act, Command, Event, FailureKind, TrialState},
+    super::{Command, Event, FailureKind, LeaseReport, TrialState},
     LIMITS, Sweep, dead, specs, worker,
 };
 
@@ -93,11 +93,10 @@ fn a_hanging_trial_stops_its_lane_mates() {
     let mut last = Vec::new();
     for second in 0..80 {
         sweep.wait(10);
-        let progress = |lease| Command::Progressed {
+        let progress = |lease| Command::Reported {
             worker: worker("ann"),
             lease,
-            step: second,
-            waits: false,
+            report: LeaseReport::Progressed { step: second, waits: false },
         };
         // They report one after the other, and the third stops long before the others.
         for (index, lease) in
@@ -128,7 +127,11 @@ fn a_trial_that_stalls_alone_is_to_blame() {
     for step in 0..60 {
         sweep.wait(10);
         sweep
-            .tell(Command::Progressed { worker: worker("ann"), lease: moving, step, waits: false })
+            .tell(Command::Reported {
+                worker: worker("ann"),
+                lease: moving,
+                report: LeaseReport::Progressed { step, waits: false },
+            })
             .unwrap();
         sweep.heard("ann");
     }
@@ -141,7 +144,11 @@ fn a_trial_behind_a_hanging_one_is_spared() {
     let mut sweep = Sweep::of_one_shape(2);
     sweep.join("ann");
     let [hangs, waits] = sweep.ask("ann", 2)[..] else { panic!("two") };
-    let begin = Command::Progressed { worker: worker("ann"), lease: hangs, step: 1, waits: false };
+    let begin = Command::Reported {
+        worker: worker("ann"),
+        lease: hangs,
+        report: LeaseReport::Progressed { step: 1, waits: false },
+    };
     // A late message tells of a step, and then nothing moves any more.
     let mut told = Some(begin);
     for second in 0..600 {
@@ -167,7 +174,7 @@ fn a_person_retries_a_quarantined_trial() {
     let trial = sweep.ask("ann", 1)[0].trial;
     assert!(
         sweep
-            .tell(Command::ByPerson { trial, act: Act::Retried })
+            .tell(Command::Retried { trial })
             .unwrap_err()
             .to_string()
             .contains("is not quarantined")
@@ -179,7 +186,7 @@ fn a_person_retries_a_quarantined_trial() {
     assert_eq!(sweep.ask("ann", 1).len(), 1);
     fail(&mut sweep, 2);
     assert_eq!(sweep.scheduler.counts().quarantined, 1);
-    sweep.tell(Command::ByPerson { trial, act: Act::Retried }).unwrap();
+    sweep.tell(Command::Retried { trial }).unwrap();
     assert_eq!(
         sweep.ask("ann", 1),
         [LeaseId { trial, attempt: 3 }],
@@ -197,7 +204,11 @@ fn impossible_steps_and_foreign_vaes_do_not_count() {
     sweep.join("ann");
     let lease = sweep.ask("ann", 1)[0];
     let most = sweep.scheduler.spec(lease.trial).unwrap().steps();
-    let beat = |step| Command::Progressed { worker: worker("ann"), lease, step, waits: false };
+    let beat = |step| Command::Reported {
+        worker: worker("ann"),
+        lease,
+        report: LeaseReport::Progressed { step, waits: false },
+    };
     for step in [1 << 63, u64::MAX] {
         sweep.tell(beat(step)).unwrap();
         let TrialState::Leased(held) = sweep.state(lease.trial) else { panic!("it is held") };

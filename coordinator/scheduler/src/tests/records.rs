@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::{Command, Event, FailureKind, Limits, Rejection, TrialState},
+    super::{Command, Event, FailureKind, LeaseReport, Limits, Rejection, TrialState},
     LIMITS, Sweep, dead, room, worker,
 };
 
@@ -19,7 +19,12 @@ impl Sweep {
     /// It asks and gives back what it got.
     fn introduce(&mut self, name: &str) {
         for lease in self.ask(name, 1) {
-            self.tell(Command::Released { worker: worker(name), lease }).unwrap();
+            self.tell(Command::Reported {
+                worker: worker(name),
+                lease,
+                report: LeaseReport::Released,
+            })
+            .unwrap();
         }
     }
 
@@ -149,8 +154,11 @@ fn a_newcomer_gets_a_portion_at_first() {
     let first = sweep.ask("w", 4_096);
     assert_eq!(first.len(), LIMITS.portion);
     assert_eq!(sweep.ask("w", 4_096), []);
-    let step =
-        |step, waits| Command::Progressed { worker: worker("w"), lease: first[0], step, waits };
+    let step = |step, waits| Command::Reported {
+        worker: worker("w"),
+        lease: first[0],
+        report: LeaseReport::Progressed { step, waits },
+    };
     sweep.tell(step(0, true)).unwrap();
     assert_eq!(sweep.ask("w", 4_096), [], "to wait is not to get on");
     sweep.tell(step(1, false)).unwrap();
@@ -168,7 +176,11 @@ fn the_grid_file_limits_the_time_of_trials() {
         sweep.heard("w");
         let worker = worker("w");
         sweep
-            .tell(Command::Progressed { worker, lease, step: u64::from(minute), waits: true })
+            .tell(Command::Reported {
+                worker,
+                lease,
+                report: LeaseReport::Progressed { step: u64::from(minute), waits: true },
+            })
             .unwrap();
         assert_eq!(sweep.tell(Command::Tick).unwrap(), []);
     }
@@ -191,11 +203,10 @@ fn by_default_the_median_limits_trials() {
         sweep.now = until;
         ["fast:cuda0-0:1", "slow:cpu-0:1"].iter().for_each(|name| sweep.heard(name));
         sweep
-            .tell(Command::Progressed {
+            .tell(Command::Reported {
                 worker: worker("slow:cpu-0:1"),
                 lease: slow,
-                step,
-                waits: true,
+                report: LeaseReport::Progressed { step, waits: true },
             })
             .unwrap();
         sweep.tell(Command::Tick).unwrap().len()

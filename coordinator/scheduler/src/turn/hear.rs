@@ -1,16 +1,17 @@
 //! Messages of workers: joins, asks, reports, goodbyes. Answers wait for the commit.
 
 use swfn_shared::{
+    artifacts::is_wanted,
     ids::{LeaseId, WorkerId},
     quote::one_line,
 };
 use tracing::{debug, info, warn};
 
 use super::{
-    FromWorker, Hello, Progress, Reply, SessionId, Turn, TurnContext, Write,
+    FromWorker, Hello, Reply, SessionId, Turn, TurnContext, Write,
     message::{FINISHED, LEAVE, drain},
 };
-use crate::{Admission, Command, FailureKind};
+use crate::{Admission, Command, FailureKind, LeaseReport};
 
 impl Turn {
     /// Lets a worker join on a new stream.
@@ -89,11 +90,9 @@ impl Turn {
                 capacity.vaes = self.scheduler.needed_vaes(capacity.vaes);
                 self.waiting.insert(worker, capacity);
             }
-            FromWorker::Heartbeat { progress } => {
-                for Progress { lease, step, waits } in progress {
-                    let progressed =
-                        Command::Progressed { worker: worker.clone(), lease, step, waits };
-                    self.report(at, &worker, lease, progressed);
+            FromWorker::Reports(reports) => {
+                for (lease, report) in reports {
+                    self.report(at, &worker, lease, report);
                 }
             }
             FromWorker::Points { lease, points, log } => {
@@ -108,24 +107,23 @@ impl Turn {
             FromWorker::Artifact { lease, part } => {
                 let admission = self.admit(at, &worker, lease);
                 // An earlier grid may have asked for it. A trial that has succeeded has its files.
-                if admission == Some(Admission::Live) && self.artifacts.want(part.name) {
+                if admission == Some(Admission::Live) && is_wanted(self.artifacts, part.name) {
                     self.writes.push(Write::File(lease, part));
                 }
             }
             FromWorker::Succeeded { lease, outcome, dataset_digest } => {
-                let succeeded = Command::Succeeded { worker: worker.clone(), lease };
-                if self.report(at, &worker, lease, succeeded) {
+                if self.report(at, &worker, lease, LeaseReport::Succeeded) {
                     self.writes.push(Write::Result { lease, worker, outcome, dataset_digest });
                 }
             }
-            FromWorker::Failed { lease, kind, error, log } => {
-                let failed = Command::Failed { worker: worker.clone(), lease, kind, error, log };
-                self.report(at, &worker, lease, failed);
-            }
-            FromWorker::Refused { lease, problem } => self.refuse(at, &worker, lease, &problem),
-            FromWorker::Released { lease } => {
-                let released = Command::Released { worker: worker.clone(), lease };
-                self.report(at, &worker, lease, released);
+            // It fails the attempt, and the worker goes on.
+            FromWorker::Refused { lease, problem } => {
+                let error = format!("a report of worker `{worker}` was refused: {problem}");
+                let (kind, log, reason) = (FailureKind::Error, String::new(), error.clone());
+                let failed = LeaseReport::Failed { kind, error, log };
+                if self.report(at, &worker, lease, failed) {
+                    self.revoke(&worker, lease, reason);
+                }
             }
             FromWorker::Goodbye => {
                 info!(%worker, "worker left");
@@ -155,27 +153,11 @@ impl Turn {
         at: &mut TurnContext<'_>,
         worker: &WorkerId,
         lease: LeaseId,
-        command: Command,
+        report: LeaseReport,
     ) -> bool {
-        let events = self.apply(at, &command);
+        let events = self.apply(at, &Command::Reported { worker: worker.clone(), lease, report });
         let events = events.map_err(|rejection| self.revoke(worker, lease, rejection.to_string()));
         events.is_ok_and(|events| !events.is_empty())
-    }
-
-    /// Fails the attempt of a report that cannot be true. The worker goes on.
-    fn refuse(
-        &mut self,
-        at: &mut TurnContext<'_>,
-        worker: &WorkerId,
-        lease: LeaseId,
-        problem: &str,
-    ) {
-        let error = format!("a report of worker `{worker}` was refused: {problem}");
-        let (kind, log, reason) = (FailureKind::Error, String::new(), error.clone());
-        let failed = Command::Failed { worker: worker.clone(), lease, kind, error, log };
-        if self.report(at, worker, lease, failed) {
-            self.revoke(worker, lease, reason);
-        }
     }
 
     pub(super) fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, reason: String) {

@@ -11,7 +11,7 @@ use swfn_shared::{
     trial_log::LogPart,
 };
 
-use crate::{FailureKind, Predecessor};
+use crate::{LeaseReport, Predecessor};
 
 /// One stream of one worker; a worker that reconnects has a new one.
 pub type SessionId = u64;
@@ -56,22 +56,11 @@ pub struct Hello {
     pub held: Vec<LeaseId>,
 }
 
-/// The progress of a trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    pub lease: LeaseId,
-    pub step: u64,
-    /// Its step may stand still, since reports wait for acknowledgement.
-    pub waits: bool,
-}
-
 /// All other messages of a worker.
 #[derive(Debug)]
 pub enum FromWorker {
     Ask(Capacity),
-    Heartbeat {
-        progress: Vec<Progress>,
-    },
+    Reports(Vec<(LeaseId, LeaseReport)>),
     Points {
         lease: LeaseId,
         points: Vec<MetricPoint>,
@@ -85,15 +74,6 @@ pub enum FromWorker {
         lease: LeaseId,
         outcome: Outcome,
         dataset_digest: DataDigest,
-    },
-    Failed {
-        lease: LeaseId,
-        kind: FailureKind,
-        error: String,
-        log: String,
-    },
-    Released {
-        lease: LeaseId,
     },
     /// A report that cannot be true, and costs the attempt.
     Refused {

@@ -12,7 +12,7 @@ use super::{
     Holder, Turn, TurnContext,
     message::{LEAVE, drain},
 };
-use crate::{Act, Command, TrialState};
+use crate::{Command, LeaseReport, TrialState};
 
 impl Turn {
     /// Carries out a command, or refuses it.
@@ -52,12 +52,10 @@ impl Turn {
         self.apply(at, &nothing).ok();
         if now {
             for lease in self.scheduler.leases_of(worker) {
-                self.apply(at, &Command::Released { worker: worker.clone(), lease }).ok();
-                self.revoke(
-                    worker,
-                    lease,
-                    "somebody took back the trials of this worker".to_owned(),
-                );
+                let (of, report) = (worker.clone(), LeaseReport::Released);
+                self.apply(at, &Command::Reported { worker: of, lease, report }).ok();
+                let reason = "somebody took back the trials of this worker";
+                self.revoke(worker, lease, reason.to_owned());
             }
         }
         self.replies.push((worker.clone(), drain(LEAVE)));
@@ -80,7 +78,7 @@ impl Turn {
         }
         which.check(&failed)?;
         for trial in &wanted {
-            self.apply(at, &Command::ByPerson { trial: *trial, act: Act::Retried }).ok();
+            self.apply(at, &Command::Retried { trial: *trial }).ok();
         }
         let left_out = if which.failed { diverged } else { 0 };
         Ok(CommandOutcome::Retried { trials: wanted.len(), left_out })
