@@ -15,18 +15,15 @@ use crate::{problem, problem::Problem, quote::quote};
 /// A host and a port: `head.example:7077`, `10.0.0.1:7077`, `[::1]:7077`, or `:7077` without host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// The host.
     pub host: Host,
     /// The port; a listener with port 0 takes any free one.
     pub port: u16,
 }
 
-/// The host of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     /// No host: all addresses of this machine for a listener, this machine for a client.
     Any,
-    /// An IP address.
     Ip(IpAddr),
     /// A name, in lower case.
     Name(String),
@@ -118,9 +115,7 @@ impl fmt::Display for Host {
 /// The protocol to a coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// Without TLS.
     Http,
-    /// With TLS.
     Https,
 }
 

@@ -19,9 +19,7 @@ use crate::{
 choice! {
     /// A regulariser that is a layer of the classifier.
     Switch {
-        /// Dropout.
         Dropout = "dropout",
-        /// Batch norm.
         BatchNorm = "bn",
     }
 }
@@ -93,13 +91,9 @@ impl Architecture {
             layers: &[CONV20, Pool, BatchNorm, CONV50, Pool, BatchNorm, WHOLE, BatchNorm, Logits],
         }),
     ];
-    /// Row `net`.
     pub const NET: Self = Self::ALL[0];
-    /// Row `net+dropout`.
     pub const NET_DROPOUT: Self = Self::ALL[1];
-    /// Row `lenet`.
     pub const LENET: Self = Self::ALL[2];
-    /// Row `lenet+bn`.
     pub const LENET_BN: Self = Self::ALL[3];
 
     /// All names, in the same order.
@@ -113,7 +107,6 @@ impl Architecture {
         names
     };
 
-    /// The architecture with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|architecture| architecture.name() == name)
     }
@@ -133,12 +126,10 @@ impl Architecture {
         Self::by_name(self.0.network).unwrap_or(self)
     }
 
-    /// Whether it has batch norm.
     pub fn has_batch_norm(self) -> bool {
         self.0.layers.contains(&BatchNorm)
     }
 
-    /// Whether it has dropout.
     pub fn has_dropout(self) -> bool {
         self.0.layers.contains(&Dropout)
     }

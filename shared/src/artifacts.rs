@@ -20,7 +20,6 @@ pub const MAX_BYTES: u64 = 64 << 20;
 /// The largest part of a file in one message in bytes.
 pub const MAX_PART_BYTES: usize = 64 << 10;
 
-/// All files.
 pub const ALL: Artifacts = Artifacts { weights: true, vae_sheet: true, confusion: true };
 
 /// Whether the file with this name is among those that a trial leaves behind.
@@ -38,7 +37,6 @@ pub fn is_wanted(artifacts: Artifacts, name: &str) -> bool {
 pub struct Artifact {
     /// One of [`NAMES`].
     pub name: &'static str,
-    /// Content.
     pub content: Vec<u8>,
 }
 
@@ -56,14 +54,12 @@ pub struct ArtifactPart {
 }
 
 impl ArtifactPart {
-    /// Whether it is the last part.
     pub fn is_last(&self) -> bool {
         self.offset + self.content.len() as u64 == self.size
     }
 }
 
 impl Artifact {
-    /// The file in parts.
     pub fn parts(&self) -> impl Iterator<Item = ArtifactPart> + '_ {
         let size = self.content.len() as u64;
         self.content.chunks(MAX_PART_BYTES).enumerate().map(move |(index, part)| ArtifactPart {

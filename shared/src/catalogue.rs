@@ -18,11 +18,8 @@ pub struct Entry {
     pub title: &'static str,
     /// Source and licence, in a sentence.
     pub source: &'static str,
-    /// Sizes of the images and of the parts.
     pub sizes: Sizes,
-    /// The units in which networks see the images.
     pub units: Units,
-    /// Where the images come from.
     pub origin: Origin,
 }
 
@@ -51,7 +48,6 @@ pub struct Published {
     pub folders: &'static [&'static str],
 }
 
-/// A published file.
 #[derive(Debug)]
 pub struct PublishedFile {
     /// Name without `.gz`.

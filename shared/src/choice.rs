@@ -23,7 +23,6 @@ macro_rules! named {
                 }
             }
 
-            /// The value with this name.
             pub fn by_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|choice| choice.name() == name)
             }
@@ -53,8 +52,9 @@ macro_rules! field {
                 $crate::axes::Value::Name(self.name())
             }
 
-            fn assign(&mut self, value: $crate::axes::Value) {
-                *self = Self::by_name(value.name()).unwrap_or(*self);
+            fn assign(&mut self, value: $crate::axes::Value) -> Option<()> {
+                *self = Self::by_name(value.name())?;
+                Some(())
             }
         }
     };

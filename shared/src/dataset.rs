@@ -20,7 +20,6 @@ use crate::{
 pub enum Dataset {
     /// A row of the catalogue.
     Named {
-        /// The row.
         entry: &'static Entry,
         /// Seed of the generator; zero for published images. Another seed gives other images of the
         /// same distribution.
@@ -36,20 +35,16 @@ pub enum Dataset {
 pub struct IdxDataset {
     /// Digest of the content of the files.
     pub digest: DataDigest,
-    /// Sizes of the images and of the parts.
     pub sizes: Sizes,
 }
 
-/// Sizes of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sizes {
-    /// Shape of each image.
     pub image: ImageShape,
     /// Number of classes; labels are below it.
     pub classes: u32,
     /// Number of training images that subsets are drawn from.
     pub train_images: u32,
-    /// Number of test images.
     pub test_images: u32,
 }
 
@@ -101,7 +96,6 @@ impl Dataset {
         Self::Named { entry, seed: 0 }
     }
 
-    /// The synthetic digits of a seed.
     pub const fn synthetic(seed: u64) -> Self {
         Self::Named { entry: &SYNTHETIC, seed }
     }
@@ -164,7 +158,6 @@ impl Dataset {
         }
     }
 
-    /// Sizes of the images and of the parts.
     pub fn sizes(&self) -> Sizes {
         match self {
             Self::Named { entry, .. } => entry.sizes,
@@ -172,7 +165,6 @@ impl Dataset {
         }
     }
 
-    /// The units in which networks see the images.
     pub fn units(&self) -> Units {
         match self {
             Self::Named { entry, .. } => entry.units,

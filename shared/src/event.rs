@@ -31,31 +31,22 @@ impl Blame {
 pub enum Event {
     /// A worker opened a stream.
     WorkerJoined {
-        /// The worker.
         worker: WorkerId,
         /// Whether it was unknown, and replaces no process that ended.
         anew: bool,
     },
     /// A message of a worker arrived.
-    WorkerHeard {
-        /// The worker.
-        worker: WorkerId,
-    },
+    WorkerHeard { worker: WorkerId },
     /// A worker asked for trials.
     WorkerAsked {
-        /// The worker.
         worker: WorkerId,
         /// Number of trials that it can hold at a time.
         lanes: usize,
     },
     /// A worker left.
-    WorkerLeft {
-        /// The worker.
-        worker: WorkerId,
-    },
+    WorkerLeft { worker: WorkerId },
     /// A running trial made progress.
     Progressed {
-        /// Its lease.
         lease: LeaseId,
         /// Iterations done.
         step: u64,
@@ -63,22 +54,12 @@ pub enum Event {
         waits: bool,
     },
     /// A worker got a lease.
-    Leased {
-        /// The lease.
-        lease: LeaseId,
-        /// The worker.
-        worker: WorkerId,
-    },
+    Leased { lease: LeaseId, worker: WorkerId },
     /// A trial ended with a result.
-    Succeeded {
-        /// Its lease.
-        lease: LeaseId,
-    },
+    Succeeded { lease: LeaseId },
     /// A trial ended with an error of its own.
     Failed {
-        /// Its lease.
         lease: LeaseId,
-        /// The error.
         error: String,
         /// End of the process's log; may be empty.
         log: String,
@@ -87,22 +68,15 @@ pub enum Event {
     },
     /// A lease ended without a report: its worker fell silent, stood still or died.
     Lost {
-        /// The lease.
         lease: LeaseId,
         /// The reason of the loss.
         error: String,
-        /// End of the process's log; may be empty.
         log: String,
-        /// The suspicion on the trial.
         blame: Blame,
-        /// Whether the trial may not be tried again.
         quarantine: bool,
     },
     /// A worker returned a lease.
-    Released {
-        /// The lease.
-        lease: LeaseId,
-    },
+    Released { lease: LeaseId },
     /// The user let a failed trial wait again. Its attempts are counted on; its failures and losses
     /// start at 0.
     Retried {

@@ -26,9 +26,6 @@ pub fn create(path: &Path) -> io::Result<File> {
 }
 
 /// [`create`] with these permissions, which the umask may reduce.
-///
-/// # Errors
-/// As [`create`].
 pub fn create_with(path: &Path, mode: u32) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -147,9 +147,7 @@ pub type Attempt = u32;
 /// The right of one worker to run one attempt of one trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
-    /// The trial.
     pub trial: TrialId,
-    /// Its attempt.
     pub attempt: Attempt,
 }
 

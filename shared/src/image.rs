@@ -5,26 +5,21 @@ use std::fmt;
 /// Height, width and channels of an image. Values lie row by row, with those of a pixel together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageShape {
-    /// Rows of pixels.
     pub height: u32,
-    /// Columns of pixels.
     pub width: u32,
     /// Values of a pixel: 1 for grey images, 3 for coloured ones.
     pub channels: u32,
 }
 
 impl ImageShape {
-    /// The shape of grey images.
     pub const fn grey(height: u32, width: u32) -> Self {
         Self { height, width, channels: 1 }
     }
 
-    /// Number of pixels.
     pub fn pixels(self) -> usize {
         self.height as usize * self.width as usize
     }
 
-    /// Number of values.
     pub fn values(self) -> usize {
         self.pixels() * self.channels as usize
     }

@@ -7,19 +7,16 @@ use std::fmt;
 
 use crate::image::ImageShape;
 
-/// One layer of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LayerSpec {
     /// Convolution with stride 1, without padding.
     Conv {
         /// Output channels.
         out: u32,
-        /// Size of the filters.
         kernel: Kernel,
     },
     /// Max-pooling of 2 x 2 pixels; an odd last row or column is dropped.
     Pool,
-    /// ReLU.
     Relu,
     /// Batch norm over all but the channels.
     BatchNorm,
@@ -46,7 +43,6 @@ pub enum Kernel {
 /// The data between two layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// An image.
     Image(ImageShape),
     /// Numbers without spatial order.
     Values(u32),
@@ -55,13 +51,10 @@ pub enum Shape {
 /// A layer with its name and sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// The layer.
     pub layer: LayerSpec,
     /// Name as in PyTorch, such as `conv1`; numbered if the list has several of the kind.
     pub name: String,
-    /// Shape of the input.
     pub input: Shape,
-    /// Shape of the output.
     pub output: Shape,
 }
 
@@ -69,9 +62,7 @@ pub struct Placed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("layer `{layer}` does not fit {input}")]
 pub struct Unfit {
-    /// Name of the layer.
     pub layer: String,
-    /// Shape of the input.
     pub input: Shape,
 }
 
@@ -137,7 +128,6 @@ impl Shape {
         }
     }
 
-    /// Number of values.
     pub fn values(self) -> usize {
         match self {
             Self::Image(image) => image.values(),

@@ -3,6 +3,10 @@
 //! `grid.toml -> Grid -> TrialSpec`. Most modules are pure: no torch, runtime, socket or clock, so
 //! that a test can call each part. The others are `access`, `command_line`, `faults`, `files`,
 //! `folders`, `output`, `signals`, `telemetry`, `threads` and `trial_log`.
+#![allow(
+    missing_docs,
+    reason = "a part of both programs: names that say it all need no sentence besides"
+)]
 
 pub mod access;
 pub mod address;

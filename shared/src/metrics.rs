@@ -87,7 +87,6 @@ impl MetricPoint {
     }
 }
 
-/// The metric with this name.
 pub fn by_name(name: &str) -> Option<&'static str> {
     ALL.into_iter().find(|metric| *metric == name)
 }
@@ -115,7 +114,6 @@ pub struct Outcome {
 /// A number of an [`Outcome`], as files, messages and tables know it.
 #[derive(Debug, Clone, Copy)]
 pub struct OutcomeMetric {
-    /// Name.
     pub name: &'static str,
     /// Largest value; the smallest is zero.
     pub most: f64,
@@ -157,9 +155,6 @@ impl Outcome {
     }
 
     /// The outcome of the numbers that `value` gives, unchecked.
-    ///
-    /// # Errors
-    /// `value` fails.
     pub fn read<E>(value: impl Fn(&OutcomeMetric) -> Result<Option<f64>, E>) -> Result<Self, E> {
         let mut outcome = Self::default();
         for metric in OUTCOMES {

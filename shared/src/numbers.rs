@@ -13,15 +13,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// From zero.
     pub const FROM_ZERO: Self =
         Self { min: 0.0, max: f64::INFINITY, with_min: true, with_max: false };
-    /// Above zero.
     pub const ABOVE_ZERO: Self = Self { with_min: false, ..Self::FROM_ZERO };
-    /// From zero, below one.
     pub const BELOW_ONE: Self = Self { max: 1.0, ..Self::FROM_ZERO };
 
-    /// From zero up to a number.
     pub const fn up_to(max: f64) -> Self {
         Self { max, with_max: true, ..Self::FROM_ZERO }
     }

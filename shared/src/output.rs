@@ -249,9 +249,6 @@ pub fn results<E: From<io::Error>>(
 }
 
 /// Prints a text on standard output.
-///
-/// # Errors
-/// As [`results`].
 pub fn print(text: &str) -> io::Result<()> {
     results(|out| out.write_all(text.as_bytes()))
 }

@@ -51,10 +51,7 @@ pub struct Retry {
 #[serde(rename_all = "snake_case")]
 pub enum CommandOutcome {
     /// These workers were asked to leave.
-    Drained {
-        /// Their ids.
-        workers: Vec<String>,
-    },
+    Drained { workers: Vec<String> },
     /// Failed trials wait again.
     Retried {
         /// Number of those trials.
@@ -112,19 +109,16 @@ impl PersonCommand {
         ))
     }
 
-    /// The command as JSON.
     pub fn json(&self) -> String {
         serde_json::to_string(self).expect("plain types of texts always serialise")
     }
 }
 
 impl CommandOutcome {
-    /// The result as JSON.
     pub fn json(&self) -> String {
         serde_json::to_string(self).expect("plain types of texts always serialise")
     }
 
-    /// Reads the JSON of a result.
     pub fn parse(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
@@ -157,7 +151,6 @@ impl Retry {
 }
 
 impl Drain {
-    /// Whether the command takes this worker.
     pub fn takes(&self, worker: &WorkerId) -> bool {
         let id = worker.to_string();
         self.workers.iter().any(|beginning| id.starts_with(beginning.as_str()))

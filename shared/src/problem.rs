@@ -64,9 +64,6 @@ macro_rules! problem {
 /// Turns an error, or a missing value, into a problem.
 pub trait OrProblem<T> {
     /// The value, or the problem with the error as its cause.
-    ///
-    /// # Errors
-    /// There is no value.
     fn or_problem(self, problem: impl FnOnce() -> Problem) -> Result<T, Problem>;
 }
 

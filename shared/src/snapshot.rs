@@ -13,7 +13,6 @@ use crate::{
 pub struct Counts {
     /// Waiting trials.
     pub pending: usize,
-    /// Running trials.
     pub leased: usize,
     /// Done trials.
     pub succeeded: usize,
@@ -22,7 +21,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The number of trials in a state.
     pub fn get(mut self, state: TrialState) -> usize {
         *self.get_mut(state)
     }
@@ -42,7 +40,6 @@ impl Counts {
         self.pending + self.leased == 0
     }
 
-    /// The number of all trials.
     pub fn total(&self) -> usize {
         self.pending + self.leased + self.succeeded + self.quarantined
     }
@@ -65,18 +62,14 @@ pub struct Snapshot {
     pub succeeded_here: usize,
     /// Time since this coordinator started.
     pub elapsed: Duration,
-    /// The best cell so far.
     pub best: Option<BestCell>,
     /// Ids of the connected workers.
     pub connected: Arc<[WorkerId]>,
-    /// Running trials.
     pub running: Arc<[Running]>,
 }
 
-/// A running trial.
 #[derive(Debug, Clone)]
 pub struct Running {
-    /// The trial.
     pub trial: TrialId,
     /// The worker that holds its lease.
     pub worker: WorkerId,

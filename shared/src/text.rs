@@ -31,7 +31,6 @@ impl Tail {
         Self { text: String::new(), bytes }
     }
 
-    /// Appends to the text.
     pub fn push(&mut self, text: &str) {
         self.text.push_str(end(text, self.bytes));
         if self.text.len() > 2 * self.bytes {

@@ -23,7 +23,8 @@ pub type Network = Architecture;
 /// weight, combinations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Regulariser {
-    switch: Option<Switch>,
+    /// Dropout or batch norm.
+    pub switch: Option<Switch>,
     /// The weight of each of [`Axis::regularisers`]; zero switches it off.
     weights: [f64; WEIGHTS],
 }
@@ -43,11 +44,6 @@ impl Regulariser {
             }
         }
         self
-    }
-
-    /// Dropout or batch norm.
-    pub fn switch(&self) -> Option<Switch> {
-        self.switch
     }
 
     /// The axes whose regularisers act, with their weights, in the order of names.

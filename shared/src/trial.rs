@@ -109,10 +109,7 @@ pub enum Epochs {
     /// When all of them have been seen.
     Continuous,
     /// Also after every so many steps. As published, that is after each evaluation.
-    Restart {
-        /// Steps.
-        every: u32,
-    },
+    Restart { every: u32 },
 }
 
 impl Epochs {
@@ -121,7 +118,6 @@ impl Epochs {
     /// All names in grid files.
     pub const NAMES: &[&str] = &[Self::CONTINUOUS, Self::RESTART];
 
-    /// The name in grid files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Continuous => Self::CONTINUOUS,
@@ -138,21 +134,16 @@ impl Epochs {
 /// Settings of training and testing the classifier.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Classifier {
-    /// Steps of SGD.
     pub iterations: u32,
-    /// Images per step; the last partial batch of an epoch is dropped.
     pub batch_size: u32,
-    /// Momentum of SGD.
     pub momentum: f64,
     /// Probability that a dropout layer zeroes an activation; other architectures ignore it.
     pub dropout: f64,
     /// Initial scale of batch norm; architectures without batch norm ignore it.
     pub batch_norm_scale: BatchNormScale,
-    /// Steps between two passes over the test images. They change nothing that is trained.
     pub evaluate_every: u32,
     /// Precision of multiplications on GPUs, also for the trial's VAE.
     pub precision: Precision,
-    /// When epochs begin.
     pub epochs: Epochs,
 }
 
@@ -166,27 +157,20 @@ pub const MAX_PENALTY_SAMPLES: u32 = 100_000;
 /// A variational autoencoder and its training (Kingma, Welling 2014).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Vae {
-    /// Its layers.
     pub family: VaeFamily,
-    /// Steps of Adam.
     pub iterations: u32,
-    /// Images per step; the last partial batch of an epoch is dropped.
     pub batch_size: u32,
-    /// Step size of Adam.
     pub learning_rate: f64,
     /// Width of the hidden layers of encoder and decoder. The innermost layer of a convolutional
     /// VAE has half as many channels.
     pub hidden: u32,
-    /// Dimensions of the latent code.
     pub latent: u32,
-    /// The latent codes that samples spread around.
     pub latent_statistics: LatentStatistics,
 }
 
 /// How samples are drawn from a VAE.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VaeSamples {
-    /// The VAE.
     pub vae: Vae,
     /// Factor on the standard deviation of the latent code.
     pub spread: f64,
@@ -199,11 +183,9 @@ pub struct Penalty {
     pub lambda: f64,
     /// Samples per step, drawn afresh in each.
     pub samples: u32,
-    /// The density of the samples.
     pub density: Density,
     /// The VAE, if the density is one.
     pub vae: Option<VaeSamples>,
-    /// Units of the samples.
     pub units: SampleUnits,
     /// How batch norm treats the samples; architectures without batch norm ignore it.
     pub batch_norm: SampleBatchNorm,
@@ -256,24 +238,16 @@ impl VaeSamples {
 }
 
 /// All settings that determine a trial's result: the fields that the trainer knows, and the values
-/// of all other axes. The bounds of each setting stand in [`AXES`](axes::AXES).
+/// of all other axes. [`AXES`](axes::AXES) has the meaning and the bounds of each setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrialSpec {
-    /// The source of the images.
     pub dataset: Dataset,
-    /// Number of training images, drawn without replacement.
     pub subset_size: u32,
-    /// How they are drawn.
     pub sampling: Sampling,
-    /// Training images outside the subset that each evaluation measures as well; may be zero.
     pub validation: u32,
-    /// Seed of every random stream: subset, VAE, initial weights, batches, dropout, samples.
     pub seed: u64,
-    /// The network and its switches.
     pub architecture: Architecture,
-    /// Step size of the classifier's SGD.
     pub learning_rate: f64,
-    /// The classifier's training.
     pub classifier: Classifier,
     /// The function norm; `None` at lambda = 0. Neither samples nor VAE can matter then, so points
     /// of a grid that differ only in those are the same trial.
@@ -306,11 +280,6 @@ impl TrialSpec {
         open: OpenValues::NONE,
     };
 
-    /// The same with a function norm.
-    pub(crate) const PUBLISHED_WITH_NORM: Self =
-        Self { penalty: Some(Penalty::PUBLISHED), ..Self::PUBLISHED };
-
-    /// The trial's identity.
     pub fn id(&self) -> TrialId {
         TrialId::of(&self.to_json())
     }
@@ -359,7 +328,6 @@ impl TrialSpec {
         self.penalty.map_or("none", |penalty| penalty.density.name())
     }
 
-    /// Weight decay of the classifier's SGD.
     pub fn weight_decay(&self) -> f64 {
         axes::WEIGHT_DECAY.real(self)
     }

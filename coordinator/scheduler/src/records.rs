@@ -112,24 +112,20 @@ pub(super) fn operations(trial: &Trial) -> f64 {
 pub(super) struct AblePlaces<'s>(BTreeSet<&'s WorkerDevice>);
 
 impl AblePlaces<'_> {
-    /// Whether there is another host than these, or, if they are one place, another place.
-    fn beyond(&self, places: &[&WorkerDevice]) -> bool {
-        let another_host =
-            |able: &&&WorkerDevice| !places.iter().any(|place| place.host == able.host);
-        let one_place = places.windows(2).all(|pair| pair[0] == pair[1]);
-        self.0.iter().any(|able| another_host(&able))
-            || one_place && self.0.iter().any(|able| !places.contains(able))
+    fn has_other_host(&self, places: &[WorkerDevice]) -> bool {
+        self.0.iter().any(|able| places.iter().all(|place| place.host != able.host))
+    }
+
+    fn has_other_place(&self, places: &[WorkerDevice]) -> bool {
+        self.0.iter().any(|able| !places.contains(able))
     }
 
     /// Whether a trial should run elsewhere: it has failed here, or on this host, and there are
     /// others.
     pub(super) fn prefer_others(&self, here: &WorkerDevice, trial: &Trial) -> bool {
-        let failed = || trial.failed_at.iter();
-        let another_host = |able: &&&WorkerDevice| !failed().any(|place| place.host == able.host);
-        let another_place = |able: &&&WorkerDevice| !failed().any(|place| place == **able);
-        failed().any(|place| place == here) && self.0.iter().any(|able| another_place(&able))
-            || failed().any(|place| place.host == here.host)
-                && self.0.iter().any(|able| another_host(&able))
+        let failed = &trial.failed_at;
+        failed.contains(here) && self.has_other_place(failed)
+            || failed.iter().any(|place| place.host == here.host) && self.has_other_host(failed)
     }
 }
 
@@ -166,8 +162,12 @@ impl Scheduler {
         count: u32,
         limit: u32,
     ) -> bool {
-        let places: Vec<_> = trial.failed_at.iter().chain([place]).collect();
-        count >= limit && (count >= most(limit) || !self.able_places(now).beyond(&places))
+        let places: Vec<_> = trial.failed_at.iter().chain([place]).cloned().collect();
+        let is_one = places.iter().all(|other| other == place);
+        let elsewhere = |able: AblePlaces<'_>| {
+            able.has_other_host(&places) || is_one && able.has_other_place(&places)
+        };
+        count >= limit && (count >= most(limit) || !elsewhere(self.able_places(now)))
     }
 
     /// How long a lease may last that has lasted so long; `None` if that is unknown.

@@ -20,17 +20,14 @@ pub fn pair<'p>(
     certificate: Option<&'p Path>,
     key: Option<&'p Path>,
 ) -> Result<Option<(&'p Path, &'p Path)>, Problem> {
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(half("--tls-cert", "--tls-key")),
-        (None, Some(_)) => Err(half("--tls-key", "--tls-cert")),
-    }
-}
-
-fn half(given: &str, missing: &str) -> Problem {
-    problem!(
+    let (given, missing) = match (certificate, key) {
+        (Some(certificate), Some(key)) => return Ok(Some((certificate, key))),
+        (None, None) => return Ok(None),
+        (Some(_), None) => ("--tls-cert", "--tls-key"),
+        (None, Some(_)) => ("--tls-key", "--tls-cert"),
+    };
+    Err(problem!(
         "{given} is given, and {missing} is not";
         "give both; the variables SWFN_TLS_CERT and SWFN_TLS_KEY stand for them, too"
-    )
+    ))
 }

@@ -18,9 +18,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Certificates of trusted authorities.
 #[derive(Debug, Clone)]
 pub struct Authorities {
-    /// The text of the file.
     pub pem: String,
-    /// The certificates.
     pub roots: RootCertStore,
 }
 

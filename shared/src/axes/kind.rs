@@ -6,7 +6,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::{
     dataset::Dataset,
@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// One value of one setting.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// A count, a size or a seed.
     Whole(u64),
@@ -60,8 +61,8 @@ impl Value {
 pub(crate) trait Field {
     fn value(&self) -> Value;
 
-    /// Takes a value that is in bounds.
-    fn assign(&mut self, value: Value);
+    /// Takes a value that is in bounds; `None` if it is none of this field.
+    fn assign(&mut self, value: Value) -> Option<()>;
 }
 
 macro_rules! number_field {
@@ -71,10 +72,10 @@ macro_rules! number_field {
                 Value::$variant((*self).into())
             }
 
-            fn assign(&mut self, value: Value) {
-                if let Value::$variant(value) = value {
-                    *self = value as Self;
-                }
+            fn assign(&mut self, value: Value) -> Option<()> {
+                let Value::$variant(value) = value else { return None };
+                *self = value as Self;
+                Some(())
             }
         }
     };
@@ -90,7 +91,9 @@ impl Field for Dataset {
     }
 
     /// A name alone does not make a data set.
-    fn assign(&mut self, _: Value) {}
+    fn assign(&mut self, _: Value) -> Option<()> {
+        None
+    }
 }
 
 impl Eq for Value {}
@@ -134,29 +137,15 @@ impl fmt::Display for Value {
     }
 }
 
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Whole(value) => serializer.serialize_u64(*value),
-            Self::Real(value) => serializer.serialize_f64(*value),
-            Self::Name(name) => serializer.serialize_str(name),
-        }
-    }
-}
-
 /// The values that a setting may have.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// Whole numbers from `min` to `max`.
     Whole {
-        /// Smallest value.
         min: u64,
-        /// Largest value.
         max: u64,
     },
-    /// Numbers.
     Real(Bounds),
-    /// One of these names.
     Choice(&'static [&'static str]),
     /// A data set and its description. The value is its name.
     Dataset,

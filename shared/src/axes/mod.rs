@@ -15,7 +15,7 @@ pub(crate) use kind::Field;
 pub use kind::{Kind, Value};
 pub use table::AXES;
 
-use crate::trial::TrialSpec;
+use crate::trial::{Penalty, TrialSpec};
 
 /// The table of a grid file in which a setting stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,20 +25,15 @@ pub enum Section {
         /// Rank among the nested loops over the grid; the lowest is outermost.
         nesting: u8,
     },
-    /// `[data]`.
     Data,
-    /// `[classifier]`.
     Classifier,
-    /// `[vae]`.
     Vae,
-    /// `[penalty]`.
     Penalty,
     /// No table: another setting determines this one.
     Derived,
 }
 
 impl Section {
-    /// The name of the table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Grid { .. } => "grid",
@@ -88,9 +83,7 @@ pub enum Written {
 /// Whether trials that differ in a setting may be lanes of one batched computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lanes {
-    /// They may not.
     Equal,
-    /// They may.
     Differ,
     /// They may if all their values are above zero.
     DifferAboveZero,
@@ -110,7 +103,6 @@ pub(crate) enum Access {
 pub struct Row {
     /// Key in grid files and column in files of results.
     pub name: &'static str,
-    /// Table of the grid file.
     pub section: Section,
     /// Unique path in the canonical JSON, such as `penalty.lambda`.
     pub path: &'static str,
@@ -120,7 +112,6 @@ pub struct Row {
     pub label: &'static str,
     /// One sentence for the reference of the grid file.
     pub purpose: &'static str,
-    /// Allowed values.
     pub kind: Kind,
     /// Whether a grid file must name a value.
     pub required: bool,
@@ -128,11 +119,8 @@ pub struct Row {
     pub example: &'static str,
     /// Hint for a value that is out of bounds; empty if the example is hint enough.
     pub advice: &'static str,
-    /// Role in a study.
     pub role: Role,
-    /// Whether lanes may differ in it.
     pub lanes: Lanes,
-    /// When the canonical JSON has it.
     pub written: Written,
     /// Whether it has an effect on this trial.
     pub matters: fn(&TrialSpec) -> bool,
@@ -143,21 +131,13 @@ pub struct Row {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Axis(u8);
 
-/// Seed of every random stream.
 pub const SEED: Axis = Axis::at("seed");
-/// Number of training images.
 pub const SUBSET_SIZE: Axis = Axis::at("subset_size");
-/// Network and switches.
 pub const ARCHITECTURE: Axis = Axis::at("architecture");
-/// Weight decay of SGD.
 pub const WEIGHT_DECAY: Axis = Axis::at("weight_decay");
-/// Step size of SGD.
 pub const LEARNING_RATE: Axis = Axis::at("learning_rate");
-/// Weight of the function norm.
 pub const LAMBDA: Axis = Axis::at("penalty.lambda");
-/// Density of the function norm's samples.
 pub const DENSITY: Axis = Axis::at("penalty.density");
-/// Number of samples of the function norm in each step.
 pub const PENALTY_SAMPLES: Axis = Axis::at("penalty.samples");
 pub(crate) const VALIDATION: Axis = Axis::at("validation");
 pub(crate) const EVALUATE_EVERY: Axis = Axis::at("classifier.evaluate_every");
@@ -287,7 +267,8 @@ impl Axis {
 
     /// The value where a grid file names none: the published one.
     pub fn default(self) -> Option<Value> {
-        if self.required { None } else { self.raw(&TrialSpec::PUBLISHED_WITH_NORM) }
+        let with_norm = TrialSpec { penalty: Some(Penalty::PUBLISHED), ..TrialSpec::PUBLISHED };
+        if self.required { None } else { self.raw(&with_norm) }
     }
 
     /// Whether the value switches a regulariser off.

@@ -40,10 +40,7 @@ macro_rules! field {
             ),
             access: Access::Field {
                 get: |spec| Some(spec $(.$option.as_ref()?)* $(.$part)? .$field.value()),
-                set: |spec, value| {
-                    spec $(.$option.as_mut()?)* $(.$part)? .$field.assign(value);
-                    Some(())
-                },
+                set: |spec, value| spec $(.$option.as_mut()?)* $(.$part)? .$field.assign(value),
             },
             ..SETTING
         }
@@ -220,8 +217,7 @@ pub const AXES: &[Row] = &[
             get: |spec| Some(spec.classifier.epochs.restart_every()?.value()),
             set: |spec, value| {
                 let Epochs::Restart { every } = &mut spec.classifier.epochs else { return None };
-                every.assign(value);
-                Some(())
+                every.assign(value)
             },
         },
         name: "restart_every",

@@ -13,7 +13,6 @@ pub struct GridError {
     pub more: bool,
 }
 
-/// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// Line and column, from 1, where the problem has a place.

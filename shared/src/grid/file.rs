@@ -38,13 +38,10 @@ pub const MAX_FILE_BYTES: u64 = 4 << 20;
 pub struct Grid {
     /// The sweep's name: 1 to 64 letters, digits, `-`, `_` or `.`, not starting with a dot.
     pub name: String,
-    /// `[run]`.
     pub run: RunSettings,
-    /// `[artifacts]`.
     pub artifacts: Artifacts,
     /// `[select]`: the evaluation that counts. Like comparisons and claims, it changes no trial.
     pub selection: Selection,
-    /// `[[claim]]`.
     pub claims: Vec<Claim>,
     /// `[[compare]]`; the usual ones if there is none.
     compares: Option<Vec<Contrast>>,
@@ -56,7 +53,6 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The source of the images.
     pub fn dataset(&self) -> Dataset {
         self.base.dataset
     }
@@ -70,9 +66,6 @@ impl Grid {
     }
 
     /// Reads a file from before files could name epochs: each evaluation started a fresh one.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
     pub fn parse_before_epochs(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
         Self::parse_with(file, text, max_trials, |every| Epochs::Restart { every })
     }

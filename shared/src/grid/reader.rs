@@ -143,7 +143,6 @@ impl<'t> Item<'t> {
         Self { key: key.to_owned(), offset, findings, key_offset, value }
     }
 
-    /// A problem with this value.
     pub(super) fn problem(&self, problem: impl Into<String>, hint: impl Into<String>) -> Problem {
         Problem::at(self.offset, problem, hint)
     }
@@ -262,7 +261,6 @@ impl<'t> Item<'t> {
         }
     }
 
-    /// Whether the value is a table.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value, DeValue::Table(_))
     }

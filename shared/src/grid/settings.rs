@@ -37,7 +37,6 @@ pub(super) fn read_section(mut table: Table<'_>, section: Section, base: &mut Tr
     table.finish();
 }
 
-/// Reads settings from their table.
 pub(super) fn read_settings(
     table: &mut Table<'_>,
     axes: impl Iterator<Item = Axis>,

@@ -39,7 +39,7 @@ pub fn get(
             .map_err(|Problem { what, hint, .. }| Failure { hint: Some(hint), ..hopeless(what) })?;
         let request = headers
             .iter()
-            .fold(web.agent().get(&url), |request, (name, value)| request.header(name, value));
+            .fold(web.agent.get(&url), |request, (name, value)| request.header(name, value));
         let response = request.call().map_err(|error| web.explain(&error))?;
         let Some(location) = location(&response) else { return Ok((web, response)) };
         let next = resolve(&url, location);

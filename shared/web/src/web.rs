@@ -30,7 +30,8 @@ pub fn environment(name: &str) -> Option<String> {
 /// A client of one server, by the proxy that the environment names for it.
 #[derive(Debug)]
 pub struct Web {
-    agent: Agent,
+    /// The agent that sends requests.
+    pub agent: Agent,
     proxy: Option<Chosen>,
     certificates: Certificates,
 }
@@ -76,11 +77,6 @@ impl Web {
         let agent =
             Agent::with_parts(configure(config).build(), connector, DefaultResolver::default());
         Ok(Self { agent, proxy, certificates })
-    }
-
-    /// The agent that sends requests.
-    pub fn agent(&self) -> &Agent {
-        &self.agent
     }
 
     /// The proxy for messages: empty, or words with a blank before them.

@@ -32,7 +32,7 @@ fn by(address: &str, url: &str) -> Web {
 fn without_tls_proxies_get_the_whole_address() {
     let (address, asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let web = by(&address, "http://mlflow.invalid:5000");
-    let mut answer = web.agent().get("http://mlflow.invalid:5000/api?a=b").call().unwrap();
+    let mut answer = web.agent.get("http://mlflow.invalid:5000/api?a=b").call().unwrap();
     assert_eq!(answer.body_mut().read_to_string().unwrap(), "ok");
     let asked = asked.join().unwrap().to_ascii_lowercase();
     assert!(asked.starts_with("get http://mlflow.invalid:5000/api?a=b http/1.1\r\n"), "{asked}");
@@ -49,7 +49,7 @@ fn with_tls_proxies_are_asked_for_tunnels() {
             format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").into_boxed_str(),
         ));
         let web = by(&address, "https://mlflow.invalid");
-        let failure = web.explain(&web.agent().get("https://mlflow.invalid").call().unwrap_err());
+        let failure = web.explain(&web.agent.get("https://mlflow.invalid").call().unwrap_err());
         assert!(asked.join().unwrap().starts_with("CONNECT mlflow.invalid:443 "));
         assert_eq!(failure.hopeless, hopeless, "{failure:?}");
         let named = format!("by the proxy `http://{address}` of all_proxy");
@@ -66,7 +66,7 @@ fn a_proxy_that_is_not_there_is_named() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for url in ["http://mlflow.invalid", "https://mlflow.invalid"] {
         let web = by(&closed, url);
-        let failure = web.explain(&web.agent().get(url).call().unwrap_err());
+        let failure = web.explain(&web.agent.get(url).call().unwrap_err());
         assert!(failure.hopeless && failure.problem.contains(&closed), "{failure:?}");
     }
 }

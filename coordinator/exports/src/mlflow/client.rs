@@ -169,7 +169,7 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Result<Value, Refusal>, ureq::Error> {
         let url = format!("{}/api/2.0/mlflow/{path}", self.url);
-        let (agent, credentials) = (self.web.agent(), self.authorization.iter());
+        let (agent, credentials) = (&self.web.agent, self.authorization.iter());
         let mut response = match body {
             Some(body) => {
                 let post = agent.post(&url).header("Content-Type", "application/json");

@@ -120,7 +120,7 @@ pub fn names(summary: &Summary) -> String {
         let weight = if *axis == axes::LAMBDA { " with its weight λ" } else { "" };
         used.push(format!("{}: {}{weight}", axis.symbol(), axis.title));
     }
-    if some(&|of| of.switch() == Some(Switch::BatchNorm)) {
+    if some(&|of| of.switch == Some(Switch::BatchNorm)) {
         used.push("bn: batch norm".to_owned());
     }
     if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }

@@ -31,7 +31,7 @@ impl Look {
 /// The combination of regularisers without their weights, as a row of the table of hues.
 fn family(regulariser: &Regulariser) -> usize {
     let (norm, decay) = (regulariser.lambda() > 0.0, regulariser.weight(axes::WEIGHT_DECAY) > 0.0);
-    let common = match (regulariser.switch(), norm, decay) {
+    let common = match (regulariser.switch, norm, decay) {
         (None, false, false) => 0,
         (None, false, true) => 1,
         (Some(Switch::Dropout), false, false) => 2,
