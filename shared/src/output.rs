@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind, IsTerminal as _, Write},
     os::fd::AsFd as _,
-    sync::{Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -77,10 +77,8 @@ struct Queue {
     changed: Condvar,
 }
 
-static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::default);
-
-/// Whether there is a thread.
-static STARTED: OnceLock<()> = OnceLock::new();
+/// The queue, once there is its thread.
+static QUEUE: OnceLock<&Queue> = OnceLock::new();
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -147,10 +145,11 @@ pub fn start(around: Around) {
     let mut file = File::from(descriptor);
     // A dead terminal or a full disk loses messages, and disturbs nothing else.
     let write = move |text: &[u8]| drop(file.write_all(text));
+    let queue: &'static Queue = Box::leak(Box::default());
     let thread = thread::Builder::new().name("output".to_owned());
     // If the system has no room for another thread, messages are printed at once, as before.
-    if thread.spawn(move || QUEUE.empty(write, &around)).is_ok() {
-        STARTED.set(()).ok();
+    if thread.spawn(move || queue.empty(write, &around)).is_ok() {
+        QUEUE.set(queue).ok();
     }
     std::panic::set_hook(Box::new(|panic| {
         print_message(&format!("panic: {panic}\n{}", std::backtrace::Backtrace::capture()));
@@ -165,9 +164,9 @@ pub fn start_plain() {
 /// Prints bytes on standard error.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub(crate) fn write(text: &[u8]) {
-    if STARTED.get().is_some() {
-        QUEUE.lock().push(text);
-        QUEUE.changed.notify_all();
+    if let Some(queue) = QUEUE.get() {
+        queue.lock().push(text);
+        queue.changed.notify_all();
     } else {
         io::stderr().write_all(text).ok();
     }
@@ -180,9 +179,9 @@ pub fn print_message(line: &str) {
 
 /// Draws a picture, unless a newer one comes before its turn.
 pub fn draw(picture: impl FnOnce() + Send + 'static) {
-    if STARTED.get().is_some() {
-        QUEUE.lock().picture = Some(Box::new(picture));
-        QUEUE.changed.notify_all();
+    if let Some(queue) = QUEUE.get() {
+        queue.lock().picture = Some(Box::new(picture));
+        queue.changed.notify_all();
     } else {
         picture();
     }
@@ -191,8 +190,8 @@ pub fn draw(picture: impl FnOnce() + Send + 'static) {
 /// Waits until all messages are printed, but not long for a reader that has stopped. For the end of
 /// a process, and before a table.
 pub fn settle() {
-    if STARTED.get().is_some() {
-        QUEUE.settle(LAST_PATIENCE);
+    if let Some(queue) = QUEUE.get() {
+        queue.settle(LAST_PATIENCE);
     }
 }
 

@@ -121,9 +121,10 @@ pub struct Turn {
     waiting: BTreeMap<WorkerId, Capacity>,
     /// Whether all workers know that the sweep is over.
     drained: bool,
-    writes: Vec<Write>,
-    /// Sessions that are over, whose streams must end.
-    closed: Vec<(WorkerId, SessionId)>,
+    /// New writes, for the caller to take.
+    pub writes: Vec<Write>,
+    /// Sessions that are over, whose streams must end, for the caller to take.
+    pub closed: Vec<(WorkerId, SessionId)>,
     /// Answers that wait for the commit.
     replies: Vec<(WorkerId, Reply)>,
     revoked: BTreeMap<WorkerId, Revoked>,
@@ -175,34 +176,19 @@ impl Turn {
         }
     }
 
-    /// Takes the new writes.
-    pub fn writes(&mut self) -> Vec<Write> {
-        std::mem::take(&mut self.writes)
-    }
-
-    /// Takes the sessions that have ended.
-    pub fn closed(&mut self) -> Vec<(WorkerId, SessionId)> {
-        std::mem::take(&mut self.closed)
-    }
-
     /// The workers that have a stream.
     pub fn connected(&self) -> Vec<WorkerId> {
         self.sessions.keys().cloned().collect()
     }
 
-    /// The stream of a worker.
+    /// The stream of a worker. A newer one replaces it, on which all messages come again.
     pub fn session(&self, worker: &WorkerId) -> Option<SessionId> {
         self.sessions.get(worker).copied()
     }
 
-    /// Whether no newer session has replaced this one, on which all messages come again.
-    fn is_current(&self, worker: &WorkerId, session: SessionId) -> bool {
-        self.session(worker) == Some(session)
-    }
-
     /// A stream ended; the worker may come back.
     pub fn stream_ended(&mut self, worker: &WorkerId, session: SessionId) {
-        if self.is_current(worker, session) {
+        if self.session(worker) == Some(session) {
             self.end_session(worker);
         }
     }

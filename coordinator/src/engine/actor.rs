@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -237,11 +238,11 @@ impl Engine {
 
     /// Collects what the turn wants written for the commit, and ends streams that it has closed.
     pub(super) fn carry_out(&mut self) {
-        for (worker, session) in self.turn.closed() {
+        for (worker, session) in mem::take(&mut self.turn.closed) {
             self.streams.remove(&session);
             self.meters.leave(&worker);
         }
-        for write in self.turn.writes() {
+        for write in mem::take(&mut self.turn.writes) {
             match write {
                 Write::Event(event) => self.keep(event),
                 Write::Points { lease, worker, points } => {

@@ -1,7 +1,7 @@
 //! One process of the coordinator: the turn of `engine/`, on the clock and the disk of the
 //! simulation.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
@@ -230,13 +230,16 @@ impl Coordinator {
 
     /// Keeps the answers until the writes are on the disk.
     fn end_turn(&mut self) {
-        self.batch.add(self.turn.writes());
+        self.batch.add(mem::take(&mut self.turn.writes));
         self.answers = self.turn.commit();
     }
 
     /// Streams that it has let go of.
     pub(super) fn closed(&mut self) -> Vec<StreamId> {
-        self.turn.closed().into_iter().map(|(_, session)| session as StreamId).collect()
+        mem::take(&mut self.turn.closed)
+            .into_iter()
+            .map(|(_, session)| session as StreamId)
+            .collect()
     }
 
     /// Answers with the streams that they go to.

@@ -73,7 +73,7 @@ impl Turn {
         sequence: u64,
         message: FromWorker,
     ) {
-        if !self.is_current(worker, session) {
+        if self.session(worker) != Some(session) {
             return;
         }
         self.apply(at, &Command::Heard { worker: worker.clone() }).ok();

@@ -41,24 +41,21 @@ impl Turn {
         if own.is_empty() {
             return Err(none_to_drain(which, &foreign, &others));
         }
-        own.iter().for_each(|worker| self.drain_worker(at, worker, which.now));
-        Ok(CommandOutcome::Drained { workers: own.iter().map(ToString::to_string).collect() })
-    }
-
-    fn drain_worker(&mut self, at: &mut TurnContext<'_>, worker: &WorkerId, now: bool) {
-        self.waiting.remove(worker);
-        self.leaving.insert(worker.clone());
-        let nothing = Command::Asked { worker: worker.clone(), capacity: Capacity::default() };
-        self.apply(at, &nothing).ok();
-        if now {
-            for lease in self.scheduler.leases_of(worker) {
+        for worker in &own {
+            self.waiting.remove(worker);
+            self.leaving.insert(worker.clone());
+            let nothing = Command::Asked { worker: worker.clone(), capacity: Capacity::default() };
+            self.apply(at, &nothing).ok();
+            let leases = if which.now { self.scheduler.leases_of(worker) } else { Vec::new() };
+            for lease in leases {
                 let (of, report) = (worker.clone(), LeaseReport::Released);
                 self.apply(at, &Command::Reported { worker: of, lease, report }).ok();
                 let reason = "somebody took back the trials of this worker";
                 self.revoke(worker, lease, reason.to_owned());
             }
+            self.replies.push((worker.clone(), drain(LEAVE)));
         }
-        self.replies.push((worker.clone(), drain(LEAVE)));
+        Ok(CommandOutcome::Drained { workers: own.iter().map(ToString::to_string).collect() })
     }
 
     fn retry(
