@@ -156,8 +156,6 @@ pub struct Limits {
     pub portion: usize,
 }
 
-const PORTION: usize = 64;
-
 impl From<RunSettings> for Limits {
     fn from(run: RunSettings) -> Self {
         Self {
@@ -166,7 +164,7 @@ impl From<RunSettings> for Limits {
             lease: Duration::from_secs(run.lease_seconds.into()),
             stall: Duration::from_secs(run.stall_seconds.into()),
             longest: run.trial_minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes))),
-            portion: PORTION,
+            portion: 64,
         }
     }
 }

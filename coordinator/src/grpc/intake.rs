@@ -52,9 +52,13 @@ struct Pool {
 }
 
 impl Pool {
-    async fn take(self: Arc<Self>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    /// Waits for memory; `None` if the pool is closed.
+    async fn take(self: Arc<Self>, bytes: usize) -> Option<HeldMemory> {
         let _waiter = Arc::clone(&self.waiters);
-        Arc::clone(&self.bytes).acquire_many_owned(u32::try_from(bytes).ok()?).await.ok()
+        let bytes = u32::try_from(bytes).ok()?;
+        let permit = Arc::clone(&self.bytes).acquire_many_owned(bytes).await.ok()?;
+        let (since, next_check) = (Instant::now(), Box::pin(sleep(LIMIT_UNDER_PRESSURE)));
+        Some(HeldMemory { pool: self, permit, since, next_check })
     }
 }
 
@@ -123,18 +127,13 @@ where
 /// Bytes of the head of a message: a flag and the length.
 const HEAD: usize = 5;
 
-type Permit = OwnedSemaphorePermit;
-
 /// The memory of the message that is arriving, or of the largest one that has arrived.
 struct HeldMemory {
     pool: Arc<Pool>,
-    permit: Permit,
+    permit: OwnedSemaphorePermit,
     since: Instant,
     next_check: Pin<Box<Sleep>>,
 }
-
-/// Ends with memory for a message; `None` if the pool is closed.
-type PermitWait = Pin<Box<dyn Future<Output = Option<Permit>> + Send>>;
 
 /// The body of a request.
 struct MeteredBody {
@@ -151,8 +150,8 @@ struct MeteredBody {
     held: Option<HeldMemory>,
     /// Bytes of the arriving message, while it has no memory.
     next: Option<usize>,
-    /// The pool that will give memory to the arriving message, and the wait for it.
-    waiting: Option<(Arc<Pool>, PermitWait)>,
+    /// The wait for its memory.
+    waiting: Option<Pin<Box<dyn Future<Output = Option<HeldMemory>> + Send>>>,
 }
 
 impl MeteredBody {
@@ -221,18 +220,16 @@ impl http_body::Body for MeteredBody {
             next.filter(|bytes| !this.held.as_ref().is_some_and(|held| fits(held, *bytes)))
         {
             this.held = None;
-            let pool = this.intake.pool(bytes);
-            this.waiting = Some((Arc::clone(&pool), Box::pin(pool.take(bytes))));
+            this.waiting = Some(Box::pin(this.intake.pool(bytes).take(bytes)));
         } else if this.missing == 0 {
             this.held.take_if(|held| held.permit.num_permits() <= SMALL);
         }
-        if let Some((pool, permit)) = &mut this.waiting {
-            let Some(permit) = ready!(permit.as_mut().poll(context)) else {
-                return Poll::Ready(Some(Err(Status::internal("the intake is closed"))));
-            };
-            let (since, next_check) = (Instant::now(), Box::pin(sleep(LIMIT_UNDER_PRESSURE)));
-            this.held = Some(HeldMemory { pool: Arc::clone(pool), permit, since, next_check });
+        if let Some(memory) = &mut this.waiting {
+            this.held = ready!(memory.as_mut().poll(context));
             this.waiting = None;
+            if this.held.is_none() {
+                return Poll::Ready(Some(Err(Status::internal("the intake is closed"))));
+            }
         }
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,
