@@ -113,18 +113,18 @@ pub(crate) fn run(
         &specs,
         grid.selection,
         grid.artifacts,
-        ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?,
+        ArtifactFolder::open(run_dir.path.join("artifacts"), grid.artifacts)?,
         local::is_local,
     )?;
-    engine.logs = Some(LogFolder::new(run_dir.logs()));
+    engine.logs = Some(LogFolder::new(run_dir.path.join("logs")));
     engine.sends_home = arguments.exit_when_done;
     retry::apply(retry, &mut engine)?;
-    let engine = engine.verifies(grid.run.verify, run_dir.path().join(VERIFICATION))?;
-    replace(run_dir.path(), "grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
+    let engine = engine.verifies(grid.run.verify, run_dir.path.join(VERIFICATION))?;
+    replace(&run_dir.path, "grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let exporter = arguments
         .tensorboard
-        .then(|| Exporter::start(run_dir.database(), run_dir.tensorboard()))
+        .then(|| Exporter::start(run_dir.database(), run_dir.path.join("tensorboard")))
         .transpose()?;
     let sweep = Sweep {
         arguments,
@@ -140,8 +140,8 @@ pub(crate) fn run(
         exporter.finish();
     }
     rates::keep(&specs, &store);
-    let name = run_dir.path().display().to_string();
-    let run = Run { path: run_dir.path().to_owned(), name, grid, text, store };
+    let name = run_dir.path.display().to_string();
+    let run = Run { path: run_dir.path.clone(), name, grid, text, store };
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
     if matches!(end, SweepEnd::Interrupted | SweepEnd::Terminated) {
@@ -151,9 +151,9 @@ pub(crate) fn run(
             extent = Extent::Tables;
         }
     }
-    let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
+    let summary = swfn_report::write(&sources, &run_dir.path, extent)?;
     let page = match extent {
-        Extent::Full => swfn_report::page_line(run_dir.path()),
+        Extent::Full => swfn_report::page_line(&run_dir.path),
         Extent::Tables | Extent::None => {
             let path = path.display();
             format!("no report was written: `swfn-coordinator report {path}` writes it\n")
@@ -204,7 +204,7 @@ async fn serve(
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
-    terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path().display()));
+    terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path.display()));
     let join =
         terminal.command(&format!("swfn-worker{} --coordinator {url}", access.worker_options()));
     terminal.say(&format!("workers join with: {join}"));
@@ -262,7 +262,9 @@ async fn serve(
     // A sweep that has finished already needs no workers.
     let workers = arguments.local_workers.filter(|_| !snapshots.borrow().finished());
     let mut local = workers
-        .map(|workers| LocalSupervisor::start(workers, &local_access, arguments, &run_dir.logs()))
+        .map(|workers| {
+            LocalSupervisor::start(workers, &local_access, arguments, &run_dir.path.join("logs"))
+        })
         .transpose()?;
     // The error of the local workers, until it is known whether there are others.
     let mut failed = None;

@@ -85,7 +85,7 @@ impl Sweep {
 
     /// Starts to follow the files; returns what the page shows of them.
     fn app(&self) -> Arc<App> {
-        let reader = Reader::of_others(&self.place.path().join("sweep.sqlite"));
+        let reader = Reader::of_others(&self.place.path.join("sweep.sqlite"));
         let (send, snapshots) = watch::channel(Snapshot::default());
         tokio::spawn(follow(reader.clone(), Arc::clone(&self.specs), send));
         let grid = Arc::clone(&self.grid);

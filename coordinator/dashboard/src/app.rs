@@ -101,7 +101,7 @@ impl App {
             names: SweepNames {
                 sweep: grid.name.clone(),
                 dataset: specs.first().map_or_else(String::new, |spec| spec.dataset.name().into()),
-                run_dir: place.path().display().to_string(),
+                run_dir: place.path.display().to_string(),
                 architectures: axes::architectures(specs),
                 subset_sizes,
                 axes: axes.shown(),
@@ -139,7 +139,7 @@ impl App {
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
+        self.place.path.join(name)
     }
 
     /// When one of these files of the run directory was last written, in seconds since 1970.

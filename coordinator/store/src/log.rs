@@ -84,7 +84,8 @@ pub(super) fn index_of(database: &Path) -> PathBuf {
     with_end(database, "-shm")
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
+/// A path with something behind its name.
+pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(end);
     path.into()
