@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
-use swfn_access::{AccessArguments, listen::discreet};
+use swfn_access::{AccessArguments, listen::Discreet};
 use swfn_dashboard::HttpArguments;
 use swfn_report::Extent;
 use swfn_shared::{
@@ -68,7 +68,7 @@ pub(crate) struct SweepArguments {
     /// Listen for workers at this address; `:PORT` means all addresses of this machine [default:
     /// 127.0.0.1:7077, or any free port with --local-workers]
     #[arg(
-        long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
+        long, value_name = "HOST:PORT", value_parser = Discreet(str::parse::<Address>),
         help_heading = "Network"
     )]
     pub(crate) listen: Option<Address>,
@@ -77,7 +77,7 @@ pub(crate) struct SweepArguments {
     /// The protocol is grpc.health.v1. The service `` is served while this program runs, and
     /// `ready` while it can take results
     #[arg(
-        long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
+        long, value_name = "HOST:PORT", value_parser = Discreet(str::parse::<Address>),
         help_heading = "Network"
     )]
     pub(crate) health: Option<Address>,

@@ -33,7 +33,6 @@ use swfn_store::{
 };
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
@@ -200,10 +199,7 @@ async fn serve(
 ) -> anyhow::Result<(SweepEnd, Store)> {
     // First, since a program that sees the lines below may send a signal.
     let mut stops = signals::stops(access.tls.is_none())?;
-    if let Some(tls) = access.tls.clone() {
-        let hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
-    }
+    access.tls.iter().try_for_each(|tls| tls.renew(tls::LOOK).map(drop))?;
     terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path.display()));
     let join =
         terminal.command(&format!("swfn-worker{} --coordinator {url}", access.worker_options()));
@@ -243,9 +239,9 @@ async fn serve(
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
         let (queue, snapshots) = (Some(Queue::new(&requests)), snapshots.clone());
-        let app = App::new(Arc::clone(grid), place, specs, snapshots, queue, reader());
+        let mut app = App::new(Arc::clone(grid), place, specs, snapshots, queue, reader());
         // People who see the page may command, but not all users of a machine.
-        let app = if seen_by_all { app } else { app.with_commands(commander(&requests)) };
+        app.commander = (!seen_by_all).then(|| commander(&requests));
         tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
             dashboard_stopped.await.ok();
         }))

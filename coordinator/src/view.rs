@@ -25,7 +25,6 @@ use swfn_shared::{
 use swfn_store::{Reader, ensure_readable, grid_file, run_dir::RunFiles};
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
@@ -98,15 +97,12 @@ impl Sweep {
 
 async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
     let ViewArguments { run, http, door } = arguments;
-    let mut access = door.read()?;
+    let mut access = door.read(None)?;
     if http.http_token && access.token.is_none() {
         access.token = Some(token(run)?);
     }
     let mut stops = signals::stops(access.tls.is_none())?;
-    if let Some(tls) = access.tls.clone() {
-        let hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
-    }
+    access.tls.iter().try_for_each(|tls| tls.renew(tls::LOOK).map(drop))?;
     let opened = Door::open(http, &access, door, "").await?.or_problem(
         || problem!("without a page there is nothing to view"; "leave `--http off` out"),
     )?;

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{DirBuilder, File},
-    io::{self, Write as _},
+    io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr,
@@ -104,12 +104,8 @@ impl FromStr for Workers {
     }
 }
 
-/// A file that is to be written.
-struct NewFile {
-    name: String,
-    text: String,
-    mode: u32,
-}
+/// A file that is to be written: its name, its text, its permissions.
+type NewFile = (String, String, u32);
 
 /// Writes all files, or none if one of them exists; returns the commands that use them.
 ///
@@ -122,9 +118,10 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
         Some(folder) => Trust::read(folder)?,
     };
     let new = make(trust, hosts, workers, *days).context("cannot make the certificates")?;
-    if let Some(file) = new.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
+    let mut paths = new.iter().map(|(name, ..)| out.join(name));
+    if let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) {
         bail!(problem!(
-            "`{}` exists, and nothing is overwritten", out.join(&file.name).display();
+            "`{}` exists, and nothing is overwritten", path.display();
             "choose another folder with --out"
         ));
     }
@@ -139,18 +136,16 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
             "chmod 700, or choose another folder with --out"
         ));
     }
-    for file in &new {
-        let path = out.join(&file.name);
-        write(&path, file).with_context(|| format!("cannot write `{}`", path.display()))?;
+    for (name, text, mode) in new {
+        let path = out.join(name);
+        let write = || {
+            let mut file = File::options().write(true).create_new(true).mode(mode).open(&path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     Ok(usage(out, &hosts[0], &workers[0]))
-}
-
-/// Writes a file that must not exist.
-fn write(path: &Path, NewFile { text, mode, .. }: &NewFile) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(*mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// The secrets that a cluster shares.
@@ -205,7 +200,7 @@ fn make(
 ) -> anyhow::Result<Vec<NewFile>> {
     let Trust { issuer, certificate, token } = trust;
     let mut files = Vec::new();
-    let mut add = |name: String, text: String, mode| files.push(NewFile { name, text, mode });
+    let mut add = |name: String, text: String, mode| files.push((name, text, mode));
     let mut pair = |name: &str, certificate: String, key: String| {
         add(format!("{name}.pem"), certificate, PUBLIC);
         add(format!("{name}-key.pem"), key, SECRET);

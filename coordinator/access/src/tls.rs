@@ -4,7 +4,7 @@
 //! together. If one is wrong, the error is logged and the old ones stay. Open connections keep
 //! theirs; none gets older than `--max-connection-age`.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rustls::{
@@ -13,7 +13,12 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use swfn_shared::access::{Authorities, Identity};
-use tokio::{signal::unix::Signal, sync::watch, time::interval};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+    time::interval,
+};
 use tracing::{error, info};
 use webpki::EndEntityCert;
 
@@ -131,14 +136,13 @@ impl Tls {
         self.files.clients.is_some()
     }
 
-    fn renew(&self) -> anyhow::Result<()> {
-        self.current.send_replace(self.files.read()?);
-        info!("read certificates again for new connections");
-        Ok(())
+    /// From now on, reads the files again at each hangup and each change.
+    pub fn renew(self: &Arc<Self>, look: Duration) -> io::Result<JoinHandle<()>> {
+        let (tls, hangups) = (Arc::clone(self), signal(SignalKind::hangup())?);
+        Ok(tokio::spawn(async move { tls.keep(hangups, look).await }))
     }
 
-    /// Reads the files again at each hangup and each change; never returns.
-    pub async fn keep(&self, mut hangups: Signal, look: Duration) {
+    async fn keep(&self, mut hangups: Signal, look: Duration) {
         let mut looks = interval(look);
         let mut seen = self.opened.clone();
         let mut failure = None;
@@ -155,7 +159,14 @@ impl Tls {
             if !news && failure.is_none() {
                 continue;
             }
-            let failed = self.renew().err().map(|error| format!("{error:#}"));
+            let failed = match self.files.read() {
+                Ok(offers) => {
+                    self.current.send_replace(offers);
+                    info!("read certificates again for new connections");
+                    None
+                }
+                Err(error) => Some(format!("{error:#}")),
+            };
             if let Some(error) = &failed
                 && (news || failure != failed)
             {

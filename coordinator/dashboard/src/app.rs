@@ -1,7 +1,7 @@
 //! The state that answers are made from.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
     sync::Arc,
@@ -35,15 +35,11 @@ pub(crate) struct SweepNames {
     dataset: String,
     run_dir: String,
     architectures: Vec<Architecture>,
-    subset_sizes: Vec<u32>,
+    subset_sizes: BTreeSet<u32>,
     /// The axes in which trials differ.
     axes: Vec<Axis>,
     /// The names of the regularisers' colours in `/colours.css`.
     colours: BTreeMap<String, String>,
-    /// Whether a coordinator answers, and not a reader of its files.
-    pub(super) live: bool,
-    /// Whether people may send commands.
-    pub(super) commands: bool,
 }
 
 /// Counts the requests that wait for the engine, and those that can.
@@ -80,7 +76,7 @@ pub struct App {
     pub(super) summary: LiveSummary,
     pub(super) prometheus: Option<PrometheusHandle>,
     /// Brings commands to the engine, if people may send them.
-    pub(super) commander: Option<Commander>,
+    pub commander: Option<Commander>,
 }
 
 impl App {
@@ -93,9 +89,6 @@ impl App {
         queue: Option<Queue>,
         reader: Reader,
     ) -> Self {
-        let mut subset_sizes: Vec<_> = specs.iter().map(|spec| spec.subset_size).collect();
-        subset_sizes.sort_unstable();
-        subset_sizes.dedup();
         let axes = Axes::of(specs);
         Self {
             names: SweepNames {
@@ -103,11 +96,9 @@ impl App {
                 dataset: specs.first().map_or_else(String::new, |spec| spec.dataset.name().into()),
                 run_dir: place.path.display().to_string(),
                 architectures: axes::architectures(specs),
-                subset_sizes,
+                subset_sizes: specs.iter().map(|spec| spec.subset_size).collect(),
                 axes: axes.shown(),
                 colours: colours(specs),
-                live: queue.is_some(),
-                commands: false,
             },
             axes,
             place: place.clone(),
@@ -118,12 +109,6 @@ impl App {
             summary: LiveSummary::new(grid, specs),
             commander: None,
         }
-    }
-
-    /// Brings commands of people to the engine.
-    pub fn with_commands(mut self, commander: Commander) -> Self {
-        (self.names.commands, self.commander) = (true, Some(commander));
-        self
     }
 
     /// Makes the answer ahead of the first request for it.

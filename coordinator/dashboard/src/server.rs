@@ -119,8 +119,7 @@ impl Door {
             }
         };
         let address = listener.local_addr()?;
-        let mut hosts: Vec<String> =
-            arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
+        let mut hosts = arguments.http_hosts.clone();
         hosts.extend(machine::names());
         hosts.extend(machine::addresses().iter().map(ToString::to_string));
         if let Host::Name(name) = &said {
@@ -128,7 +127,7 @@ impl Door {
         }
         let mut guard = Guard::new(hosts, access.token.clone());
         guard.tls = access.tls.clone();
-        guard.frames = arguments.http_frames.iter().map(|origin| origin.0.clone()).collect();
+        guard.frames = arguments.http_frames.clone();
         let mut access = access.clone();
         if address.ip().is_loopback() {
             // That connection cannot be overheard, and certificates have other names.

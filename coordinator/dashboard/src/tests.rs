@@ -518,7 +518,7 @@ async fn permitted_commands_reach_the_engine() {
         let response = router.clone().oneshot(post(body.to_owned())).await.unwrap();
         (response.status().as_u16(), text(response).await)
     };
-    let open = router(house.app().with_commands(commander));
+    let open = router(App { commander: Some(commander), ..house.app() });
     let retry = format!(
         r#"{{"retry":{{"failed":false,"diverged":false,"trials":["{}"]}}}}"#,
         house.specs[2].id()

@@ -27,6 +27,10 @@ use super::{
 pub(super) struct SweepView<'v> {
     #[serde(flatten)]
     names: &'v SweepNames,
+    /// Whether a coordinator answers, and not a reader of its files.
+    live: bool,
+    /// Whether people may send commands.
+    commands: bool,
     version: &'static str,
     #[serde(serialize_with = "by_state")]
     trials: Counts,
@@ -60,7 +64,7 @@ struct BestView {
 
 impl<'v> SweepView<'v> {
     pub(super) fn new(app: &'v App, snapshot: &Snapshot) -> Self {
-        let (names, counts) = (&app.names, snapshot.counts);
+        let (live, counts) = (app.queue.is_some(), snapshot.counts);
         // Without workers there is no end in sight.
         let ends = !counts.finished() && snapshot.workers > 0;
         let remaining = snapshot.remaining().filter(|_| ends);
@@ -69,13 +73,15 @@ impl<'v> SweepView<'v> {
             seeds: best.seeds,
             test_accuracy_mean: best.mean,
         });
-        let files: &[&str] = if names.live { &[] } else { &["sweep.sqlite", "sweep.sqlite-wal"] };
+        let files: &[&str] = if live { &[] } else { &["sweep.sqlite", "sweep.sqlite-wal"] };
         Self {
-            names,
+            names: &app.names,
+            live,
+            commands: app.commander.is_some(),
             version: env!("CARGO_PKG_VERSION"),
             trials: counts,
             finished: counts.finished(),
-            connected_workers: names.live.then_some(snapshot.workers),
+            connected_workers: live.then_some(snapshot.workers),
             share_done: snapshot.share_done,
             elapsed_seconds: snapshot.elapsed.as_secs_f64(),
             remaining_seconds: remaining.map(|remaining| remaining.as_secs_f64()),

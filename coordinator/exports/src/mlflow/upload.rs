@@ -9,9 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use swfn_shared::{
-    grid::Grid, metrics::OUTCOMES, problem, problem::OrProblem as _, state::TrialState, text,
-};
+use swfn_shared::{grid::Grid, problem, problem::OrProblem as _, state::TrialState, text};
 use swfn_store::Store;
 
 use super::{
@@ -302,25 +300,18 @@ impl Upload<'_> {
         // one.
         let at = milliseconds(ended.unwrap_or(began));
         self.send_points(trial, run, at)?;
-        let mut tags = vec![];
-        let mut metrics = vec![];
+        let (mut metrics, mut tags) = (vec![], vec![]);
         if trial.state == TrialState::Succeeded {
-            let names: Vec<&str> = OUTCOMES.iter().map(|metric| metric.name).collect();
-            let sql = format!(
-                "SELECT {}, dataset_digest FROM result WHERE trial = ?1 AND attempt = ?2",
-                names.join(", ")
-            );
-            self.reader.each(&sql, (trial.number, trial.attempt), |row| {
-                for (index, name) in names.iter().enumerate() {
-                    // Null without validation images.
-                    let value = row.get::<_, Option<f64>>(index)?;
-                    metrics.extend(value.map(
-                        |value| json!({ "key": name, "value": value, "timestamp": at, "step": 0 }),
-                    ));
-                }
-                let digest = row.get::<_, Option<String>>(names.len())?;
-                tags.extend(digest.map(|digest| tag("swfn.dataset_digest", &digest)));
-                Ok(())
+            let attempt = (trial.number, trial.attempt);
+            let sql = "SELECT metric, value FROM outcome WHERE trial = ?1 AND attempt = ?2";
+            metrics = self.reader.all(sql, attempt, |row| {
+                let (name, value): (String, f64) = (row.get(0)?, row.get(1)?);
+                Ok(json!({ "key": name, "value": value, "timestamp": at, "step": 0 }))
+            })?;
+            let sql = "SELECT dataset_digest FROM success
+                       WHERE trial = ?1 AND attempt = ?2 AND dataset_digest IS NOT NULL";
+            tags = self.reader.all(sql, attempt, |row| {
+                Ok(tag("swfn.dataset_digest", &row.get::<_, String>(0)?))
             })?;
         }
         if trial.state == TrialState::Quarantined {
