@@ -46,8 +46,6 @@ impl Work {
         (self.evaluations - self.single) / self.total()
     }
 }
-
-/// A share for people.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".to_owned(),

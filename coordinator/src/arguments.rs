@@ -9,8 +9,6 @@ use swfn_report::Extent;
 use swfn_shared::{
     address::Address, command_line::no_option, grid::DEFAULT_MAX_TRIALS, telemetry::LogFormat,
 };
-
-/// The options of a sweep.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
     /// Run this grid file [default: the one that the run directory was last run with]
@@ -97,8 +95,6 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) log_format: LogFormat,
 }
-
-/// The number of local workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LocalWorkers {
     Auto,

@@ -43,8 +43,6 @@ struct Arguments {
     #[command(flatten)]
     sweep: SweepArguments,
 }
-
-/// The other commands.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
     /// Retry failed trials, and resume the sweep

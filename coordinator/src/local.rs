@@ -115,8 +115,6 @@ pub(crate) async fn doors(
     }
     Ok((doors, local))
 }
-
-/// The supervisor of the local workers.
 #[derive(Debug)]
 pub(crate) struct LocalSupervisor {
     child: Child,

@@ -31,8 +31,6 @@ const PERIOD: Duration = Duration::from_millis(500);
 
 /// Trials that an error lists.
 const CANDIDATES: usize = 10;
-
-/// The options of `logs`.
 #[derive(Debug, Args)]
 #[command(override_usage = "swfn-coordinator logs [OPTIONS] [RUN_DIR] <TRIAL>")]
 pub(crate) struct LogsArguments {
@@ -50,8 +48,6 @@ pub(crate) struct LogsArguments {
     #[arg(long, short)]
     follow: bool,
 }
-
-/// A trial that was found.
 struct FoundTrial {
     run_dir: PathBuf,
     number: i64,
@@ -72,8 +68,6 @@ impl FoundTrial {
         })
     }
 }
-
-/// Prints the log.
 pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
         ([trial], run_dir) => (run_dir.as_deref(), trial),
@@ -160,8 +154,6 @@ fn list(candidates: &[FoundTrial], with_folder: bool) -> String {
     let more = if candidates.len() > CANDIDATES { "\n  and others" } else { "" };
     candidates.iter().take(CANDIDATES).map(line).collect::<String>() + more
 }
-
-/// The run directories in a folder.
 fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let none = || {
         problem!(

@@ -14,8 +14,6 @@ use swfn_store::{LeaseSpan, Store, TrialRow, covered, run_dir::replace};
 use tracing::warn;
 
 use crate::arguments::LocalWorkers;
-
-/// The file in the cache folder.
 const FILE: &str = "rates.json";
 
 /// Least seconds of work for a meaningful speed.

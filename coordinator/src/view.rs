@@ -36,8 +36,6 @@ const THREADS: usize = 4;
 
 /// Time between two checks for another grid.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// The options of `view`.
 #[derive(Debug, Args)]
 pub(crate) struct ViewArguments {
     /// Run directory of the sweep, which may be running

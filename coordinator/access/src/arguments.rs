@@ -33,8 +33,6 @@ pub struct DoorArguments {
     #[arg(long)]
     insecure: bool,
 }
-
-/// The options of access control.
 #[derive(Debug, Args)]
 pub struct AccessArguments {
     #[command(flatten)]

@@ -40,8 +40,6 @@ const MAX_WORKERS: u32 = 1000;
 const SECRET: u32 = 0o600;
 /// Permissions of certificates.
 const PUBLIC: u32 = 0o644;
-
-/// The options of `certs`.
 #[derive(Debug, Args)]
 pub struct CertsArguments {
     /// Write the files to this folder: ca.pem, server.pem, worker-NAME.pem, their keys in
@@ -65,8 +63,6 @@ pub struct CertsArguments {
     #[arg(value_parser = value_parser!(u16).range(1..=7300))]
     days: u16,
 }
-
-/// Checks a host name or an IP address.
 fn parse_host(text: &str) -> Result<String, String> {
     match ServerName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -108,9 +104,6 @@ impl FromStr for Workers {
 type NewFile = (String, String, u32);
 
 /// Writes all files, or none if one of them exists; returns the commands that use them.
-///
-/// # Errors
-/// A file exists or cannot be written, or the authority cannot be read.
 pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     let CertsArguments { out, hosts, workers: Workers(workers), authority, days } = arguments;
     let trust = match authority {

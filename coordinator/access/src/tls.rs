@@ -30,8 +30,6 @@ const GRPC: &[u8] = b"h2";
 
 /// The protocol of the dashboard.
 const HTTP: &[u8] = b"http/1.1";
-
-/// The files of certificates and key.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     pub certificate: PathBuf,

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
 use super::{
-    axes::{self, Axes, Axis},
+    axes::{Axes, Axis},
     commands::Commander,
     metrics,
     summary::LiveSummary,
@@ -63,8 +63,6 @@ fn colours(specs: &[TrialSpec]) -> BTreeMap<String, String> {
     let name = |(regulariser, variable)| (names.regulariser(regulariser), variable);
     variables.into_iter().map(name).collect()
 }
-
-/// The state that answers are made from.
 pub struct App {
     pub(super) names: SweepNames,
     pub(super) axes: Axes,
@@ -90,12 +88,13 @@ impl App {
         reader: Reader,
     ) -> Self {
         let axes = Axes::of(specs);
+        let used = |known: &Architecture| specs.iter().any(|spec| spec.architecture == *known);
         Self {
             names: SweepNames {
                 sweep: grid.name.clone(),
                 dataset: specs.first().map_or_else(String::new, |spec| spec.dataset.name().into()),
                 run_dir: place.path.display().to_string(),
-                architectures: axes::architectures(specs),
+                architectures: Architecture::ALL.iter().copied().filter(used).collect(),
                 subset_sizes: specs.iter().map(|spec| spec.subset_size).collect(),
                 axes: axes.shown(),
                 colours: colours(specs),

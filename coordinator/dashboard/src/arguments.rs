@@ -25,8 +25,6 @@ pub struct HttpArguments {
     #[arg(long)]
     pub http_token: bool,
 }
-
-/// The address to listen at, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Off,

@@ -7,7 +7,7 @@ use swfn_shared::{
     axes::{Axis as Setting, LAMBDA, Role, Section, Value},
     ids::CellId,
     treatment::Names,
-    trial::{Architecture, TrialSpec},
+    trial::TrialSpec,
 };
 
 /// Whether the page shows a setting as a part of network or regulariser. Filters may name it, too.
@@ -27,12 +27,10 @@ pub(crate) struct Axis {
     title: String,
     /// The values in their order; empty if there are too many to choose from.
     pub(crate) values: Vec<String>,
-    /// Whether all values are numbers.
     numeric: bool,
 }
 
 impl Axis {
-    /// Whether the trials differ in it.
     fn varies(&self) -> bool {
         self.values.len() > 1
     }
@@ -197,11 +195,6 @@ fn title(place: &str) -> String {
     let path = place.strip_suffix(".name").unwrap_or(place);
     let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
     format!("{whose}{}", name.replace('_', " "))
-}
-
-pub(crate) fn architectures(specs: &[TrialSpec]) -> Vec<Architecture> {
-    let used: HashSet<&str> = specs.iter().map(|spec| spec.architecture.name()).collect();
-    Architecture::ALL.iter().copied().filter(|known| used.contains(known.name())).collect()
 }
 
 #[cfg(test)]

@@ -13,8 +13,6 @@ use swfn_shared::{
 use swfn_store::live::{Choice, Order, Page};
 
 use super::{axes::Axes, problem::Problem};
-
-/// Items of a list by default.
 const USUAL_ITEMS: u32 = 100;
 
 /// The most items of a list in one answer, which keeps it below half a megabyte.
@@ -45,8 +43,6 @@ impl<'q> Parameters<'q> {
         }
         Ok(Self(all))
     }
-
-    /// The value of a parameter, if it is given.
     fn get<T>(
         &self,
         name: &str,

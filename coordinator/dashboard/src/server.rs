@@ -178,14 +178,10 @@ pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Futur
             // New samples are merged into histograms, so that they do not pile up.
             _ = upkeep.tick() => apps.borrow().prometheus.iter().for_each(|p| p.run_upkeep()),
             Some(_) = connections.join_next() => {}
-            connection = incoming.next() => match connection {
-                Some(Ok(connection)) => {
-                    let (tls, router) = (door.tls.clone(), router.clone());
-                    let talk = converse(connection, tls, router, door.next_request, stopped.clone());
-                    connections.spawn(talk);
-                }
-                Some(Err(error)) => debug!("{error}"),
-                None => break,
+            Some(Ok(connection)) = incoming.next() => {
+                let (tls, router) = (door.tls.clone(), router.clone());
+                let talk = converse(connection, tls, router, door.next_request, stopped.clone());
+                connections.spawn(talk);
             }
         }
     }

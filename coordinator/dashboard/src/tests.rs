@@ -498,13 +498,13 @@ async fn only_named_pages_may_frame_the_dashboard() {
 async fn permitted_commands_reach_the_engine() {
     let house = House::new();
     let (sender, mut heard) = mpsc::unbounded_channel();
-    let commander = Commander::new(move |command: PersonCommand| {
+    let commander: Commander = Box::new(move |command: PersonCommand| {
         sender.send(command.clone()).unwrap();
         let done = match command {
             PersonCommand::Retry(_) => Ok(CommandOutcome::Retried { trials: 1, left_out: 0 }),
             PersonCommand::Drain(_) => Err(Refusal::Missing(problem!("no such worker"; "look"))),
         };
-        std::future::ready(Some(done))
+        Box::pin(std::future::ready(Some(done)))
     });
     let stage = |app: App| Stage(watch::channel(Arc::new(app)).1);
     let router = |app| routes::router(stage(app), Guard::new(Vec::new(), None), "http://head:7077");

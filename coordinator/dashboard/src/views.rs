@@ -217,9 +217,7 @@ pub(super) struct TrialDetails<'v> {
     log: Option<String>,
     /// Newest first.
     events: Vec<EventLine>,
-    /// The files that it has left.
     files: Vec<&'static str>,
-    /// The attempts that have a log.
     logs: Vec<u32>,
 }
 
@@ -251,18 +249,17 @@ pub(super) struct CurvesView {
 
 #[derive(Debug, Serialize)]
 struct MeanView {
-    step: u64,
-    n: usize,
-    mean: f64,
+    #[serde(flatten)]
+    point: MeanPoint,
     /// Half the width of the 95 % interval; unknown for one seed.
     confidence_95: Option<f64>,
 }
 
 impl CurvesView {
     pub(super) fn new(metric: &'static str, curves: HashMap<CellId, Vec<MeanPoint>>) -> Self {
-        let mean = |MeanPoint { step, n, mean, standard_deviation }| {
-            let confidence_95 = half_width(n, standard_deviation).filter(|half| *half > 0.0);
-            MeanView { step, n, mean, confidence_95 }
+        let mean = |point: MeanPoint| {
+            let half = half_width(point.n, point.standard_deviation);
+            MeanView { point, confidence_95: half.filter(|half| *half > 0.0) }
         };
         let curves = curves.into_iter();
         let curves = curves.map(|(cell, points)| (cell, points.into_iter().map(mean).collect()));

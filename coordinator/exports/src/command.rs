@@ -15,8 +15,6 @@ use super::{
     mlflow, tensorboard,
     write::{Format, write},
 };
-
-/// The options of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
     /// Run directory of the sweep, which may be running

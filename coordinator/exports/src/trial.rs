@@ -8,8 +8,6 @@ use swfn_shared::{
     state::TrialState,
 };
 use swfn_store::{Store, StoreError, parse, spec_of};
-
-/// A trial.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     pub(super) number: i64,
@@ -49,7 +47,6 @@ pub(super) fn points(
 }
 
 impl Trial {
-    /// The trial with this number.
     pub(super) fn read(reader: &Store, number: i64) -> Result<Option<Self>, StoreError> {
         let sql = "SELECT number, id, state, attempt, cell, spec, regulariser(spec) AS regulariser
                    FROM trial WHERE number = ?1";

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
+use serde::Serialize;
 use swfn_shared::{
     ids::{CellId, TrialId},
     metrics::MAX_VALUE,
@@ -11,12 +12,13 @@ use swfn_shared::{
 use super::{Store, StoreError, read::parse, read_only::all};
 
 /// The mean of a cell's trials over one interval of steps.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MeanPoint {
     pub step: u64,
     pub n: usize,
     pub mean: f64,
     /// Zero for one trial.
+    #[serde(skip)]
     pub standard_deviation: f64,
 }
 

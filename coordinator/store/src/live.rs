@@ -29,8 +29,6 @@ pub struct Page {
     pub limit: u32,
     pub offset: u32,
 }
-
-/// A selection of trials, and their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     pub state: Option<TrialState>,
@@ -95,8 +93,6 @@ pub struct TrialLine {
 fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(Axis::cell_columns(spec))
 }
-
-/// Everything about one trial.
 #[derive(Debug)]
 pub struct TrialPage {
     pub line: TrialLine,
@@ -105,8 +101,6 @@ pub struct TrialPage {
     /// Newest first.
     pub events: Vec<EventLine>,
 }
-
-/// A line of the journal.
 #[derive(Debug, Serialize)]
 pub struct EventLine {
     /// Seconds since 1970, UTC.

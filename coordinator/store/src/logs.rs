@@ -11,8 +11,6 @@ use swfn_shared::{files, ids::LeaseId, trial_log::LogPart};
 use tracing::warn;
 
 use super::error::{FileError, is_full};
-
-/// The folder of logs in a run directory.
 #[derive(Debug)]
 pub struct LogFolder {
     path: PathBuf,

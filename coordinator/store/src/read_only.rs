@@ -124,8 +124,6 @@ impl Store {
         self.run(|connection| all(connection, sql, parameters, row))
     }
 }
-
-/// The rows of a query of a connection, which are few.
 pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,

@@ -33,7 +33,7 @@ const PARAMS: usize = 100;
 const TEXT_BYTES: usize = 4_000;
 const PARAM_BYTES: usize = 500;
 
-/// The tags that describe the worker of an attempt, as columns in SQL.
+/// The tags that describe the worker of an attempt, as columns of the journal and its workers.
 const WORKER: [&str; 7] = ["worker", "host", "device", "model", "software", "libtorch", "cuda"];
 
 /// The name of the sweep, from its grid file.
@@ -68,8 +68,6 @@ impl Counts {
         format!("{new} new runs, {updated} updated, {same} unchanged{skipped}")
     }
 }
-
-/// A run that the server has.
 #[derive(Default)]
 struct KnownRun {
     id: String,
@@ -210,8 +208,6 @@ fn flatten(path: &str, value: &Value, all: &mut Map<String, Value>) {
         }
     }
 }
-
-/// An upload to one experiment.
 struct Upload<'r> {
     reader: &'r Store,
     client: Client,
@@ -256,23 +252,21 @@ impl Upload<'_> {
     }
 
     fn create(&self, trial: &Trial) -> anyhow::Result<KnownRun> {
-        let sql = "SELECT worker.id, host, device, model, software, libtorch, cuda FROM event
-                   JOIN worker ON worker.id = event.worker
-                   WHERE event.trial = ?1 AND event.attempt = ?2 AND kind = 'leased'
-                   ORDER BY sequence LIMIT 1";
-        let texts = self.reader.all(sql, (trial.number, trial.attempt), |row| {
-            let text = |column| row.get::<_, Option<String>>(column);
-            (0..WORKER.len()).map(text).collect::<rusqlite::Result<Vec<_>>>()
-        })?;
         let mut tags = vec![
             tag(TRIAL, &trial.id),
             tag(ATTEMPT, &trial.attempt.to_string()),
             tag("swfn.cell", &trial.cell),
         ];
-        for (name, text) in WORKER.iter().zip(texts.into_iter().flatten()) {
-            let text = text.filter(|text| !text.is_empty());
-            tags.extend(text.map(|text| tag(&format!("swfn.{name}"), &text)));
-        }
+        let sql = "SELECT * FROM event JOIN worker ON worker.id = event.worker
+                   WHERE event.trial = ?1 AND event.attempt = ?2 AND kind = 'leased'
+                   ORDER BY sequence LIMIT 1";
+        self.reader.each(sql, (trial.number, trial.attempt), |row| {
+            for name in WORKER {
+                let text = row.get::<_, Option<String>>(name)?.filter(|text| !text.is_empty());
+                tags.extend(text.map(|text| tag(&format!("swfn.{name}"), &text)));
+            }
+            Ok(())
+        })?;
         let body = json!({
             "experiment_id": self.experiment,
             "run_name": trial.name(),
