@@ -14,7 +14,7 @@ use rustls::{
 };
 use swfn_shared::access::{Authorities, Identity};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinHandle,
     time::interval,
@@ -136,41 +136,39 @@ impl Tls {
 
     /// From now on, reads the files again at each hangup and each change.
     pub fn renew(self: &Arc<Self>, look: Duration) -> io::Result<JoinHandle<()>> {
-        let (tls, hangups) = (Arc::clone(self), signal(SignalKind::hangup())?);
-        Ok(tokio::spawn(async move { tls.keep(hangups, look).await }))
-    }
-
-    async fn keep(&self, mut hangups: Signal, look: Duration) {
-        let mut looks = interval(look);
-        let mut seen = self.opened.clone();
-        let mut failure = None;
-        loop {
-            let asked = tokio::select! {
-                _ = hangups.recv() => true,
-                _ = looks.tick() => false,
-            };
-            // Taken before the files are read, so that a change meanwhile is noticed.
-            let stamps = self.files.stamps();
-            let news = asked || stamps != seen;
-            seen = stamps;
-            // A new mode or owner may mend an error without changing the files: try again.
-            if !news && failure.is_none() {
-                continue;
-            }
-            let failed = match self.files.read() {
-                Ok(offers) => {
-                    self.current.send_replace(offers);
-                    info!("read certificates again for new connections");
-                    None
+        let (tls, mut hangups) = (Arc::clone(self), signal(SignalKind::hangup())?);
+        Ok(tokio::spawn(async move {
+            let mut looks = interval(look);
+            let mut seen = tls.opened.clone();
+            let mut failure = None;
+            loop {
+                let asked = tokio::select! {
+                    _ = hangups.recv() => true,
+                    _ = looks.tick() => false,
+                };
+                // Taken before the files are read, so that a change meanwhile is noticed.
+                let stamps = tls.files.stamps();
+                let news = asked || stamps != seen;
+                seen = stamps;
+                // A new mode or owner may mend an error without changing the files: try again.
+                if !news && failure.is_none() {
+                    continue;
                 }
-                Err(error) => Some(format!("{error:#}")),
-            };
-            if let Some(error) = &failed
-                && (news || failure != failed)
-            {
-                error!("{error}\nnote: the old certificates stay in use");
+                let failed = match tls.files.read() {
+                    Ok(offers) => {
+                        tls.current.send_replace(offers);
+                        info!("read certificates again for new connections");
+                        None
+                    }
+                    Err(error) => Some(format!("{error:#}")),
+                };
+                if let Some(error) = &failed
+                    && (news || failure != failed)
+                {
+                    error!("{error}\nnote: the old certificates stay in use");
+                }
+                failure = failed;
             }
-            failure = failed;
-        }
+        }))
     }
 }

@@ -101,15 +101,16 @@ pub(in super::super) fn upload(
     Ok(format!("MLflow experiment `{experiment}` at {url}: {}", counts.describe()))
 }
 
+fn id(answer: &Value, of: &str) -> anyhow::Result<String> {
+    let id = answer.as_str().or_problem(
+        || problem!("the MLflow server returns no id of {of}"; "is it one of version 1.0 or newer?"),
+    )?;
+    Ok(id.to_owned())
+}
+
 /// The id of the experiment of that name, which is created if necessary.
 fn open_experiment(client: &Client, name: &str) -> anyhow::Result<String> {
-    let id = |answer: &Value| match answer["experiment_id"].as_str() {
-        Some(id) => Ok(id.to_owned()),
-        None => bail!(problem!(
-            "the MLflow server returns no id of experiment `{name}`";
-            "is it one of version 1.0 or newer?"
-        )),
-    };
+    let id = |answer: &Value| id(&answer["experiment_id"], &format!("experiment `{name}`"));
     match client.get("experiments/get-by-name", ("experiment_name", name))? {
         None => id(&client.post("experiments/create", &json!({ "name": name }))?),
         Some(answer) if answer["experiment"]["lifecycle_stage"] == "deleted" => bail!(problem!(
@@ -274,13 +275,8 @@ impl Upload<'_> {
             "tags": tags,
         });
         let answer = self.client.post("runs/create", &body)?;
-        let Some(id) = answer["run"]["info"]["run_id"].as_str() else {
-            bail!(problem!(
-                "the MLflow server returns no id of a new run";
-                "is it one of version 1.0 or newer?"
-            ))
-        };
-        let run = KnownRun { id: id.to_owned(), attempt: trial.attempt, ..KnownRun::default() };
+        let id = id(&answer["run"]["info"]["run_id"], "a new run")?;
+        let run = KnownRun { id, attempt: trial.attempt, ..KnownRun::default() };
         for some in params(trial)?.chunks(PARAMS) {
             self.log(&run, json!({ "params": some }))?;
         }
