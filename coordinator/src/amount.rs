@@ -46,6 +46,7 @@ impl Work {
         (self.evaluations - self.single) / self.total()
     }
 }
+
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".to_owned(),

@@ -9,6 +9,7 @@ use swfn_report::Extent;
 use swfn_shared::{
     address::Address, command_line::no_option, grid::DEFAULT_MAX_TRIALS, telemetry::LogFormat,
 };
+
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
     /// Run this grid file [default: the one that the run directory was last run with]
@@ -95,6 +96,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "FORMAT", default_value_t, help_heading = "Output")]
     pub(crate) log_format: LogFormat,
 }
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LocalWorkers {
     Auto,

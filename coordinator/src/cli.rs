@@ -43,6 +43,7 @@ struct Arguments {
     #[command(flatten)]
     sweep: SweepArguments,
 }
+
 #[derive(Debug, Subcommand)]
 enum CommandLine {
     /// Retry failed trials, and resume the sweep

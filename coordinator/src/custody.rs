@@ -147,6 +147,7 @@ fn changes(run: &Path, grid: &Grid) -> String {
         .collect();
     if lines.is_empty() { lines } else { format!(":{lines}") }
 }
+
 fn values(grid: &Grid) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (key, value) in grid.trials().flat_map(|spec| swfn_report::settings(&spec)) {

@@ -115,6 +115,7 @@ pub(crate) async fn doors(
     }
     Ok((doors, local))
 }
+
 #[derive(Debug)]
 pub(crate) struct LocalSupervisor {
     child: Child,

@@ -31,6 +31,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 
 /// Trials that an error lists.
 const CANDIDATES: usize = 10;
+
 #[derive(Debug, Args)]
 #[command(override_usage = "swfn-coordinator logs [OPTIONS] [RUN_DIR] <TRIAL>")]
 pub(crate) struct LogsArguments {
@@ -48,6 +49,7 @@ pub(crate) struct LogsArguments {
     #[arg(long, short)]
     follow: bool,
 }
+
 struct FoundTrial {
     run_dir: PathBuf,
     number: i64,
@@ -68,6 +70,7 @@ impl FoundTrial {
         })
     }
 }
+
 pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
         ([trial], run_dir) => (run_dir.as_deref(), trial),
@@ -154,6 +157,7 @@ fn list(candidates: &[FoundTrial], with_folder: bool) -> String {
     let more = if candidates.len() > CANDIDATES { "\n  and others" } else { "" };
     candidates.iter().take(CANDIDATES).map(line).collect::<String>() + more
 }
+
 fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let none = || {
         problem!(

@@ -14,6 +14,7 @@ use swfn_store::{LeaseSpan, Store, TrialRow, covered, run_dir::replace};
 use tracing::warn;
 
 use crate::arguments::LocalWorkers;
+
 const FILE: &str = "rates.json";
 
 /// Least seconds of work for a meaningful speed.

@@ -36,6 +36,7 @@ const THREADS: usize = 4;
 
 /// Time between two checks for another grid.
 const LOOK: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Args)]
 pub(crate) struct ViewArguments {
     /// Run directory of the sweep, which may be running

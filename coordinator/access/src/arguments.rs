@@ -33,6 +33,7 @@ pub struct DoorArguments {
     #[arg(long)]
     insecure: bool,
 }
+
 #[derive(Debug, Args)]
 pub struct AccessArguments {
     #[command(flatten)]

@@ -40,6 +40,7 @@ const MAX_WORKERS: u32 = 1000;
 const SECRET: u32 = 0o600;
 /// Permissions of certificates.
 const PUBLIC: u32 = 0o644;
+
 #[derive(Debug, Args)]
 pub struct CertsArguments {
     /// Write the files to this folder: ca.pem, server.pem, worker-NAME.pem, their keys in
@@ -63,6 +64,7 @@ pub struct CertsArguments {
     #[arg(value_parser = value_parser!(u16).range(1..=7300))]
     days: u16,
 }
+
 fn parse_host(text: &str) -> Result<String, String> {
     match ServerName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),

@@ -34,6 +34,7 @@ use tracing::{debug, warn};
 
 /// Time from accepting a connection to its first request that passes the access check.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
 pub const STRANGERS: usize = 256;
 
 /// Pause after an error of the listening socket, such as too many open files, which would recur.

@@ -30,6 +30,7 @@ const GRPC: &[u8] = b"h2";
 
 /// The protocol of the dashboard.
 const HTTP: &[u8] = b"http/1.1";
+
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     pub certificate: PathBuf,

@@ -63,6 +63,7 @@ fn colours(specs: &[TrialSpec]) -> BTreeMap<String, String> {
     let name = |(regulariser, variable)| (names.regulariser(regulariser), variable);
     variables.into_iter().map(name).collect()
 }
+
 pub struct App {
     pub(super) names: SweepNames,
     pub(super) axes: Axes,

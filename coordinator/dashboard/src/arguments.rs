@@ -25,6 +25,7 @@ pub struct HttpArguments {
     #[arg(long)]
     pub http_token: bool,
 }
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Off,

@@ -212,6 +212,7 @@ fn from_here(head: &Parts) -> Result<(), Problem> {
          --http-token",
     ))
 }
+
 fn presented(head: &Parts) -> Option<Vec<u8>> {
     let value = head.headers.get(header::AUTHORIZATION)?.as_bytes();
     let space = value.iter().position(|byte| *byte == b' ')?;

@@ -47,6 +47,7 @@ const GAUGES: [Metric; 6] = [TRIALS, WORKERS, SHARE_DONE, REQUESTS_WAITING, REQU
 const COUNTERS: [Metric; 7] =
     [LEASES, LEASES_ENDED, POINTS, RESULTS, WORKER_POINTS, WORKER_RESULTS, WORKER_ITERATIONS];
 const HISTOGRAMS: [Metric; 2] = [TRIAL_SECONDS, COMMIT_SECONDS];
+
 const ENDS: [&str; 5] = ["succeeded", "failed", "expired", "lost", "released"];
 
 /// The most workers with their own series. All others share one, whatever their names are.

@@ -9,6 +9,7 @@ use swfn_shared::quote::printable;
 
 /// The most characters of a value that an answer repeats.
 const SHOWN: usize = 60;
+
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
@@ -56,6 +57,7 @@ impl Problem {
         problem.body.allowed = Some(allowed);
         problem
     }
+
     pub(crate) fn parameter(name: &str, known: &[&str]) -> Self {
         let name = printable(name, SHOWN);
         let message = format!("parameter `{name}` is unknown here");

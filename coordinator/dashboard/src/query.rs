@@ -13,6 +13,7 @@ use swfn_shared::{
 use swfn_store::live::{Choice, Order, Page};
 
 use super::{axes::Axes, problem::Problem};
+
 const USUAL_ITEMS: u32 = 100;
 
 /// The most items of a list in one answer, which keeps it below half a megabyte.
@@ -43,6 +44,7 @@ impl<'q> Parameters<'q> {
         }
         Ok(Self(all))
     }
+
     fn get<T>(
         &self,
         name: &str,

@@ -66,6 +66,7 @@ type InPath<T> = Result<Path<T>, PathRejection>;
 /// The address that a connection came to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Local(pub(super) IpAddr);
+
 pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     let join_at = HeaderValue::from_str(join_at).ok();
     let frames = guard.frames.join(" ");

@@ -15,6 +15,7 @@ use super::{
     mlflow, tensorboard,
     write::{Format, write},
 };
+
 #[derive(Debug, Args)]
 pub struct ExportArguments {
     /// Run directory of the sweep, which may be running

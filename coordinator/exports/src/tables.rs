@@ -36,6 +36,7 @@ impl Table {
         format!("SELECT {} FROM {}", values.join(", "), self.from)
     }
 }
+
 pub(super) fn tables() -> [Table; 4] {
     [trials(), points(), events(), workers()]
 }
@@ -49,6 +50,7 @@ const WORKER: [Column; 7] = [
     ("libtorch", Text, "libtorch"),
     ("cuda", Text, "cuda"),
 ];
+
 fn axis_column(axis: Axis) -> Column {
     let kind = match axis.kind {
         AxisKind::Whole { .. } => Whole,

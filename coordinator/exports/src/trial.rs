@@ -8,6 +8,7 @@ use swfn_shared::{
     state::TrialState,
 };
 use swfn_store::{Store, StoreError, parse, spec_of};
+
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     pub(super) number: i64,

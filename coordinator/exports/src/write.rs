@@ -6,6 +6,7 @@ use swfn_shared::{problem, problem::OrProblem as _};
 use swfn_store::{Store, run_dir};
 
 use super::{csv, json, parquet, tables::tables};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(super) enum Format {
     /// Comma-separated values with a header; null is empty

@@ -158,6 +158,7 @@ fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io:
     remove(folder, &format!(".{}.", last.name))?;
     sync_folder(folder)
 }
+
 fn remove(folder: &Path, beginning: &str) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(beginning) {

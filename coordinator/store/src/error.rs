@@ -7,7 +7,9 @@ use std::{
 
 use rusqlite::ErrorCode;
 use swfn_shared::{problem, problem::Problem};
+
 pub(super) const SCHEMA_VERSION: i64 = 5;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{problem}")]

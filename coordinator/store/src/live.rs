@@ -29,6 +29,7 @@ pub struct Page {
     pub limit: u32,
     pub offset: u32,
 }
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     pub state: Option<TrialState>,
@@ -93,6 +94,7 @@ pub struct TrialLine {
 fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(Axis::cell_columns(spec))
 }
+
 #[derive(Debug)]
 pub struct TrialPage {
     pub line: TrialLine,
@@ -101,6 +103,7 @@ pub struct TrialPage {
     /// Newest first.
     pub events: Vec<EventLine>,
 }
+
 #[derive(Debug, Serialize)]
 pub struct EventLine {
     /// Seconds since 1970, UTC.

@@ -83,6 +83,7 @@ pub(super) fn path_of(database: &Path) -> PathBuf {
 pub(super) fn index_of(database: &Path) -> PathBuf {
     with_end(database, "-shm")
 }
+
 pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(end);
@@ -113,6 +114,7 @@ fn word_at(bytes: &[u8], at: usize, word: fn([u8; 4]) -> u32) -> u32 {
 fn number(bytes: &[u8], at: usize) -> u32 {
     word_at(bytes, at, u32::from_be_bytes)
 }
+
 #[derive(Debug, Default)]
 struct LogContent {
     salt: Option<[u8; 8]>,

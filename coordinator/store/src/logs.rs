@@ -11,6 +11,7 @@ use swfn_shared::{files, ids::LeaseId, trial_log::LogPart};
 use tracing::warn;
 
 use super::error::{FileError, is_full};
+
 #[derive(Debug)]
 pub struct LogFolder {
     path: PathBuf,

@@ -124,6 +124,7 @@ impl Store {
         self.run(|connection| all(connection, sql, parameters, row))
     }
 }
+
 pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,

@@ -26,6 +26,7 @@ const CERTIFICATES: Certificates = Certificates {
 /// Five retries, the first after half a second, each pause twice as long as the one before.
 const PAUSES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(500)).with_max_times(5);
+
 pub(super) struct Client {
     web: Web,
     /// Without a slash at its end.

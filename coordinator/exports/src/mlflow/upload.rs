@@ -68,6 +68,7 @@ impl Counts {
         format!("{new} new runs, {updated} updated, {same} unchanged{skipped}")
     }
 }
+
 #[derive(Default)]
 struct KnownRun {
     id: String,
@@ -209,6 +210,7 @@ fn flatten(path: &str, value: &Value, all: &mut Map<String, Value>) {
         }
     }
 }
+
 struct Upload<'r> {
     reader: &'r Store,
     client: Client,

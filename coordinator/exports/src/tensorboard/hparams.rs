@@ -19,6 +19,7 @@ use super::{
 const EXPERIMENT: &str = "_hparams_/experiment";
 const SESSION_START: &str = "_hparams_/session_start_info";
 pub(super) const SESSION_END: &str = "_hparams_/session_end_info";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Success = 1,
@@ -56,6 +57,7 @@ fn axes<'t>(
 ) -> impl Iterator<Item = &'t (&'static str, Json)> {
     trial.axes.iter().filter(|(name, _)| varying.contains(name))
 }
+
 pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
     let setting = |(name, value): &(&'static str, Json)| {
         let kind = match value {
@@ -67,6 +69,7 @@ pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
     let (settings, group) = (axes(trial, varying).map(setting).collect(), trial.group());
     event(at, SESSION_START, Data::SessionStart(SessionStart { settings, group, at }))
 }
+
 pub(super) fn end(status: Status, at: f64) -> Event {
     event(at, SESSION_END, Data::SessionEnd(SessionEnd { status: status as i32, at }))
 }
