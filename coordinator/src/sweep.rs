@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use nix::sys::signal::Signal;
 use swfn_access::tls;
-use swfn_dashboard::{App, Commander, LiveSummary, Queue};
+use swfn_dashboard::{App, Commander, LiveSummary, queue};
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
@@ -224,7 +224,7 @@ async fn serve(
     let reader = || Reader::new(&place.path.join("sweep.sqlite"));
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
-        let (queue, snapshots) = (Some(Queue::new(&requests)), snapshots.clone());
+        let (queue, snapshots) = (Some(queue(&requests)), snapshots.clone());
         let mut app = App::new(Arc::clone(grid), place, specs, snapshots, queue, reader());
         // People who see the page may command, but not all users of a machine.
         app.commander = (!seen_by_all).then(|| commander(&requests));

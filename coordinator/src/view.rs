@@ -98,7 +98,7 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
     let ViewArguments { run, http, door } = arguments;
     let mut access = door.read(None)?;
     if http.http_token && access.token.is_none() {
-        access.token = Some(token(run)?);
+        access.token = token(run)?;
     }
     let mut stops = signals::stops(access.tls.is_none())?;
     access.tls.iter().try_for_each(|tls| tls.renew(tls::LOOK).map(drop))?;
@@ -123,7 +123,7 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
 }
 
 /// The token of the run directory; a view writes none.
-fn token(run: &Path) -> anyhow::Result<Token> {
+fn token(run: &Path) -> anyhow::Result<Option<Token>> {
     let file = run.join(local::TOKEN_FILE);
     ensure!(
         file.is_file(),
@@ -132,9 +132,7 @@ fn token(run: &Path) -> anyhow::Result<Token> {
             "name a file with --token-file"
         )
     );
-    Ok(Token::find(Some(&file))?.or_problem(
-        || problem!("`{}` has no token", file.display(); "name a file with --token-file"),
-    )?)
+    Ok(Token::find(Some(&file))?)
 }
 
 /// Shows another app when the run has another grid, for example with more seeds. Never ends.

@@ -30,9 +30,6 @@ const SKEW: Duration = Duration::hours(1);
 /// The authority outlives its certificates, so that they can be renewed.
 const AUTHORITY_DAYS: u16 = 3650;
 
-/// Largest file of an authority.
-const MAX_BYTES: u64 = 1 << 20;
-
 /// Largest number of workers; more would be a mistake.
 const MAX_WORKERS: u32 = 1000;
 
@@ -166,7 +163,7 @@ impl Trust {
         let [certificate, key, token] =
             ["ca.pem", "ca-key.pem", "token"].map(|name| folder.join(name));
         let read = |path: &Path| {
-            files::read_small(path, MAX_BYTES).or_problem(|| {
+            files::read_small(path, 1 << 20).or_problem(|| {
                 problem!(
                     "cannot read `{}`", path.display();
                     "name a folder that `certs` made with --authority"

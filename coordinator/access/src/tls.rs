@@ -25,12 +25,6 @@ use webpki::EndEntityCert;
 /// Time between two looks at the files.
 pub const LOOK: Duration = Duration::from_secs(60);
 
-/// The protocol of gRPC.
-const GRPC: &[u8] = b"h2";
-
-/// The protocol of the dashboard.
-const HTTP: &[u8] = b"http/1.1";
-
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     pub certificate: PathBuf,
@@ -69,9 +63,9 @@ impl TlsFiles {
         let people = ServerConfig::builder().with_no_client_auth();
         let mut people =
             people.with_single_cert(chain.clone(), key.clone_key()).context("cannot set up TLS")?;
-        people.alpn_protocols.push(HTTP.to_vec());
+        people.alpn_protocols.push(b"http/1.1".to_vec());
         let mut workers = builder.with_single_cert(chain, key).context("cannot set up TLS")?;
-        workers.alpn_protocols.push(GRPC.to_vec());
+        workers.alpn_protocols.push(b"h2".to_vec());
         Ok(Offers { workers: Arc::new(workers), people: Arc::new(people), certificate })
     }
 

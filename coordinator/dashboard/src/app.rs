@@ -43,17 +43,15 @@ pub(crate) struct SweepNames {
 }
 
 /// Counts the requests that wait for the engine, and those that can.
-pub struct Queue(pub(super) Box<dyn Fn() -> (usize, usize) + Send + Sync>);
+pub type Queue = Box<dyn Fn() -> (usize, usize) + Send + Sync>;
 
-impl Queue {
-    /// Counts those of a channel, without keeping it open: its engine stops with the last sender.
-    pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
-        let requests = requests.downgrade();
-        let waiting = |sender: mpsc::Sender<T>| {
-            (sender.max_capacity() - sender.capacity(), sender.max_capacity())
-        };
-        Self(Box::new(move || requests.upgrade().map_or((0, 0), waiting)))
-    }
+/// Counts those of a channel, without keeping it open: its engine stops with the last sender.
+pub fn queue<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Queue {
+    let requests = requests.downgrade();
+    let waiting = |sender: mpsc::Sender<T>| {
+        (sender.max_capacity() - sender.capacity(), sender.max_capacity())
+    };
+    Box::new(move || requests.upgrade().map_or((0, 0), waiting))
 }
 
 /// The names of the report's colours, by the short names of regularisers in this sweep.

@@ -30,12 +30,6 @@ pub(crate) struct Axis {
     numeric: bool,
 }
 
-impl Axis {
-    fn varies(&self) -> bool {
-        self.values.len() > 1
-    }
-}
-
 /// All axes but the seed, and the position of each cell on them.
 #[derive(Debug, Default)]
 pub(crate) struct Axes {
@@ -117,10 +111,11 @@ impl Axes {
 
     /// The axes in which trials differ, for people. The seed is the last.
     pub(crate) fn shown(&self) -> Vec<Axis> {
-        let varying = self.axes.iter().filter(|axis| axis.varies() && !is_behind(&axis.name));
+        let varies = |axis: &Axis| axis.values.len() > 1;
+        let varying = self.axes.iter().filter(|axis| varies(axis) && !is_behind(&axis.name));
         let values = self.seeds.iter().take(LISTED + 1).map(ToString::to_string).collect();
         let (name, title) = ("seed".to_owned(), "seed".to_owned());
-        let seed = Some(Axis { name, title, values, numeric: true }).filter(Axis::varies);
+        let seed = Some(Axis { name, title, values, numeric: true }).filter(varies);
         let mut shown: Vec<_> = varying.cloned().chain(seed).collect();
         shown.iter_mut().filter(|axis| axis.values.len() > LISTED).for_each(|a| a.values.clear());
         shown

@@ -30,7 +30,7 @@ mod summary;
 mod tests;
 mod views;
 
-pub use app::{App, Queue};
+pub use app::{App, Queue, queue};
 pub use arguments::HttpArguments;
 pub use commands::Commander;
 pub use follow::follow;

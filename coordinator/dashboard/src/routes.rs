@@ -62,6 +62,7 @@ pub(super) type Shared = State<Arc<App>>;
 
 /// The variable texts of a path, unless they are no UTF-8.
 type InPath<T> = Result<Path<T>, PathRejection>;
+type Pair = (String, String);
 
 /// The address that a connection came to.
 #[derive(Debug, Clone, Copy)]
@@ -275,22 +276,14 @@ async fn report(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     Ok(response)
 }
 
-async fn log(
-    State(app): Shared,
-    path: InPath<(String, String)>,
-    RawQuery(asked): RawQuery,
-) -> Answer {
+async fn log(State(app): Shared, path: InPath<Pair>, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, attempt) = path.map(|Path(parts)| parts).unwrap_or_default();
     let path = files::log_of(&app.place.path, query::trial_id(&id)?, query::attempt(&attempt)?);
     files::file(&path, "text/plain; charset=utf-8").await
 }
 
-async fn artifact(
-    State(app): Shared,
-    path: InPath<(String, String)>,
-    RawQuery(asked): RawQuery,
-) -> Answer {
+async fn artifact(State(app): Shared, path: InPath<Pair>, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, name) = path.map(|Path(parts)| parts).unwrap_or_default();
     files::artifact(&app.place.path, query::trial_id(&id)?, &name).await
@@ -309,7 +302,7 @@ async fn prometheus(State(app): Shared) -> Answer {
     let Some(handle) = &app.prometheus else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is counted in this process"));
     };
-    let waiting = app.queue.as_ref().map_or((0, 0), |queue| (queue.0)());
+    let waiting = app.queue.as_ref().map_or((0, 0), |queue| queue());
     metrics::show(&app.snapshot(), waiting);
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
 }

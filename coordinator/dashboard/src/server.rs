@@ -56,8 +56,6 @@ pub const CONNECTIONS: usize = 128;
 /// The most bytes of the headers of one request, and of its buffer.
 const HEADERS: usize = 16 << 10;
 
-const MAX_HEADERS: usize = 64;
-
 /// [`Door::next_request`], unless a test is in a hurry.
 const NEXT_REQUEST: Duration = Duration::from_secs(10);
 
@@ -74,10 +72,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Bytes that the kernel buffers of an answer that nobody reads.
 const SEND_BUFFER: u32 = 128 << 10;
-
-const BACKLOG: u32 = 256;
-
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A bound socket and its access check.
 pub struct Door {
@@ -145,7 +139,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // Connections inherit it.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(256)
 }
 
 /// Binds to the default port, or the next free one: a tunnel to a few ports finds every page.
@@ -170,7 +164,7 @@ pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Futur
     let (stopping, stopped) = watch::channel(false);
     let mut incoming = gate::accept(door.listener, Gate::new(CONNECTIONS));
     let mut connections = JoinSet::new();
-    let mut upkeep = interval(UPKEEP);
+    let mut upkeep = interval(Duration::from_secs(5));
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -229,7 +223,7 @@ async fn answer(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(next_request)
-        .max_headers(MAX_HEADERS)
+        .max_headers(64)
         .max_header_size(HEADERS)
         .max_buf_size(HEADERS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));

@@ -29,8 +29,9 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    App, Commander, Queue,
+    App, Commander,
     guard::Guard,
+    queue,
     routes::{self, Stage},
 };
 
@@ -91,7 +92,7 @@ impl House {
             &self.run_dir.place().unwrap(),
             &self.specs,
             snapshots,
-            Some(Queue::new(&self.requests)),
+            Some(queue(&self.requests)),
             reader,
         )
     }

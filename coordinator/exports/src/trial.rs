@@ -104,11 +104,6 @@ impl Trial {
         Ok(varying.map(|((name, _), _)| *name).collect())
     }
 
-    /// Its cell, with the beginning of the cell's id: earlier grids may have the same label.
-    pub(super) fn group(&self) -> String {
-        format!("{} ({})", self.label, self.cell.get(..4).unwrap_or(&self.cell))
-    }
-
     /// Its point of the grid and the beginning of its id, fit for the name of a folder.
     pub(super) fn name(&self) -> String {
         let id = self.id.get(..8).unwrap_or(&self.id);

@@ -20,9 +20,6 @@ use super::{
 /// The most bytes of an error in a list; one trial's page has all of it.
 const SHORT_TEXT: usize = 300;
 
-/// The newest events of a trial that its page shows.
-const EVENTS: u32 = 20;
-
 /// A part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Page {
@@ -100,7 +97,7 @@ pub struct TrialPage {
     pub line: TrialLine,
     /// The end of the log of the process that failed last.
     pub log: Option<String>,
-    /// Newest first.
+    /// The newest ones, newest first.
     pub events: Vec<EventLine>,
 }
 
@@ -206,8 +203,8 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
     let log =
         connection.prepare_cached(log)?.query_row([number], |row| row.get(0)).optional()?.flatten();
     let events = "SELECT at, attempt, kind, worker, error FROM event WHERE trial = ?1
-                  ORDER BY sequence DESC LIMIT ?2";
-    let events = all(connection, events, (number, EVENTS), |row| {
+                  ORDER BY sequence DESC LIMIT 20";
+    let events = all(connection, events, [number], |row| {
         Ok(EventLine {
             at: row.get(0)?,
             attempt: row.get(1)?,

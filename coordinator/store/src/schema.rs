@@ -200,8 +200,9 @@ impl Store {
         let connection = connect().map_err(|error| StoreError::new(path, error))?;
         let mut store = Self::new(path, connection, damage);
         let found = store.version()?;
+        let is_empty = "SELECT count(*) = 0 FROM sqlite_schema";
         match found {
-            0 if store.is_empty()? => {}
+            0 if store.run(|c| c.query_row(is_empty, [], |row| row.get(0)))? => {}
             SCHEMA_VERSION if clean => store.sums = store.run(|c| Sums::written(c, found))?,
             1..=SCHEMA_VERSION => store.check(found)?,
             _ => return Err(other_version(path, found).into()),
@@ -273,11 +274,6 @@ impl Store {
 
     fn version(&self) -> Result<i64, StoreError> {
         self.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
-    }
-
-    fn is_empty(&self) -> Result<bool, StoreError> {
-        let sql = "SELECT count(*) = 0 FROM sqlite_schema";
-        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
     }
 
     /// Makes the tables of a new file (version 0), or brings those of an older one up to date, in

@@ -13,15 +13,12 @@ pub(super) mod messages {
 pub(super) use messages::{Event, event::What};
 use messages::{PluginData, SessionLog, Summary, SummaryMetadata, Value};
 
-/// The version that each file begins with.
-const FILE_VERSION: &str = "brain.Event:2";
-
 /// The largest record that is read back, in bytes.
 const MAX_RECORD: u64 = 1 << 20;
 
 impl Event {
     pub(super) fn first(wall_time: f64) -> Self {
-        Self { wall_time, step: 0, what: Some(What::FileVersion(FILE_VERSION.to_owned())) }
+        Self { wall_time, step: 0, what: Some(What::FileVersion("brain.Event:2".to_owned())) }
     }
 
     /// Starts the run anew: TensorBoard discards what it has read of it.

@@ -16,8 +16,6 @@ use super::{
     },
 };
 
-const EXPERIMENT: &str = "_hparams_/experiment";
-const SESSION_START: &str = "_hparams_/session_start_info";
 pub(super) const SESSION_END: &str = "_hparams_/session_end_info";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +45,7 @@ pub(super) fn experiment(trial: &Trial, varying: &[&str]) -> Event {
     let metric = |tag: &str| Metric { name: Some(MetricName { tag: tag.to_owned() }) };
     let settings = axes(trial, varying).map(setting).collect();
     let metrics = order.map(metric).to_vec();
-    event(0.0, EXPERIMENT, Data::Experiment(Experiment { settings, metrics }))
+    event(0.0, "_hparams_/experiment", Data::Experiment(Experiment { settings, metrics }))
 }
 
 /// The axes that vary; any other would be a column with one value.
@@ -66,8 +64,15 @@ pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
         };
         ((*name).to_owned(), SettingValue { kind: Some(kind) })
     };
-    let (settings, group) = (axes(trial, varying).map(setting).collect(), trial.group());
-    event(at, SESSION_START, Data::SessionStart(SessionStart { settings, group, at }))
+    // With the beginning of the cell's id: earlier grids may have the same label.
+    let cell = trial.cell.get(..4).unwrap_or(&trial.cell);
+    let group = format!("{} ({cell})", trial.label);
+    let settings = axes(trial, varying).map(setting).collect();
+    event(
+        at,
+        "_hparams_/session_start_info",
+        Data::SessionStart(SessionStart { settings, group, at }),
+    )
 }
 
 pub(super) fn end(status: Status, at: f64) -> Event {
