@@ -178,20 +178,6 @@ const fn file(name: &'static str, sha256: &'static str) -> PublishedFile {
     PublishedFile { name, sha256 }
 }
 
-impl Origin {
-    /// The digest of the content; generated images depend on the seed.
-    pub fn digest(&self, seed: u64) -> DataDigest {
-        match self {
-            Self::Published(published) => {
-                DataDigest::of(published.files.iter().map(|file| file.sha256))
-            }
-            Self::Generated { version } => {
-                DataDigest::of_text(&format!("synthetic digits {version} {seed}"))
-            }
-        }
-    }
-}
-
 /// Rows of one name are equal.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {

@@ -30,11 +30,6 @@ pub struct Regulariser {
 }
 
 impl Regulariser {
-    /// A regulariser without weights.
-    pub fn new(switch: Option<Switch>) -> Self {
-        Self { switch, weights: [0.0; WEIGHTS] }
-    }
-
     /// The same with another weight of one axis; zero removes it.
     #[must_use]
     pub fn with(mut self, axis: Axis, weight: f64) -> Self {
@@ -171,15 +166,10 @@ impl Names {
     }
 
     /// A weight as it stands in that name.
-    pub fn weight(self, axis: Axis, value: f64) -> String {
+    fn weight(self, axis: Axis, value: f64) -> String {
         let is_exact =
             Axis::regularisers().iter().zip(self.exact).any(|known| known == (&axis, true));
         if is_exact { exact(value) } else { short(value) }
-    }
-
-    /// A weight of the function norm, as it stands in that name.
-    pub fn lambda(self, value: f64) -> String {
-        self.weight(axes::LAMBDA, value)
     }
 }
 
@@ -190,7 +180,8 @@ mod tests {
     use super::*;
 
     fn regulariser(switch: Option<Switch>, lambda: f64, decay: f64) -> Regulariser {
-        Regulariser::new(switch).with(axes::LAMBDA, lambda).with(axes::WEIGHT_DECAY, decay)
+        let none = Regulariser { switch, weights: [0.0; WEIGHTS] };
+        none.with(axes::LAMBDA, lambda).with(axes::WEIGHT_DECAY, decay)
     }
 
     #[test]

@@ -8,6 +8,7 @@ use swfn_shared::{
 };
 
 use super::{
+    pending::lower,
     records,
     state::{Lease, Scheduler, TrialIndex, TrialState, Worker},
 };
@@ -180,7 +181,7 @@ impl Scheduler {
         match &trial.state {
             TrialState::Pending => self.pending.remove(trial, index),
             TrialState::Leased(lease) => {
-                self.pending.lease_ended(trial.group);
+                lower(&mut self.pending.leased, trial.group);
                 if let Some(worker) = self.workers.get_mut(&lease.worker) {
                     worker.leases.remove(&index);
                     // The last ask counted this lease, too. A free lane will be asked for again.
@@ -196,7 +197,7 @@ impl Scheduler {
         match &trial.state {
             TrialState::Pending => self.pending.insert(trial, index),
             TrialState::Leased(lease) => {
-                self.pending.lease_began(trial.group);
+                *self.pending.leased.entry(trial.group).or_default() += 1;
                 let worker = lease.worker.clone();
                 self.worker_mut(&worker).leases.insert(index);
             }

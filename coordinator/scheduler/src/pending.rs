@@ -29,9 +29,9 @@ pub(super) struct Pending {
     /// The number of waiting trials by shape.
     waiting: HashMap<ShapeId, usize>,
     /// The number of live leases by group.
-    leased: HashMap<usize, usize>,
+    pub(super) leased: HashMap<usize, usize>,
     /// The group of each VAE.
-    vaes: HashMap<VaeId, Position>,
+    pub(super) vaes: HashMap<VaeId, Position>,
     /// The shapes of trials that have failed somewhere, and of suspects. Neither are in a group.
     failed: BTreeMap<TrialIndex, ShapeId>,
     suspects: BTreeMap<TrialIndex, ShapeId>,
@@ -77,18 +77,6 @@ impl Pending {
         if shapes.is_empty() {
             self.groups.remove(&place);
         }
-    }
-
-    pub(super) fn knows(&self, vae: &VaeId) -> bool {
-        self.vaes.contains_key(vae)
-    }
-
-    pub(super) fn lease_began(&mut self, group: usize) {
-        *self.leased.entry(group).or_default() += 1;
-    }
-
-    pub(super) fn lease_ended(&mut self, group: usize) {
-        lower(&mut self.leased, group);
     }
 
     /// Up to `wanted` trials of one shape for a worker with these VAEs.
@@ -185,7 +173,7 @@ impl Pending {
 }
 
 /// Counts one less, and removes the key at zero.
-fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+pub(super) fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
     if let Entry::Occupied(mut count) = counts.entry(key) {
         *count.get_mut() -= 1;
         if *count.get() == 0 {

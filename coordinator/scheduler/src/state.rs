@@ -251,8 +251,11 @@ impl Scheduler {
 
     /// Those of these VAEs that trials of the sweep need, each once.
     pub fn needed_vaes(&self, vaes: Vec<VaeId>) -> Vec<VaeId> {
-        let known: BTreeSet<_> =
-            vaes.into_iter().filter(|vae| self.pending.knows(vae)).take(MAX_VAES).collect();
+        let known: BTreeSet<_> = vaes
+            .into_iter()
+            .filter(|vae| self.pending.vaes.contains_key(vae))
+            .take(MAX_VAES)
+            .collect();
         known.into_iter().collect()
     }
 

@@ -173,11 +173,6 @@ impl Axis {
         Self::all().find(|axis| axis.path == path)
     }
 
-    /// The axis with this key in that table of a grid file.
-    pub fn named(section: &str, name: &str) -> Option<Self> {
-        Self::all().find(|axis| axis.section.name() == section && axis.name == name)
-    }
-
     /// The axes of `[grid]`, outermost first.
     pub fn in_grid() -> &'static [Self] {
         &GRID
@@ -269,11 +264,6 @@ impl Axis {
     pub fn default(self) -> Option<Value> {
         let with_norm = TrialSpec { penalty: Some(Penalty::PUBLISHED), ..TrialSpec::PUBLISHED };
         if self.required { None } else { self.raw(&with_norm) }
-    }
-
-    /// Whether the value switches a regulariser off.
-    pub fn is_off(self, value: Value) -> bool {
-        matches!(self.role, Role::Regulariser { .. }) && value.number() == 0.0
     }
 
     /// An example value in TOML.

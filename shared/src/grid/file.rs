@@ -255,7 +255,7 @@ fn check_batches(block: &Block, base: &TrialSpec) -> Result<(), Problem> {
     };
     let batch = base.vae_samples().map_or(1, |samples| samples.vae.batch_size);
     if let Some(span) = block.axis_with(axes::SUBSET_SIZE, |value| below(value, batch))
-        && block.axis_with(axes::LAMBDA, |value| !axes::LAMBDA.is_off(*value)).is_some()
+        && block.axis_with(axes::LAMBDA, |value| value.number() != 0.0).is_some()
         && block.axis_with(axes::DENSITY, sampled).is_some()
     {
         let problem = format!("subset_size has values below `{batch}`, a batch of the VAE");

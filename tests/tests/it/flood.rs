@@ -17,6 +17,7 @@ use swfn_proto::v1::{
     self, coordinator_client::CoordinatorClient, coordinator_message, worker_message::Kind,
 };
 use swfn_shared::{
+    catalogue::SYNTHETIC,
     dataset::Dataset,
     ids::TRAINER_REVISION,
     metrics::{self, Outcome},
@@ -106,7 +107,7 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                         best_test_accuracy: 0.5,
                         ..Outcome::default()
                     };
-                    let dataset_digest = Dataset::synthetic(0).digest().to_string();
+                    let dataset_digest = Dataset::of(&SYNTHETIC).digest().to_string();
                     let succeeded =
                         v1::Succeeded { lease, outcome: outcome_values(&outcome), dataset_digest };
                     send(next, Kind::Succeeded(succeeded)).await;

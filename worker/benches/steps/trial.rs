@@ -4,6 +4,7 @@
 use std::{cell::RefCell, ops::ControlFlow, time::Duration};
 
 use swfn_shared::{
+    catalogue::SYNTHETIC,
     dataset::Dataset,
     grid::{DEFAULT_MAX_TRIALS, Grid},
     metrics::{MetricPoint, TEST_LOSS, TRAIN_LOSS, VAE_LOSS},
@@ -51,7 +52,7 @@ impl Clock {
 impl Desk {
     pub(crate) fn new() -> Self {
         let mut digits =
-            load(&Dataset::synthetic(0), &LoadOptions::default()).expect("digits are drawn");
+            load(&Dataset::of(&SYNTHETIC), &LoadOptions::default()).expect("digits are drawn");
         digits.test = digits.test.gather(&Vec::from_iter(0..TEST_IMAGES));
         let mut trainer = Trainer::new(Device::Cpu);
         trainer.load(trial("net", 0.0, 0, "").dataset, digits).expect("the digits fit into memory");

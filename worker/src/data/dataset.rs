@@ -164,11 +164,14 @@ fn draw(seed: u64, part: Part, indices: impl ExactSizeIterator<Item = usize>) ->
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::catalogue::SYNTHETIC;
+
     use super::*;
 
     #[test]
     fn gathered_images_keep_the_requested_order() {
-        let data = load(&Dataset::synthetic(3), &LoadOptions::default()).unwrap();
+        let data =
+            load(&Dataset::Named { entry: &SYNTHETIC, seed: 3 }, &LoadOptions::default()).unwrap();
         assert_eq!((data.train.len(), data.test.len(), data.classes), (60_000, 10_000, 10));
         let some = data.train.gather(&[59_999, 4, 4]);
         assert_eq!(some.image(0), swfn_digits::draw(3, Part::Train, 59_999).1);

@@ -277,6 +277,7 @@ pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests {
     use swfn_shared::{
+        catalogue::SYNTHETIC,
         dataset::Dataset,
         grid::{DEFAULT_MAX_TRIALS, Grid},
     };
@@ -294,7 +295,7 @@ mod tests {
     }
 
     fn data() -> Rc<DeviceData> {
-        let mut digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
+        let mut digits = load(&Dataset::of(&SYNTHETIC), &LoadOptions::default()).unwrap();
         digits.test = digits.test.gather(&[0]);
         Rc::new(DeviceData::new(digits, Device::Cpu))
     }

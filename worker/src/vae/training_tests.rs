@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use swfn_shared::dataset::Dataset;
+use swfn_shared::{catalogue::SYNTHETIC, dataset::Dataset};
 use tch::{Device, Reduction};
 
 use super::*;
@@ -90,7 +90,7 @@ fn excess(vae: &AnyVae, pixels: &Tensor) -> (f64, f64) {
 #[test]
 fn the_convolutional_vae_reconstructs_better() {
     device::use_one_thread();
-    let digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
+    let digits = load(&Dataset::of(&SYNTHETIC), &LoadOptions::default()).unwrap();
     let (train, test) =
         (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..50)));
     let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 50));

@@ -6,6 +6,7 @@ use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     axes::{self, Value},
     capacity::Capacity,
+    catalogue::SYNTHETIC,
     dataset::Dataset,
     ids::ShapeId,
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
@@ -25,12 +26,12 @@ use swfn_worker::{
 };
 use tracing::Span;
 
-pub(crate) const DATASET: Dataset = Dataset::synthetic(0);
+pub(crate) const DATASET: Dataset = Dataset::of(&SYNTHETIC);
 
 /// Synthetic digits, of which the first 200 are the test images.
 pub(crate) fn digits() -> Splits {
     static DIGITS: LazyLock<Splits> = LazyLock::new(|| {
-        let mut digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
+        let mut digits = load(&Dataset::of(&SYNTHETIC), &LoadOptions::default()).unwrap();
         digits.test = digits.test.gather(&Vec::from_iter(0..200));
         digits
     });

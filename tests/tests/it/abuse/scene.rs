@@ -9,7 +9,7 @@ use std::{
 };
 
 use swfn_proto::v1::{self, coordinator_message::Kind as Answer, worker_message::Kind};
-use swfn_shared::{dataset::Dataset, metrics::Outcome, wire::outcome_values};
+use swfn_shared::{catalogue::SYNTHETIC, dataset::Dataset, metrics::Outcome, wire::outcome_values};
 use swfn_tests::{
     fake_worker::{FakeWorker, hello},
     process::{Process, resident},
@@ -104,7 +104,7 @@ pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
     Kind::Succeeded(v1::Succeeded {
         lease: Some(lease),
         outcome: outcome_values(&outcome),
-        dataset_digest: Dataset::synthetic(0).digest().to_string(),
+        dataset_digest: Dataset::of(&SYNTHETIC).digest().to_string(),
     })
 }
 

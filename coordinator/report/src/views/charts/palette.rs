@@ -87,6 +87,8 @@ pub fn style() -> String {
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::trial::TrialSpec;
+
     use super::*;
 
     #[test]
@@ -105,7 +107,7 @@ mod tests {
 
     #[test]
     fn more_of_the_same_kind_is_stronger() {
-        let norm = |lambda| Regulariser::new(None).with(axes::LAMBDA, lambda);
+        let norm = |lambda| TrialSpec::PUBLISHED.regulariser().with(axes::LAMBDA, lambda);
         for count in 1..12 {
             let all: Vec<Regulariser> = (1..=count).map(|step| norm(f64::from(step))).collect();
             let shades: Vec<usize> = looks(&all).iter().map(|look| look.tint.shade).collect();
