@@ -5,7 +5,6 @@ use std::hash;
 
 use crate::{
     dataset::{Sizes, Units},
-    ids::DataDigest,
     image::ImageShape,
 };
 

@@ -12,7 +12,7 @@ use swfn_shared::{
 
 /// Whether the page shows a setting as a part of network or regulariser. Filters may name it, too.
 fn is_behind(name: &str) -> bool {
-    let axis = Setting::named("grid", name);
+    let axis = Setting::in_grid().iter().find(|axis| axis.name == name);
     axis.is_some_and(|axis| matches!(axis.role, Role::Network | Role::Regulariser { .. }))
 }
 

@@ -99,8 +99,7 @@ impl Client {
 
     /// Gets something by its name; `None` if the server does not have it.
     pub(super) fn get(&self, path: &str, query: (&str, &str)) -> anyhow::Result<Option<Value>> {
-        let send =
-            |url: &str| self.authorized(self.web.agent.get(url).query_pairs([query])).call();
+        let send = |url: &str| self.authorized(self.web.agent.get(url).query_pairs([query])).call();
         match self.request(path, send)? {
             Err(Refusal { code, .. }) if code == "RESOURCE_DOES_NOT_EXIST" => Ok(None),
             answer => answer.map(Some).map_err(|refusal| self.explain(path, &refusal)),
