@@ -5,7 +5,7 @@
 
 use crate::{
     lanes::Lanes,
-    level::{Level, Work},
+    level::{Level, vectorised},
 };
 
 /// y = x w^T + bias. x: `[rows, inputs]`, w: `[outputs, inputs]`, y: `[rows, outputs]`, all row by
@@ -14,7 +14,7 @@ pub fn forward(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) 
     let outputs = bias.len();
     let (inputs, rows) = (w.len() / outputs, y.len() / outputs);
     assert_eq!((w.len(), x.len(), y.len()), (inputs * outputs, inputs * rows, rows * outputs));
-    level.run(Forward { x, w, bias, y, inputs, rows });
+    all_dots(level, Forward { x, w, bias, y, inputs, rows });
 }
 
 /// a b, or a^T b if a is `transposed`. a: `[rows, depth]` or `[depth, rows]`, b: `[depth, columns]`
@@ -23,7 +23,7 @@ pub fn product(level: Level, a: &[f32], transposed: bool, b: &[f32], rows: usize
     let (depth, columns) = (a.len() / rows, to.len() / rows);
     assert_eq!((a.len(), b.len(), to.len()), (rows * depth, depth * columns, rows * columns));
     let steps = if transposed { (1, rows) } else { (depth, 1) };
-    level.run(Product { a, steps, b, to, rows, depth, columns });
+    all_blocks(level, Product { a, steps, b, to, rows, depth, columns });
 }
 
 struct Forward<'a> {
@@ -35,25 +35,25 @@ struct Forward<'a> {
     rows: usize,
 }
 
-impl Work for Forward<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        let outputs = self.bias.len();
+vectorised! {
+    fn all_dots(work: Forward<'_>) {
+        let mut work = work;
+        let outputs = work.bias.len();
         let mut output = 0;
         while output < outputs {
             let mut row = 0;
             let many = output + 4 <= outputs;
-            while row < self.rows {
-                // SAFETY: V is what the caller says; rows and outputs are there.
+            while row < work.rows {
+                // SAFETY: V is that of the level; rows and outputs are there.
                 unsafe {
-                    match (row + 4 <= self.rows, many) {
-                        (true, true) => self.dots::<V, 4, 4>(row, output),
-                        (true, false) => self.dots::<V, 4, 1>(row, output),
-                        (false, true) => self.dots::<V, 1, 4>(row, output),
-                        (false, false) => self.dots::<V, 1, 1>(row, output),
+                    match (row + 4 <= work.rows, many) {
+                        (true, true) => work.dots::<V, 4, 4>(row, output),
+                        (true, false) => work.dots::<V, 4, 1>(row, output),
+                        (false, true) => work.dots::<V, 1, 4>(row, output),
+                        (false, false) => work.dots::<V, 1, 1>(row, output),
                     }
                 }
-                row += if row + 4 <= self.rows { 4 } else { 1 };
+                row += if row + 4 <= work.rows { 4 } else { 1 };
             }
             output += if many { 4 } else { 1 };
         }
@@ -121,25 +121,25 @@ struct Product<'a> {
     columns: usize,
 }
 
-impl Work for Product<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+vectorised! {
+    fn all_blocks(work: Product<'_>) {
+        let mut work = work;
         let mut column = 0;
-        while column < self.columns {
-            let width = (2 * V::COUNT).min(self.columns - column);
+        while column < work.columns {
+            let width = (2 * V::COUNT).min(work.columns - column);
             let mut row = 0;
-            while row < self.rows {
-                let left = self.rows - row;
-                // SAFETY: V is what the caller says; rows and columns are there.
+            while row < work.rows {
+                let left = work.rows - row;
+                // SAFETY: V is that of the level; rows and columns are there.
                 row += unsafe {
                     match (left, width > V::COUNT) {
                         (8.., true) if V::MANY_REGISTERS => {
-                            self.block::<V, 8, 2>(row, column, width)
+                            work.block::<V, 8, 2>(row, column, width)
                         }
-                        (4.., true) => self.block::<V, 4, 2>(row, column, width),
-                        (_, true) => self.block::<V, 1, 2>(row, column, width),
-                        (8.., false) => self.block::<V, 8, 1>(row, column, width),
-                        (_, false) => self.block::<V, 1, 1>(row, column, width),
+                        (4.., true) => work.block::<V, 4, 2>(row, column, width),
+                        (_, true) => work.block::<V, 1, 2>(row, column, width),
+                        (8.., false) => work.block::<V, 8, 1>(row, column, width),
+                        (_, false) => work.block::<V, 1, 1>(row, column, width),
                     }
                 };
             }

@@ -148,7 +148,7 @@ impl Compute for Kernels {
                     (norm.running_mean.empty_like(), norm.running_var.empty_like());
                 let to = [&mut mean, &mut variance];
                 each_lane(lanes, [&x], to, |_, [x], [mean, variance]| {
-                    batch_norm::statistics(x, mean, variance);
+                    batch_norm::statistics(Level::best(), x, mean, variance);
                 });
                 if mode == NormMode::Train {
                     norm.move_running(&mean, &variance, x.size()[1]);
@@ -161,7 +161,7 @@ impl Compute for Kernels {
         let from = [&x, &mean, &inverse_deviation, &norm.scale, &norm.shift];
         let to = [&mut normalised, &mut output];
         each_lane(lanes, from, to, |_, [x, of_channels @ ..], [normalised, output]| {
-            batch_norm::forward(x, of_channels, normalised, output);
+            batch_norm::forward(Level::best(), x, of_channels, normalised, output);
         });
         Normed { output, normalised, inverse_deviation, mode }
     }
@@ -177,7 +177,7 @@ impl Compute for Kernels {
         let (mut of_scale, mut of_shift) = (norm.scale.empty_like(), norm.shift.empty_like());
         let (from, to) = ([&of_output, normalised], [&mut of_scale, &mut of_shift]);
         each_lane(lanes, from, to, |_, [of_output, normalised], [of_scale, of_shift]| {
-            batch_norm::of_parameters(of_output, normalised, of_scale, of_shift);
+            batch_norm::of_parameters(Level::best(), of_output, normalised, of_scale, of_shift);
         });
         let share = match normed.mode {
             NormMode::Eval => 0.0, // the statistics do not depend on the input
@@ -189,7 +189,7 @@ impl Compute for Kernels {
         let from = [&of_output, normalised, &mean_scale, &mean_shift, &factor];
         each_lane(lanes, from, [&mut of_input], |_, from, [of_input]| {
             let [of_output, normalised, of_channels @ ..] = from;
-            batch_norm::of_input(of_output, normalised, of_channels, of_input);
+            batch_norm::of_input(Level::best(), of_output, normalised, of_channels, of_input);
         });
         [of_scale, of_shift, of_input]
     }
@@ -205,25 +205,19 @@ impl Compute for Kernels {
     fn sgd(&self, rates: &SgdRates, changed: [&mut Tensor; 2], gradient: &Tensor) {
         each_lane(rates.decay.host.len(), [gradient], changed, |k, [gradient], changed| {
             let [parameter, velocity] = changed;
-            let kernel = optimisers::Sgd {
-                learning_rate: rates.learning_rate.host[k],
-                momentum: rates.momentum.host[k],
-                decay: rates.decay.host[k],
-            };
-            kernel.step(parameter, velocity, gradient);
+            let SgdRates { learning_rate, momentum, decay } = rates;
+            let rates = [learning_rate, momentum, decay].map(|rate| rate.host[k]);
+            optimisers::sgd(Level::best(), rates, parameter, velocity, gradient);
         });
     }
 
     fn adam(&self, rates: &AdamRates, changed: [&mut Tensor; 3], gradient: &Tensor) {
         each_lane(rates.rate.host.len(), [gradient], changed, |k, [gradient], changed| {
             let [parameter, momentum, square] = changed;
-            let kernel = optimisers::Adam {
-                rate: rates.rate.host[k],
-                beta1: rates.beta1 as f32,
-                beta2: rates.beta2 as f32,
-                epsilon: rates.epsilon as f32,
-            };
-            kernel.step(parameter, momentum, square, gradient);
+            let [beta1, beta2, epsilon] =
+                [rates.beta1, rates.beta2, rates.epsilon].map(|rate| rate as f32);
+            let rates = [rates.rate.host[k], beta1, beta2, epsilon];
+            optimisers::adam(Level::best(), rates, parameter, momentum, square, gradient);
         });
     }
 

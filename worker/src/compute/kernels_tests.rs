@@ -220,14 +220,14 @@ fn optimisers_equal_torch() {
     let (w, m, v, g) = (double(&weights), double(&first), double(&second), double(&gradient));
 
     let (mut ours, mut velocity) = (floats(&weights), floats(&first));
-    let sgd = optimisers::Sgd { learning_rate: 0.25, momentum: 0.5, decay: 0.125 };
-    sgd.step(&mut ours, &mut velocity, &floats(&gradient));
+    let rates = [0.25, 0.5, 0.125];
+    optimisers::sgd(Level::best(), rates, &mut ours, &mut velocity, &floats(&gradient));
     let expected = &m * 0.5 + &g * 0.25 + &w * 0.125;
     assert!(error(&velocity, &expected) < TOLERANCE && error(&ours, &(&w - expected)) < TOLERANCE);
 
     let (mut ours, mut momentum, mut square) = (floats(&weights), floats(&first), floats(&second));
-    let adam = optimisers::Adam { rate: 0.25, beta1: 0.5, beta2: 0.75, epsilon: 0.125 };
-    adam.step(&mut ours, &mut momentum, &mut square, &floats(&gradient));
+    let (rates, gradient) = ([0.25, 0.5, 0.75, 0.125], floats(&gradient));
+    optimisers::adam(Level::best(), rates, &mut ours, &mut momentum, &mut square, &gradient);
     let (m, v) = (m * 0.5 + &g, v * 0.75 + g.square());
     assert!(error(&momentum, &m) < TOLERANCE && error(&square, &v) < TOLERANCE);
     assert!(error(&ours, &(w - m / (v.sqrt() + 0.125) * 0.25)) < TOLERANCE);
