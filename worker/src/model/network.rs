@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     compute::Backend,
-    lanes::{Lanes, Map, Named},
+    lanes::{Model, Named, impl_lanes},
     layers::{InputShape, NormMode},
 };
 
@@ -55,7 +55,7 @@ impl Network {
     ) -> Self {
         let classes = u32::try_from(input.classes).expect("some classes");
         let placed = architecture.placed(input.image, classes).expect("trials are checked before");
-        Self { ops: build::ops(&placed, scale, seeds, backend.device), backend }
+        Self { ops: build::ops(&placed, scale, seeds, backend), backend }
     }
 
     /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training
@@ -80,14 +80,9 @@ impl Network {
             return (of_batch, of_samples, Traces { passes: vec![passes] });
         }
         let (batch, samples) = split(&input.images);
-        let mode = match batch_norm {
-            SampleBatchNorm::Train => NormMode::Train,
-            SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
-            SampleBatchNorm::Eval => NormMode::Eval,
-        };
         let masks = input.masks.as_ref().map(|masks| masks.first(batch.size()[1]));
         let (of_batch, first) = self.forward(&batch, NormMode::Train, masks.as_ref());
-        let (of_samples, second) = self.forward(&samples, mode, None);
+        let (of_samples, second) = self.forward(&samples, batch_norm, None);
         (of_batch, of_samples, Traces { passes: vec![first, second] })
     }
 
@@ -150,17 +145,6 @@ impl Network {
         self.ops.iter().filter_map(width).collect()
     }
 
-    /// All parameters, named as in PyTorch, with a leading dimension of lanes and the channels
-    /// last.
-    pub fn parameters(&self) -> Vec<Named> {
-        self.ops.iter().flat_map(Op::parameters).collect()
-    }
-
-    /// Batch norm's running statistics, named as in PyTorch, `[K, channels]` each.
-    pub fn buffers(&self) -> Vec<Named> {
-        self.ops.iter().flat_map(Op::buffers).collect()
-    }
-
     /// One lane of tensors in the order of [`Self::parameters`], such as gradients, in PyTorch's
     /// order of dimensions. They share their storage. Where a fully connected layer sees an image,
     /// its inputs still have three dimensions.
@@ -198,11 +182,17 @@ impl Network {
     }
 }
 
-impl Lanes for Network {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { ops: self.ops.iter().map(|op| op.map(f)).collect(), backend: self.backend }
+impl Model for Network {
+    fn parameters(&self) -> Vec<Named> {
+        self.ops.iter().flat_map(Op::parameters).collect()
+    }
+
+    fn buffers(&self) -> Vec<Named> {
+        self.ops.iter().flat_map(Op::buffers).collect()
     }
 }
+
+impl_lanes!(Network { ops } backend);
 
 #[cfg(test)]
 mod tests {
@@ -211,7 +201,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        lanes::named_lane,
+        lanes::{Lanes as _, named_lane},
         rng::{Purpose, Stream},
     };
 

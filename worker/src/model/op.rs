@@ -3,8 +3,8 @@
 use tch::{Kind, Tensor};
 
 use crate::{
-    compute::{Compute, ConvPass, LayerGradients, Normed, convolution},
-    lanes::{Lanes, Map, Named},
+    compute::{Compute, LayerGradients, Normed, convolution, kernels},
+    lanes::{Lanes, Map, Named, impl_lanes},
     layers::{BatchNorm, Layer, NormMode},
 };
 
@@ -74,7 +74,7 @@ pub(super) enum Trace {
     Conv { size: Vec<i64>, columns: Tensor, of_input: bool },
     Pool { x: Tensor, indices: Tensor },
     Relu(Tensor),
-    ConvPool(ConvPass),
+    ConvPool { x: Tensor, output: Tensor, choice: Vec<u8>, of_input: bool },
     Linear { x: Tensor, output: Tensor },
     TwoLinear { x: Tensor, weight: Tensor },
     BatchNorm { size: Vec<i64>, normed: Normed },
@@ -143,12 +143,8 @@ impl Op {
                 (output.shallow_clone(), Trace::Relu(output))
             }
             Self::ConvPool { learnt, relu } => {
-                let pooled = compute.conv_pool(&learnt.layer, &x, *relu);
-                let output = pooled.output.shallow_clone();
-                (
-                    output,
-                    Trace::ConvPool(ConvPass { input: x, pooled, relu: *relu, of_input: !first }),
-                )
+                let (output, choice) = kernels::conv_pool(&learnt.layer, &x, *relu);
+                (output.shallow_clone(), Trace::ConvPool { x, output, choice, of_input: !first })
             }
             Self::Linear { learnt: Learnt { layer, .. }, relu } => {
                 let mut output = compute.linear(&rows(&x), &layer.weight, &layer.bias);
@@ -208,8 +204,9 @@ impl Op {
                 Some(convolution::pool_gradients(x, indices, of_output))
             }
             (Self::Relu, Trace::Relu(output)) => Some(output.threshold_backward(of_output, 0.0)),
-            (Self::ConvPool { learnt, .. }, Trace::ConvPool(pass)) => {
-                add_both(compute.conv_pool_gradients(&learnt.layer, pass, of_output))
+            (Self::ConvPool { learnt, relu }, Trace::ConvPool { x, output, choice, of_input }) => {
+                let (layer, made) = (&learnt.layer, (output, &choice[..]));
+                add_both(kernels::conv_pool_gradients(layer, *relu, x, made, of_output, *of_input))
             }
             (Self::Linear { learnt, relu }, Trace::Linear { x, output }) => {
                 let of_output = match relu {
@@ -308,7 +305,7 @@ impl Lanes for Op {
                 Self::ConvPool { learnt: learnt.map(f), relu: *relu }
             }
             Self::Linear { learnt, relu } => Self::Linear { learnt: learnt.map(f), relu: *relu },
-            Self::TwoLinear([first, second]) => Self::TwoLinear([first.map(f), second.map(f)]),
+            Self::TwoLinear(both) => Self::TwoLinear(Lanes::map(both, f)),
             Self::BatchNorm { name, norm } => {
                 Self::BatchNorm { name: name.clone(), norm: norm.map(f) }
             }
@@ -317,11 +314,7 @@ impl Lanes for Op {
     }
 }
 
-impl Lanes for Learnt {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { name: self.name.clone(), layer: self.layer.map(f), inputs: self.inputs }
-    }
-}
+impl_lanes!(Learnt { layer } name inputs);
 
 /// Sum over the rows: `[K, N, outputs]` -> `[K, outputs]`.
 fn sum(x: &Tensor) -> Tensor {

@@ -16,7 +16,7 @@ use crate::{
         report::TrainError,
         state::{Misfit, State},
     },
-    vae::{cache::VaeCache, disk::DiskCache, training},
+    vae::{cache::VaeCache, disk::DiskCache, trained::TrainedVae, training},
 };
 
 /// Number of VAEs in memory: half a megabyte each in the published size.
@@ -195,7 +195,7 @@ impl Vaes {
                     let mut losses =
                         state.points(|point| point.check_against(&candidate.spec).is_ok())?;
                     losses.retain(|point| point.metric == VAE_LOSS);
-                    Ok::<_, Misfit>(vae.with_losses(losses))
+                    Ok::<_, Misfit>(TrainedVae { losses, ..vae })
                 };
                 // So a trial can resume where its VAE is unknown.
                 let restored = (!known).then(from_state).transpose();
@@ -225,7 +225,7 @@ impl Vaes {
         if let Some(vae) = self.memory.get(id) {
             // A classifier's checkpoint has the VAE's points.
             if candidate.resumed.is_none() {
-                candidate.reporter.report(settings.iterations.into(), vae.losses());
+                candidate.reporter.report(settings.iterations.into(), &vae.losses);
             }
             candidate.vae = Some(vae);
         }

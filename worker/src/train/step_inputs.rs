@@ -148,7 +148,7 @@ mod tests {
     use crate::{
         train::samples::Source,
         trial::pool::Images,
-        vae::{model::Vae, trained::Densities},
+        vae::{family::Either, model::Vae, trained::Densities},
     };
 
     const B: usize = 3;
@@ -169,7 +169,8 @@ mod tests {
         let backend = Backend::from(Device::Cpu);
         let subsets: Vec<_> = seeds.iter().map(|seed| images(10 * seed.cast_signed())).collect();
         let codes = Tensor::zeros([seeds.len() as i64, 1, 3], (Kind::Float, Device::Cpu));
-        let densities = Densities::new(Vae::new(4, 5, 3, seeds, backend).decoder, &codes, &codes);
+        let decoder = Either::Vanilla(Vae::new(4, 5, 3, seeds, backend).decoder);
+        let densities = Densities::new(decoder, &codes, &codes);
         let samples = Samples {
             source: Source::Vaes { densities, spread: 3.0 },
             count: M,

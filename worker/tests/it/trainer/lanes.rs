@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use swfn_shared::trial::{Architecture, TrialSpec};
 use swfn_worker::{
-    compute::{
-        AdamRates, Backend, Compute, ConvPass, Kernels, LayerGradients, Normed, Pooled, SgdRates,
-        Torch,
-    },
-    layers::{BatchNorm, Layer, NormMode},
+    compute::{AdamRates, Backend, Compute, Kernels, Normed, SgdRates, Torch},
+    layers::{BatchNorm, NormMode},
     noise::At,
     trial::{checkpoint::Checkpoints, report::TrainError},
 };
@@ -186,25 +183,9 @@ fn a_trial_goes_on_among_others() {
 #[derive(Debug)]
 struct Small;
 
-impl Small {
-    fn check(x: &Tensor) {
-        assert!(x.size()[0] <= 2, "CUDA out of memory. Tried to allocate 2.00 GiB");
-    }
-}
-
 impl Compute for Small {
-    fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
-        Self::check(x);
-        Kernels.conv_pool(layer, x, relu)
-    }
-
-    fn conv_pool_gradients(
-        &self,
-        layer: &Layer,
-        pass: &ConvPass,
-        of_output: &Tensor,
-    ) -> LayerGradients {
-        Kernels.conv_pool_gradients(layer, pass, of_output)
+    fn has_conv_pool(&self) -> bool {
+        Kernels.has_conv_pool()
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
@@ -237,6 +218,8 @@ impl Compute for Small {
     }
 
     fn sgd(&self, rates: &SgdRates, changed: [&mut Tensor; 2], gradient: &Tensor) {
+        let lanes = gradient.size()[0];
+        assert!(lanes <= 2, "CUDA out of memory. Tried to allocate 2.00 GiB");
         Kernels.sgd(rates, changed, gradient);
     }
 
