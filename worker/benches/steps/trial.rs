@@ -11,7 +11,7 @@ use swfn_shared::{
 };
 use swfn_worker::{
     data::{LoadOptions, load},
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::report::{Observer, REPORT_EVERY, Stop},
 };
 use tch::Device;
@@ -53,7 +53,7 @@ impl Desk {
         let mut digits =
             load(&Dataset::synthetic(0), &LoadOptions::default()).expect("digits are drawn");
         digits.test = digits.test.gather(&Vec::from_iter(0..TEST_IMAGES));
-        let mut trainer = Trainer::new(Device::Cpu);
+        let mut trainer = Trainer::new(Device::Cpu, Options::default());
         trainer.load(trial("net", 0.0, 0, "").dataset, digits).expect("the digits fit into memory");
         Self(RefCell::new(trainer))
     }

@@ -102,7 +102,7 @@ mod tests {
     use tch::{Device, Tensor};
 
     use super::*;
-    use crate::{layers::InputShape, model::network::Network};
+    use crate::{lanes::Model as _, layers::InputShape, model::network::Network};
 
     /// The operations of that network, a letter for each.
     fn kernels(architecture: Architecture, classes: u32) -> String {

@@ -82,7 +82,7 @@ impl<'o> Arrivals<'o> {
 /// Sources of VAEs: memory, a folder, and training.
 pub(super) struct Vaes {
     pub(super) memory: VaeCache,
-    pub(super) disk: Option<DiskCache>,
+    disk: Option<DiskCache>,
     /// VAEs in memory that were read from a file.
     read: HashSet<VaeId>,
     /// Whether a trial was returned because of a file.
@@ -90,8 +90,8 @@ pub(super) struct Vaes {
 }
 
 impl Vaes {
-    pub(super) fn new() -> Self {
-        Self { memory: VaeCache::new(VAES), disk: None, read: HashSet::new(), returned: false }
+    pub(super) fn new(disk: Option<DiskCache>) -> Self {
+        Self { memory: VaeCache::new(VAES), disk, read: HashSet::new(), returned: false }
     }
 
     /// Returns a trial without a result if it diverged after it began from a file, and removes the

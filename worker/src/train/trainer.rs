@@ -47,8 +47,23 @@ const ANSWER_TIME: Duration = Duration::from_millis(500);
 /// Reads a data set that a trial needs. The error is the reason why it cannot.
 pub type Loader = Box<dyn FnMut(Dataset) -> Result<Splits, String>>;
 
-/// Trains trials on one device, those of one shape side by side. Its caches change the time
-/// of trials, never their results.
+/// What a trainer may use, which changes the time of trials and never their results.
+#[derive(Default)]
+pub struct Options {
+    /// VAEs of the same device on disk.
+    pub vaes: Option<DiskCache>,
+    /// The checkpoints that trials write and resume from. The trainer keeps the checkpoint of a
+    /// trial that ends, because its result is not in a safe place yet.
+    pub checkpoints: Option<Checkpoints>,
+    /// The number of lanes; by default one on a CPU, and the best number on a GPU.
+    pub lanes: Option<usize>,
+    /// The folder in which the best numbers of lanes are kept.
+    pub width_folder: Option<PathBuf>,
+    /// Loads data sets that were not added.
+    pub loader: Option<Loader>,
+}
+
+/// Trains trials on one device, those of one shape side by side.
 pub struct Trainer {
     backend: Backend,
     data: HashMap<Dataset, Rc<DeviceData>>,
@@ -59,46 +74,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer without data, with one lane on a CPU and the best number of lanes on a GPU.
-    pub fn new(backend: impl Into<Backend>) -> Self {
-        let backend = backend.into();
-        Self {
-            backend,
-            data: HashMap::new(),
-            loader: None,
-            vaes: Vaes::new(),
-            checkpoints: None,
-            widths: Widths::new(backend.device),
-        }
-    }
-
-    /// Sets the cache of VAEs, which must be for the same device.
-    pub fn with_vae_cache(mut self, disk: Option<DiskCache>) -> Self {
-        self.vaes.disk = disk;
-        self
-    }
-
-    /// Sets the checkpoints that trials write and resume from. The trainer keeps the checkpoint of
-    /// a trial that ends, because its result is not in a safe place yet.
-    pub fn with_checkpoints(self, checkpoints: Option<Checkpoints>) -> Self {
-        Self { checkpoints, ..self }
-    }
-
-    /// Sets the number of lanes.
-    pub fn with_lanes(mut self, lanes: Option<usize>) -> Self {
-        self.widths.set(lanes);
-        self
-    }
-
-    /// Sets the folder in which the best numbers of lanes are kept.
-    pub fn with_width_folder(mut self, folder: Option<PathBuf>) -> Self {
-        self.widths.keep_in(folder);
-        self
-    }
-
-    /// Sets the function that loads data sets.
-    pub fn with_loader(self, loader: Loader) -> Self {
-        Self { loader: Some(loader), ..self }
+    /// A trainer without data.
+    pub fn new(backend: impl Into<Backend>, options: Options) -> Self {
+        let (backend, data) = (backend.into(), HashMap::new());
+        let Options { vaes, checkpoints, lanes, width_folder, loader } = options;
+        let widths = Widths::new(backend.device, lanes, width_folder);
+        Self { backend, data, loader, vaes: Vaes::new(vaes), checkpoints, widths }
     }
 
     /// Adds a data set for the trials that name it, with its test images on the device.

@@ -87,16 +87,8 @@ pub(super) struct Widths {
 }
 
 impl Widths {
-    pub(super) fn new(device: Device) -> Self {
-        Self { device, fixed: None, known: HashMap::new(), folder: None }
-    }
-
-    pub(super) fn set(&mut self, lanes: Option<usize>) {
-        self.fixed = lanes;
-    }
-
-    pub(super) fn keep_in(&mut self, folder: Option<PathBuf>) {
-        self.folder = folder;
+    pub(super) fn new(device: Device, fixed: Option<usize>, folder: Option<PathBuf>) -> Self {
+        Self { device, fixed, known: HashMap::new(), folder }
     }
 
     /// Number of trials to request while their shape is unknown.
@@ -303,32 +295,29 @@ mod tests {
     fn later_processes_know_the_number_of_lanes() {
         let folder = tempfile::tempdir().unwrap();
         let (spec, data, backend) = (spec(), data(), Backend::from(Device::Cpu));
-        let widths = || {
-            let mut widths = Widths::new(GPU);
-            widths.keep_in(Some(folder.path().join("lanes")));
-            widths
-        };
-        let (mut first, shape) = (widths(), spec.shape());
+        let widths = |fixed| Widths::new(GPU, fixed, Some(folder.path().join("lanes")));
+        let (mut first, shape) = (widths(None), spec.shape());
         assert_eq!(first.unknown_shape(), 1);
         first.shrink(shape, 48, Reason::Memory);
         assert_eq!(first.find(shape, &spec, &data, backend), Ok(48));
-        assert_eq!(widths().find(shape, &spec, &data, backend), Ok(48), "from the file");
+        assert_eq!(widths(None).find(shape, &spec, &data, backend), Ok(48), "from the file");
         first.shrink(shape, 3, Reason::Fault);
         assert_eq!(
-            (first.find(shape, &spec, &data, backend), widths().find(shape, &spec, &data, backend)),
+            (
+                first.find(shape, &spec, &data, backend),
+                widths(None).find(shape, &spec, &data, backend)
+            ),
             (Ok(3), Ok(3))
         );
-        let mut asked = widths();
-        asked.set(Some(7));
+        let mut asked = widths(Some(7));
         assert_eq!(
             asked.find(shape, &spec, &data, backend),
             Ok(3),
             "a fault limits the user's number"
         );
         first.write(shape, 3, Some(now() - 1));
-        assert_eq!(widths().read(shape), None, "the hour is over");
-        let mut asked = widths();
-        asked.set(Some(7));
+        assert_eq!(widths(None).read(shape), None, "the hour is over");
+        let mut asked = widths(Some(7));
         assert_eq!((asked.unknown_shape(), asked.find(shape, &spec, &data, backend)), (7, Ok(7)));
         asked.shrink(shape, 4, Reason::Memory);
         assert_eq!(asked.find(shape, &spec, &data, backend), Ok(4), "what memory allows");
@@ -342,10 +331,10 @@ mod tests {
         ] {
             assert_ne!(wrong, text);
             fs::write(&path, wrong).unwrap();
-            assert_eq!(widths().read(shape), None);
+            assert_eq!(widths(None).read(shape), None);
         }
         assert_eq!(
-            Widths::new(Device::Cpu).find(shape, &spec, &data, backend),
+            Widths::new(Device::Cpu, None, None).find(shape, &spec, &data, backend),
             Ok(1),
             "nothing is gained on a CPU"
         );

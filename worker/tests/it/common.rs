@@ -19,7 +19,7 @@ use swfn_worker::{
     data::{LoadOptions, Splits, load},
     train::{
         jobs::{Job, Jobs},
-        trainer::Trainer,
+        trainer::{Options, Trainer},
     },
     trial::report::{Observer, Outcome, Stop, TrainError},
 };
@@ -144,7 +144,11 @@ impl<'o> Jobs<'o> for Batch {
 }
 
 pub(crate) fn trainer(backend: Backend, lanes: usize) -> Trainer {
-    let mut trainer = Trainer::new(backend).with_lanes(Some(lanes));
+    trainer_with(backend, Options { lanes: Some(lanes), ..Options::default() })
+}
+
+pub(crate) fn trainer_with(backend: impl Into<Backend>, options: Options) -> Trainer {
+    let mut trainer = Trainer::new(backend, options);
     trainer.load(DATASET, digits()).unwrap();
     trainer
 }

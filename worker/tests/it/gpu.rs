@@ -14,12 +14,15 @@ use swfn_worker::{
     device,
     noise::{self, At, Noise},
     rng::Purpose,
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::report::TrainError,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::common::{DATASET, assert_close, bases, digits, run, spec, trainer, varied};
+use crate::{
+    common::{DATASET, assert_close, bases, digits, run, spec, trainer, varied},
+    libtorch::{precision, tensor_bytes},
+};
 
 /// Tolerance of losses after a short horizon, relative: libraries sum in other orders for other
 /// sizes. Batch norm divides by the deviation of a few similar samples, which enlarges the
@@ -129,7 +132,7 @@ fn bytes_in_use(device: Device) -> u64 {
     };
     match device {
         Device::Cpu => of_process(),
-        gpu => device::tensor_bytes(gpu).expect("torch counts the bytes of GPUs").0,
+        gpu => tensor_bytes(gpu).expect("torch counts the bytes of GPUs"),
     }
 }
 
@@ -164,7 +167,8 @@ fn lanes_are_calibrated_and_the_result_is_kept() {
     }
     let folder = tempfile::tempdir().unwrap();
     let trainer = || {
-        let mut trainer = Trainer::new(backend).with_width_folder(Some(folder.path().to_owned()));
+        let width_folder = Some(folder.path().to_owned());
+        let mut trainer = Trainer::new(backend, Options { width_folder, ..Options::default() });
         trainer.load(DATASET, digits()).unwrap();
         trainer
     };
@@ -250,7 +254,7 @@ fn a_trial_sets_its_precision() {
     let rounded = TrialSpec { classifier, ..exact };
     for trial in [exact, rounded, exact] {
         run(&mut trainer(backend, 1), &[trial], Vec::new());
-        assert_eq!(device::precision(), Some(trial.classifier.precision));
+        assert_eq!(precision(), Some(trial.classifier.precision));
     }
     device::set_precision(Precision::Float32);
 }

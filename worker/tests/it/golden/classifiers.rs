@@ -9,6 +9,7 @@ use swfn_shared::{
 use swfn_worker::{
     compute::{Backend, Torch},
     device,
+    lanes::Model as _,
     model::network::{DropoutMasks, Network, StepInput},
     train::{
         objective::Objective,

@@ -6,7 +6,8 @@ use swfn_shared::{
 };
 use swfn_worker::{
     compute::{Backend, Torch},
-    device, lanes,
+    device,
+    lanes::{self, Model as _},
     model::network::StepInput,
     train::{objective::Objective, samples::in_units},
     vae::{adam::Adam, family::AnyVae, model::Elbo, trained::Densities},
