@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn initial_weights_have_the_published_distributions() {
-        let stream = &mut [Stream::new(0, Purpose::ClassifierInit)];
+        let stream = &mut [Stream::new(0, Purpose::CLASSIFIER_INIT)];
         // With 10,000 weights the standard errors are below 1 % of the deviation and 1.5 % of the
         // variance.
         let layer = Layer::uniform(stream, &[100, 5, 5, 4], Device::Cpu);
@@ -199,7 +199,7 @@ mod tests {
         assert!(values(&layer.bias).iter().all(|&x| x == 0.0));
 
         let norm = |scale| {
-            BatchNorm::new(scale, &mut [Stream::new(0, Purpose::BatchNormInit)], 500, Device::Cpu)
+            BatchNorm::new(scale, &mut [Stream::new(0, Purpose::BATCH_NORM_INIT)], 500, Device::Cpu)
         };
         let (mean, _) = moments(&norm(BatchNormScale::Uniform).scale);
         assert!((mean - 0.5).abs() < 0.06, "{mean}");

@@ -171,6 +171,7 @@ fn sine_cosine(word: u32) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::Level;
 
     /// Answers of the generator's authors (Random123, `kat_vectors`): all zeros, all ones, digits
     /// of pi.

@@ -37,7 +37,7 @@ fn line(kernel: &str, size: impl Display, level: Level, flop: f64, work: &mut dy
 #[test]
 #[ignore = "prints timings: make kernels"]
 fn timings() {
-    let mut stream = Stream::new(0, Purpose::Subset);
+    let mut stream = Stream::new(0, Purpose::SUBSET);
     let mut draw = |count: usize| stream.normal(count);
     println!("\n{:<18} {:<18} {:<9} {:>8} {:>8}", "kernel", "size", "vectors", "us", "GFLOP/s");
     // A batch and the samples of the function norm.

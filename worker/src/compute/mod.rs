@@ -194,6 +194,14 @@ pub struct LayerGradients {
     pub input: Option<Tensor>,
 }
 
+/// Adds a gradient to the sum of those before it.
+pub(crate) fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
+    *sum = Some(match sum.take() {
+        Some(sum) => sum + gradient,
+        None => gradient,
+    });
+}
+
 /// Result of batch norm.
 #[derive(Debug)]
 pub struct Normed {

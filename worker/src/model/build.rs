@@ -24,8 +24,8 @@ pub(super) fn ops(
     seeds: &[u64],
     Backend { device, compute }: Backend,
 ) -> Vec<Op> {
-    let streams = &mut Stream::each(seeds, Purpose::ClassifierInit);
-    let scales = &mut Stream::each(seeds, Purpose::BatchNormInit);
+    let streams = &mut Stream::each(seeds, Purpose::CLASSIFIER_INIT);
+    let scales = &mut Stream::each(seeds, Purpose::BATCH_NORM_INIT);
     let mut learnt = |placed: &Placed, shape: &[i64], inputs| {
         let layer = Layer::uniform(streams, shape, device);
         Learnt { name: placed.name.clone(), layer, inputs }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn joint_last_layers_equal_separate_ones() {
-        let images = Stream::new(0, Purpose::Subset).normal(3 * 20 * 33);
+        let images = Stream::new(0, Purpose::SUBSET).normal(3 * 20 * 33);
         let images = Tensor::from_slice(&images).view([1, 3, 20, 33, 1]);
         // Up to the bias of the last layer, logits of the first classes do not depend on the number
         // of classes.

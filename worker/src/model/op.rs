@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::{
-    compute::{Compute, LayerGradients, Normed, convolution, kernels},
+    compute::{self, Compute, LayerGradients, Normed, convolution, kernels},
     lanes::{Lanes, Map, Named, impl_lanes},
     layers::{BatchNorm, Layer, NormMode},
 };
@@ -63,11 +63,6 @@ pub(super) enum Inputs {
     Image((i64, i64)),
 }
 
-/// Factors of one forward pass with dropout: 0, or 1 / (1 - probability); 1 in rows without
-/// dropout. They are a tensor for each dropout layer, `[K, N, channels or values]`.
-#[derive(Debug)]
-pub struct DropoutMasks(pub Vec<Tensor>);
-
 /// Memory of an operation's forward pass for its gradients.
 #[derive(Debug)]
 pub(super) enum Trace {
@@ -82,13 +77,6 @@ pub(super) enum Trace {
     Nothing,
 }
 
-/// Settings of a forward pass.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pass<'a> {
-    pub(super) mode: NormMode,
-    pub(super) masks: Option<&'a DropoutMasks>,
-}
-
 /// `[K, N, ...]` -> `[K, N, values]`.
 fn rows(x: &Tensor) -> Tensor {
     x.flatten(2, -1)
@@ -97,13 +85,6 @@ fn rows(x: &Tensor) -> Tensor {
 /// `[K, N, ..., channels]` -> `[K, N * ..., channels]`.
 fn channels(x: &Tensor) -> Tensor {
     x.flatten(1, -2)
-}
-
-impl DropoutMasks {
-    /// The masks of the first `count` rows.
-    pub(super) fn first(&self, count: i64) -> Self {
-        Self(self.0.iter().map(|mask| mask.narrow(1, 0, count)).collect())
-    }
 }
 
 impl Inputs {
@@ -121,12 +102,14 @@ impl Inputs {
 }
 
 impl Op {
-    /// Computes the output. In the `first` operation, the input needs no gradient.
+    /// Computes the output. In the `first` operation, the input needs no gradient. `masks` are those
+    /// of dropout, see [`StepInput`](super::network::StepInput).
     pub(super) fn forward(
         &self,
         compute: &dyn Compute,
         x: Tensor,
-        pass: Pass<'_>,
+        mode: NormMode,
+        masks: &[Tensor],
         first: bool,
     ) -> (Tensor, Trace) {
         match self {
@@ -160,12 +143,11 @@ impl Op {
                 (compute.linear(&rows(&x), &weight, &bias), Trace::TwoLinear { x, weight })
             }
             Self::BatchNorm { norm, .. } => {
-                let normed = compute.batch_norm(norm, &channels(&x), pass.mode);
+                let normed = compute.batch_norm(norm, &channels(&x), mode);
                 (normed.output.view_as(&x), Trace::BatchNorm { size: x.size(), normed })
             }
             Self::Dropout { site, .. } => {
-                let Some(masks) = pass.masks else { return (x, Trace::Nothing) };
-                let mask = &masks.0[*site];
+                let Some(mask) = masks.get(*site) else { return (x, Trace::Nothing) };
                 let factors = match x.dim() {
                     5 => mask.unsqueeze(2).unsqueeze(2), // of images: [K, N, 1, 1, channels]
                     _ => mask.shallow_clone(),
@@ -184,13 +166,7 @@ impl Op {
         of_output: &Tensor,
         gradients: &mut [Option<Tensor>],
     ) -> Option<Tensor> {
-        let mut add = |index: usize, gradient: Tensor| {
-            let sum: &mut Option<Tensor> = &mut gradients[index];
-            *sum = Some(match sum.take() {
-                Some(sum) => sum + gradient,
-                None => gradient,
-            });
-        };
+        let mut add = |index: usize, gradient| compute::add(&mut gradients[index], gradient);
         let mut add_both = |LayerGradients { weight, bias, input }: LayerGradients| {
             add(0, weight);
             add(1, bias);

@@ -112,7 +112,7 @@ impl Vaes {
             reporter.reject_checkpoint(&error.to_string());
         }
         if *from_file || read.is_some() {
-            reporter.span().in_scope(|| {
+            reporter.span.in_scope(|| {
                 warn!("removed a file that the trial began from, and returned the trial: {error}")
             });
             self.returned = true;

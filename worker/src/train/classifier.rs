@@ -125,7 +125,7 @@ impl<'o> Classifiers<'o> {
         });
         let samples = shape
             .penalty
-            .map(|penalty| Samples::new(&penalty, densities, self.data.units()))
+            .map(|penalty| Samples::new(&penalty, densities, self.data.units))
             .transpose()?;
         let inputs = Inputs {
             pool: Pool::new(&subsets),
@@ -214,7 +214,7 @@ impl<'o> Classifiers<'o> {
                 lane.candidate.reporter.tick(at);
             }
         };
-        let test = vec![self.data.test(); indices.len()];
+        let test = vec![&self.data.test; indices.len()];
         let evaluations = evaluate(&network, &test, self.backend, &mut tick);
         // Either all trials of a shape have validation images, or none has.
         let validations = match &own[..] {

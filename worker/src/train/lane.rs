@@ -107,7 +107,7 @@ impl Candidate<'_> {
 /// The core of one lane before its first step.
 fn fresh_core(spec: &TrialSpec, data: &DeviceData, backend: Backend) -> Core {
     let scale = spec.classifier.batch_norm_scale;
-    let model = Network::new(spec.architecture, scale, data.shape(), &[spec.seed], backend);
+    let model = Network::new(spec.architecture, scale, data.shape, &[spec.seed], backend);
     let optimiser = Sgd::new(&model.parameters(), &[sgd_settings(spec)], backend);
     let sums = Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, backend.device));
     Core { model, optimiser, sums }

@@ -22,7 +22,7 @@ use super::{
     device_data::DeviceData,
     jobs::{Job, Jobs, OneJob},
     lane::{Candidate, FinishedTrial},
-    width::{Reason, Widths},
+    width::Widths,
 };
 use crate::{
     compute::Backend,
@@ -94,25 +94,13 @@ impl Trainer {
         self.vaes.memory.ids()
     }
 
-    /// Trains one trial to its end.
+    /// Trains one trial to its end. Returns its outcome and the wanted files.
     ///
     /// # Errors
     /// [`TrainError::Cancelled`] if the observer breaks, [`TrainError::Diverged`] if a loss is not
     /// finite, [`TrainError::Data`] if the trial does not fit its data, [`TrainError::Torch`] in
     /// all other cases. The trainer is then ready for the next trial, unless the device itself is
     /// lost.
-    pub fn run(
-        &mut self,
-        spec: &TrialSpec,
-        observer: &mut dyn Observer,
-    ) -> Result<Outcome, TrainError> {
-        self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
-    }
-
-    /// [`Self::run`], which also returns the wanted files.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`].
     pub fn run_for(
         &mut self,
         spec: &TrialSpec,
@@ -336,8 +324,7 @@ impl Trainer {
         if together {
             let lanes = candidates.len().div_ceil(2);
             warn!(lanes, "reduced the number of lanes: {error}");
-            let reason = if error.is_out_of_memory() { Reason::Memory } else { Reason::Fault };
-            self.widths.shrink(shape, lanes, reason);
+            self.widths.shrink(shape, lanes, error);
         }
         if together && !lost {
             requeued.extend(candidates.into_iter().map(|candidate| {
@@ -372,7 +359,7 @@ fn take_requeued<'o>(shape: ShapeId, requeued: &mut VecDeque<Job<'o>>) -> Option
 
 fn hand_over<'o>(finished: FinishedTrial<'o>, jobs: &mut dyn Jobs<'o>) {
     let FinishedTrial { candidate, result } = finished;
-    candidate.reporter.span().in_scope(|| jobs.ended(candidate.ticket, result));
+    candidate.reporter.span.in_scope(|| jobs.ended(candidate.ticket, result));
 }
 
 /// Checks a trial whose faults torch would report less clearly.

@@ -63,15 +63,6 @@ struct StoredWidth {
     until: Option<u64>,
 }
 
-/// The reason why there are fewer lanes than before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// Memory ran out.
-    Memory,
-    /// Another error, perhaps because of one of the trials.
-    Fault,
-}
-
 /// Time for which later processes know of a fault.
 const FAULT: Duration = Duration::from_secs(3600);
 
@@ -131,9 +122,9 @@ impl Widths {
 
     /// Limits the number of lanes from now on, in later processes too. The limit lasts for ever if
     /// memory ran out, and else for an hour, so that the trial whose fault it is ends up alone.
-    pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, reason: Reason) {
+    pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, error: &TrainError) {
         self.known.insert(shape, lanes);
-        self.write(shape, lanes, (reason == Reason::Fault).then(|| now() + FAULT.as_secs()));
+        self.write(shape, lanes, (!error.is_out_of_memory()).then(|| now() + FAULT.as_secs()));
     }
 
     /// The path of a shape's file, and its identity.
@@ -278,6 +269,10 @@ mod tests {
 
     const GPU: Device = Device::Cuda(0);
 
+    fn out_of_memory() -> TrainError {
+        TrainError::Torch("CUDA out of memory".to_owned())
+    }
+
     fn spec() -> TrialSpec {
         let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n\
                     [grid]\nsubset_size = 40\nseed = [1]\n\
@@ -298,10 +293,10 @@ mod tests {
         let widths = |fixed| Widths::new(GPU, fixed, Some(folder.path().join("lanes")));
         let (mut first, shape) = (widths(None), spec.shape());
         assert_eq!(first.unknown_shape(), 1);
-        first.shrink(shape, 48, Reason::Memory);
+        first.shrink(shape, 48, &out_of_memory());
         assert_eq!(first.find(shape, &spec, &data, backend), Ok(48));
         assert_eq!(widths(None).find(shape, &spec, &data, backend), Ok(48), "from the file");
-        first.shrink(shape, 3, Reason::Fault);
+        first.shrink(shape, 3, &TrainError::Cancelled);
         assert_eq!(
             (
                 first.find(shape, &spec, &data, backend),
@@ -319,7 +314,7 @@ mod tests {
         assert_eq!(widths(None).read(shape), None, "the hour is over");
         let mut asked = widths(Some(7));
         assert_eq!((asked.unknown_shape(), asked.find(shape, &spec, &data, backend)), (7, Ok(7)));
-        asked.shrink(shape, 4, Reason::Memory);
+        asked.shrink(shape, 4, &out_of_memory());
         assert_eq!(asked.find(shape, &spec, &data, backend), Ok(4), "what memory allows");
         // A wrong file is ignored.
         let (path, _) = first.path(shape).unwrap();
@@ -361,7 +356,6 @@ mod tests {
 
     #[test]
     fn memory_ends_the_search() {
-        let out_of_memory = || TrainError::Torch("CUDA out of memory".to_owned());
         let found = search(|lanes| if lanes < 8 { Ok(lanes as f64) } else { Err(out_of_memory()) });
         assert_eq!(found.unwrap().0, 4);
         assert!(search(|_| Err(out_of_memory())).is_err(), "not even one");

@@ -219,7 +219,7 @@ impl ConvVae {
             height.min(width) >= MIN_SIDE,
             "images of {height} x {width} pixels leave nothing to the convolutions"
         );
-        let streams = &mut Stream::each(seeds, Purpose::VaeInit);
+        let streams = &mut Stream::each(seeds, Purpose::VAE_INIT);
         let shapes = Shapes::new(image, hidden);
         let [c0, c1, c2, c3] = shapes.channels;
         // As scales are ones, nothing is drawn for batch norm.
@@ -277,7 +277,7 @@ mod tests {
 
     /// Normal numbers of one lane.
     fn normal(rows: i64, columns: i64) -> Tensor {
-        Tensor::from_slice(&Stream::new(3, Purpose::VaeNoise).normal((rows * columns) as usize))
+        Tensor::from_slice(&Stream::new(3, Purpose::VAE_NOISE).normal((rows * columns) as usize))
             .view([1, rows, columns])
     }
 

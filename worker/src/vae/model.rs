@@ -139,7 +139,7 @@ impl_lanes!(Decoder { hidden, output } backend);
 impl Vae {
     /// Draws the initial weights of these seeds, one for each lane.
     pub fn new(pixels: i64, hidden: i64, latent: i64, seeds: &[u64], backend: Backend) -> Self {
-        let streams = &mut Stream::each(seeds, Purpose::VaeInit);
+        let streams = &mut Stream::each(seeds, Purpose::VAE_INIT);
         let mut layer = |shape: &[i64]| Layer::he(streams, shape, backend.device);
         let (encode, heads) = (layer(&[hidden, pixels]), layer(&[2 * latent, hidden]));
         let (decode, output) = (layer(&[hidden, latent]), layer(&[pixels, hidden]));

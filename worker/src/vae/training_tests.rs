@@ -103,11 +103,11 @@ fn the_convolutional_vae_reconstructs_better() {
 #[test]
 fn a_convolutional_vae_repeats_from_its_tensors() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13))
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::SUBSET).normal(20 * 9 * 13))
         .view([20, 9, 13, 1]);
     let settings = settings(VaeFamily::Convolutional, 3);
     let noise =
-        Tensor::from_slice(&Stream::new(0, Purpose::PenaltyNoise).normal(400)).view([1, 4, 100]);
+        Tensor::from_slice(&Stream::new(0, Purpose::PENALTY_NOISE).normal(400)).view([1, 4, 100]);
     let sample = |vae: &TrainedVae| vae.density.decode(&noise, 3.0);
     let (one, other) = (trained(&settings, &pixels), trained(&settings, &pixels));
     assert_eq!(sample(&one).size(), [1, 4, 9 * 13]);
@@ -131,7 +131,7 @@ fn a_convolutional_vae_repeats_from_its_tensors() {
 #[test]
 fn latent_statistics_are_of_last_batch_or_subset() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13))
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::SUBSET).normal(20 * 9 * 13))
         .view([20, 9, 13, 1]);
     let images = pixels.flatten(1, -1).sigmoid().unsqueeze(0);
     let settings = |iterations, latent_statistics| Settings {

@@ -19,10 +19,13 @@ use swfn_worker::{
     data::{LoadOptions, Splits, load},
     train::{
         jobs::{Job, Jobs},
+        objective::Gradient,
+        terms,
         trainer::{Options, Trainer},
     },
     trial::report::{Observer, Outcome, Stop, TrainError},
 };
+use tch::Tensor;
 use tracing::Span;
 
 pub(crate) const DATASET: Dataset = Dataset::synthetic(0);
@@ -86,6 +89,22 @@ pub(crate) struct Recording {
     pub(crate) result: Option<Result<Outcome, TrainError>>,
     /// Trials under way at each call of an observer.
     pub(crate) beside: Vec<usize>,
+}
+
+pub(crate) trait Run {
+    /// Trains one trial to its end, without files.
+    fn run(&mut self, spec: &TrialSpec, observer: &mut dyn Observer)
+    -> Result<Outcome, TrainError>;
+}
+
+impl Run for Trainer {
+    fn run(
+        &mut self,
+        spec: &TrialSpec,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, TrainError> {
+        self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
+    }
 }
 
 /// Trials that are there from the start.
@@ -247,4 +266,10 @@ pub(crate) fn bases() -> Vec<TrialSpec> {
         }),
     ]);
     all
+}
+
+/// The value of the term with this metric, `[K]`.
+pub(crate) fn value_of<'g>(gradient: &'g Gradient, metric: &str) -> Option<&'g Tensor> {
+    let has_metric = |(index, _): &&(usize, Tensor)| terms::ALL[*index].metric() == Some(metric);
+    gradient.values.iter().find(has_metric).map(|(_, value)| value)
 }

@@ -110,7 +110,7 @@ fn random_numbers_are_those_of_the_cpu() {
     for (index, (make, tolerance)) in make.into_iter().enumerate() {
         let [cpu, gpu] = [At::Loop, At::Torch(backend.device)].map(|at| {
             let mut streams =
-                [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::VaeNoise)]
+                [(3, Purpose::DROPOUT), (3, Purpose::PENALTY_NOISE), (4, Purpose::VAE_NOISE)]
                     .map(|(s, p)| Noise::new(s, p));
             // The counter's 32nd bit turns over on the way.
             streams[1].go_to(u64::from(u32::MAX) - 1000);
@@ -211,7 +211,7 @@ fn tf32_rounds_only_where_it_is_wanted() {
     let numbers = |seed, purpose| {
         noise::normal(&mut [&mut Noise::new(seed, purpose)], 1, 512 * 512, At::Loop)
     };
-    let [a, b] = [(1, Purpose::Dropout), (2, Purpose::VaeNoise)]
+    let [a, b] = [(1, Purpose::DROPOUT), (2, Purpose::VAE_NOISE)]
         .map(|(seed, purpose)| numbers(seed, purpose));
     let [a, b] = [a, b].map(|x| x.to_device(backend.device));
     let matrices = |a: &Tensor, b: &Tensor| a.view([4, 256, 256]).bmm(&b.view([4, 256, 256]));

@@ -21,6 +21,8 @@ use swfn_worker::{
 };
 use tch::Device;
 
+use crate::common::Run as _;
+
 struct Silent;
 
 impl Observer for Silent {

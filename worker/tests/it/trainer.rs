@@ -29,7 +29,7 @@ use swfn_worker::{
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::common::{digits, spec, trainer_with};
+use crate::common::{Run as _, digits, spec, trainer_with};
 
 fn trainer() -> Trainer {
     trainer_with(Device::Cpu, Options::default())

@@ -17,6 +17,7 @@ use swfn_worker::{
 use tch::Device;
 
 use super::{Recorder, finals, recorded, run, spec, trainer, trainer_with};
+use crate::common::Run as _;
 
 /// A trainer that finds nothing but the checkpoints in that folder.
 fn resuming(folder: &Path, every: Duration) -> Trainer {

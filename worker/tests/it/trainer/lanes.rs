@@ -13,7 +13,9 @@ use swfn_worker::{
 use tch::{Device, Tensor};
 
 use super::Recorder;
-use crate::common::{Recording, assert_close, bases, run, spec, trainer, trainer_with, varied};
+use crate::common::{
+    Recording, Run as _, assert_close, bases, run, spec, trainer, trainer_with, varied,
+};
 
 /// Our kernels, and the operations of GPUs.
 fn places() -> [Backend; 2] {
