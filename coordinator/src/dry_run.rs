@@ -25,15 +25,18 @@ use crate::{
     rates::{self, Rate},
 };
 
-/// Rows of the matrix that are listed, so that all of it fits on a screen.
+/// Rows of the matrix that are listed.
 const ROWS: usize = 16;
 
 /// Subset sizes that are listed, and characters of the column of each.
 const SIZES: usize = 6;
 const COLUMN: usize = 8;
 
+/// Lines of the matrix, the comparisons and the claims, so that all of it fits on a screen.
+const LINES: usize = 24;
+
 /// Comparisons and claims that are listed, of each; fewer if the matrix has many rows.
-const LISTED: usize = 4;
+const LISTED: usize = 8;
 
 /// Least share of the work for a line about the saving by fewer evaluations.
 const WORTH: f64 = 0.1;
@@ -92,7 +95,8 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let cells = text::count(cells.len(), "cell");
     let trials = format!("{} in {cells}, with {vaes}{done}", specs.len());
     let matrix = matrix(&specs, names);
-    let listed = (ROWS.saturating_sub(matrix.lines().count()) / 2).clamp(1, LISTED);
+    let sections = 1 + usize::from(!grid.claims.is_empty());
+    let listed = (LINES.saturating_sub(matrix.lines().count()) / sections).clamp(1, LISTED);
     let work = Work::of(&specs, outlook.rate);
     [
         short(&format!("{:<10}{sweep}", "sweep"), WIDTH) + "\n",
@@ -201,6 +205,8 @@ fn section(
     lines: impl ExactSizeIterator<Item = String>,
     listed: usize,
 ) -> String {
+    // A line about one more is as long as that one.
+    let listed = if lines.len() == listed + 1 { lines.len() } else { listed };
     let more = lines.len().saturating_sub(listed);
     let mut text = match count {
         0 => format!("no {name}s\n"),
@@ -208,7 +214,7 @@ fn section(
     };
     text.extend(lines.take(listed).map(|line| short(&line, WIDTH) + "\n"));
     if more > 0 {
-        text += &format!("     and {more} more like these\n");
+        text += &format!("     and {more} more, as in the grid file\n");
     }
     text
 }
@@ -292,7 +298,7 @@ mod tests {
             ["quick.toml", "scarce.toml", "paper.toml"].map(|name| describe(&grid(name), &outlook));
         for text in &texts {
             assert!(
-                text.lines().count() <= 30 && text.lines().all(|line| line.chars().count() <= 110),
+                text.lines().count() <= 34 && text.lines().all(|line| line.chars().count() <= 110),
                 "{text}"
             );
         }

@@ -57,20 +57,24 @@ pub(crate) fn costly_evaluations(specs: &[TrialSpec], work: &Work) -> Option<Str
     })
 }
 
-/// Notes cells with one seed, which has no spread.
+/// Notes cells with one seed, which has no spread, or with two, which hardly tell it.
 fn few_seeds(specs: &[TrialSpec]) -> Option<String> {
     let mut seeds: HashMap<CellId, BTreeSet<u64>> = HashMap::new();
     for spec in specs {
         seeds.entry(spec.cell()).or_default().insert(spec.seed);
     }
-    let single = seeds.values().filter(|seeds| seeds.len() == 1).count();
-    let which = match single {
-        0 => return None,
-        all if all == seeds.len() => "each cell has one seed".to_owned(),
-        1 => format!("1 of {} cells has one seed", seeds.len()),
-        some => format!("{some} of {} cells have one seed", seeds.len()),
+    let least = seeds.values().map(BTreeSet::len).min()?;
+    let few = seeds.values().filter(|seeds| seeds.len() == least).count();
+    let number = ["no seed", "one seed", "two seeds"].get(least)?;
+    let which = match few {
+        all if all == seeds.len() => format!("each cell has {number}"),
+        1 => format!("1 of {} cells has {number}", seeds.len()),
+        some => format!("{some} of {} cells have {number}", seeds.len()),
     };
-    Some(format!("{which}: there will be no interval and no decided comparison"))
+    Some(match least {
+        1 => format!("{which}: there will be no interval and no decided comparison"),
+        _ => format!("{which}: intervals will be very wide; five seeds or more decide"),
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +109,8 @@ mod tests {
         );
         assert_eq!(
             noted(&format!("{axes}seed = {{ count = 2 }}\nlambda = 0\n")),
-            "nothing is compared: add what to compare with, as `lambda = 0`, or [[compare]]"
+            "each cell has two seeds: intervals will be very wide; five seeds or more decide\n\
+             nothing is compared: add what to compare with, as `lambda = 0`, or [[compare]]"
         );
         insta::assert_snapshot!(
             [

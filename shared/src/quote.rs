@@ -123,6 +123,7 @@ pub fn latex(text: &str) -> String {
             'λ' => escaped += "$\\lambda$",
             '–' => escaped += "--",
             '−' => escaped += "$-$",
+            '★' => escaped += "$\\star$",
             '×' => escaped += "$\\times$",
             '≥' => escaped += "$\\geq$",
             '≤' => escaped += "$\\leq$",

@@ -104,17 +104,18 @@ fn corrected_p_values_agree_with_statsmodels() {
     }
 }
 
-/// The smallest n whose power, by scipy's `nct`, is at least 80 %.
+/// The smallest n whose power is at least 80 %, by scipy's `nct`, or by `quad` where that is NaN.
 #[test]
 fn seeds_needed_agree_with_scipy() {
-    for (effect, seeds) in
-        [(0.1, 787), (0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6), (3.0, 4)]
-    {
+    let alone = [(0.1, 787), (0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6), (3.0, 4)];
+    let among_twenty = [(0.2, 379), (0.5, 65), (1.0, 20), (1.5, 12), (3.0, 6)];
+    let cases = alone.map(|case| (0.05, case)).into_iter();
+    for (level, (effect, seeds)) in cases.chain(among_twenty.map(|case| (0.05 / 20.0, case))) {
         assert_eq!(
-            (seeds_needed(effect), seeds_needed(-effect)),
+            (seeds_needed(effect, level), seeds_needed(-effect, level)),
             (Some(seeds), Some(seeds)),
-            "{effect}"
+            "{effect} at {level}"
         );
     }
-    assert_eq!(seeds_needed(0.0), None);
+    assert_eq!(seeds_needed(0.0, 0.05), None);
 }

@@ -36,6 +36,14 @@ pub struct Contrast {
     pub reference: CellId,
 }
 
+impl Contrast {
+    /// Both cells, in an order that does not depend on the direction: the other way round is the
+    /// same test.
+    pub fn pair(&self) -> (CellId, CellId) {
+        (self.cell.min(self.reference), self.cell.max(self.reference))
+    }
+}
+
 /// A cell, by its number in the order of the grid.
 pub(super) type CellIndex = usize;
 

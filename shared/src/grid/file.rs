@@ -101,7 +101,7 @@ impl Grid {
         Err(findings.into_error(file, text))
     }
 
-    /// The pairs of cells to compare, each once.
+    /// The pairs of cells to compare, each once and in its first direction.
     ///
     /// `[[compare]]` names them. Without it, each cell is compared with the same one at lambda = 0,
     /// and each regulariser with `none`.
@@ -111,7 +111,10 @@ impl Grid {
             let pairs = cells.usual_pairs().into_iter();
             pairs.map(|pair| cells.contrast(None, pair)).collect()
         };
-        self.compares.clone().unwrap_or_else(usual)
+        let mut seen = HashSet::new();
+        let mut all = self.compares.clone().unwrap_or_else(usual);
+        all.retain(|contrast| seen.insert(contrast.pair()));
+        all
     }
 
     /// Whether the file has a `[[compare]]`.

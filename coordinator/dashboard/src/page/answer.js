@@ -28,21 +28,35 @@ export function showAnswer(answer, finished) {
   });
 }
 
-function claim({ text, verdict, provisional, pairs, held, least, most, p_holm: p }, open) {
+/** The most pairs of cells of a claim that are shown. */
+const PAIRS = 8;
+
+function claim({ text, verdict, provisional, pairs }, open) {
   const { kind, sign } = VERDICTS[verdict] ?? VERDICTS.undecided;
   const soFar = open && provisional ? " so far" : "";
   const badge = element("span", { class: `badge ${kind}` }, element("span", { "aria-hidden": "true" }, sign), ` ${verdict}${soFar}`);
-  const difference = least === null ? "no pair of seeds has results yet" : least === most ? `${points(least)} points` : `${points(least)} to ${points(most)} points`;
-  const details = [difference, p === null ? null : `Holm p ${p < 0.0001 ? "" : "= "}${pValue(p)}`, pairs > 1 ? `held for ${held} of ${pairs} pairs of cells` : null];
-  return element("li", {}, badge, element("span", { class: "claim" }, text, " ", element("span", { class: "quiet" }, details.filter(Boolean).join(", "))));
+  const held = pairs.filter((pair) => pair.verdict === "held").length;
+  const lead = pairs.length === 0 ? "the sweep has none of its trials" : pairs.length === 1 ? result(pairs[0]) : `held for ${held} of ${pairs.length} pairs`;
+  const lines = pairs.length > 1 ? pairs.slice(0, PAIRS).map((pair) => `${pair.context}: ${pair.treatment} over ${pair.control}: ${result(pair)}, ${pair.verdict}`) : [];
+  if (pairs.length > PAIRS) lines.push(`and ${pairs.length - PAIRS} more in summary.json`);
+  const list = lines.length > 0 ? element("ul", { class: "quiet" }, ...lines.map((line) => element("li", {}, line))) : null;
+  return element("li", {}, badge, element("span", { class: "claim" }, text, " ", element("span", { class: "quiet" }, lead), list));
 }
 
-function synthesis({ comparisons, gains, losses, undecided, alone, unknown, seeds_for_one_point: seeds }, open) {
+/** Difference, interval and corrected p-value of a pair of cells. */
+function result({ mean, confidence_95: half, p_holm: p }) {
+  if (mean === null) return "no seed has both results yet";
+  const interval = half === null ? DASH : `${points(mean - half)} to ${points(mean + half)}`;
+  return `${points(mean)} points (alone: ${interval}), Holm p ${p === null ? "unknown" : (p < 0.0001 ? "" : "= ") + pValue(p)}`;
+}
+
+function synthesis({ comparisons, gains, losses, undecided, alone, unknown, seeds_for_one_point: needed, seeds }, open) {
   if (comparisons === 0) return "This grid compares nothing: it has no cells to compare, or names none.";
   const decided = gains + losses;
   const far = open ? " so far" : "";
   const all = count(comparisons, "comparison");
-  const parts = [decided === 0 ? `None of ${all} is decided${far}` : `${decided} of ${all} ${decided === 1 ? "is" : "are"} decided${far}`];
+  const none = comparisons === 1 ? "The only comparison is not decided" : `None of ${all} is decided`;
+  const parts = [decided === 0 ? none + far : `${decided} of ${all} ${decided === 1 ? "is" : "are"} decided${far}`];
   if (decided > 0) parts[0] += ` (${count(gains, "gain")}, ${losses === 1 ? "1 loss" : `${losses} losses`})`;
   const few = alone > 0 ? ` (${alone} ${alone === 1 ? "has" : "have"} p < 0.05 alone)` : "";
   if (decided === 0) parts[0] += few;
@@ -50,7 +64,9 @@ function synthesis({ comparisons, gains, losses, undecided, alone, unknown, seed
   if (unknown > 0) parts.push(`${unknown} ${unknown === 1 ? "has" : "have"} no results yet`);
   const last = parts.pop();
   const sentence = parts.length > 0 ? `${parts.join(", ")} and ${last}.` : `${last}.`;
-  return seeds && undecided > 0 ? `${sentence} About ${count(seeds, "seed")} would show a difference of one point.` : sentence;
+  if (!needed || undecided === 0) return sentence;
+  const each = undecided === 1 ? "" : " in each of them";
+  return needed <= seeds ? `${sentence} ${count(seeds, "seed")} are enough to show a difference of one point${each}.` : `${sentence} To show a difference of one point${each} takes about ${needed} seeds in all; there are ${seeds} so far.`;
 }
 
 function columns(decided) {
@@ -60,7 +76,7 @@ function columns(decided) {
     { title: "at", content: ({ context }) => context },
     { title: "regulariser", content: ({ treatment }) => treatment },
     { title: "over", content: ({ control }) => control },
-    { title: "points", number: true, content: (line) => element("b", { class: gain(line) ? "gain" : "loss" }, `${gain(line) ? "▲" : "▼"} ${points(line.mean)}`) },
+    { title: "points", number: true, content: (line) => element("b", { class: gain(line) ? "gain" : "loss" }, points(line.mean)) },
     { title: "95 % interval", number: true, content: ({ mean, confidence_95: half }) => (half === null ? DASH : `${points(mean - half)} to ${points(mean + half)}`) },
     { title: "Holm p", number: true, content: ({ p_holm: p }) => pValue(p) },
     { title: "seeds", number: true, content: ({ seeds, planned }) => (seeds === planned ? seeds : `${seeds} of ${planned}`) },

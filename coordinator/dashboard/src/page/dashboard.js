@@ -102,6 +102,7 @@ async function answers() {
   draw("pivot", [answer, key], () => {
     showPivot(answer, new Set(lines.map(({ id }) => id)), colour, toggle);
     byId("pivot-note").textContent = `${SELECTIONS[answer.selection] ?? "Test accuracy"}, mean ± half of the 95 % interval over seeds, in percent.${answer.names}`;
+    byId("pivot-control").textContent = answer.pivot.control ? `“${answer.pivot.control}”` : "its reference";
   });
   // Mean curves have done trials only: they change when the answer does.
   if (!drawn.has("curves") || drawn.get("curves")[0] !== answer || drawn.get("curves")[1] !== key) await curves(lines, key);

@@ -24,14 +24,14 @@ export function rowsOf({ pivot, cells: ids }) {
 /** Fills the section. `chosen` has ids of cells, `colour` maps a regulariser, and `toggle` takes
  * ids. */
 export function showPivot(answer, chosen, colour, toggle) {
-  const { sizes } = answer.pivot;
+  const { sizes, control } = answer.pivot;
   const rows = rowsOf(answer);
   const page = rows.slice(offset, offset + ROWS);
   const networks = [...new Set(page.map(({ network }) => network))];
   const focused = document.activeElement?.closest("#pivot .entry");
   byId("pivot").replaceChildren(...networks.map((network) => {
     const own = (rows) => rows.filter((row) => row.network === network);
-    return panel({ network, named: own(rows).length < rows.length, rows: own(page), all: own(rows), sizes, chosen, colour, toggle });
+    return panel({ network, named: own(rows).length < rows.length, rows: own(page), all: own(rows), sizes, control, chosen, colour, toggle });
   }));
   if (focused) byId("pivot").querySelector(`[data-cell="${focused.dataset.cell}"]`)?.focus({ preventScroll: true });
   pages(byId("pivot-pages"), { total: rows.length, limit: ROWS, offset }, (to) => {
@@ -49,8 +49,9 @@ function reuse(name, content, draw) {
   return drawn.get(name).node;
 }
 
-/** The panel of a network. `rows` are shown, `all` set the scales. */
-function panel({ network, named, rows, all, sizes, chosen, colour, toggle }) {
+/** The panel of a network. `rows` are shown, `all` set the scales, `control` is the usual
+ * reference. */
+function panel({ network, named, rows, all, sizes, control, chosen, colour, toggle }) {
   const columns = sizes.map((_, column) => all.map(({ cells }) => cells[column]));
   const [stars, scales] = [columns.map(best), columns.map(scale)];
   const choose = (column) => element("button", { type: "button", class: "column", "data-size": sizes[column], title: "draw the curves of this column" }, `n = ${sizes[column]}`);
@@ -61,8 +62,8 @@ function panel({ network, named, rows, all, sizes, chosen, colour, toggle }) {
   const head = element("tr", {}, element("th", { scope: "col" }, "regulariser"), ...sizes.map((_, column) => element("th", { scope: "col" }, choose(column), ends(column))));
   const name = (row) => [row.regulariser, row.variant].filter(Boolean).join(", ");
   const chosenOf = (row) => row.cells.map((cell) => cell && chosen.has(cell.id));
-  const body = rows.map((row) => reuse(`${network} ${name(row)}`, [row.cells, scales, stars, chosenOf(row)], () => {
-    const cells = () => row.cells.map((cell, column) => element("td", {}, cell ? entry(cell, name(row), scales[column], stars[column] === cell.cell, chosen) : ""));
+  const body = rows.map((row) => reuse(`${network} ${name(row)}`, [row.cells, scales, stars, control, chosenOf(row)], () => {
+    const cells = () => row.cells.map((cell, column) => element("td", {}, cell ? entry(cell, name(row), scales[column], stars[column] === cell.cell, chosen, control) : ""));
     const line = element("tr", {}, element("th", { scope: "row" }, name(row)), ...cells());
     line.style.setProperty("--of-row", colour(row.regulariser));
     return line;
@@ -77,16 +78,24 @@ function panel({ network, named, rows, all, sizes, chosen, colour, toggle }) {
   return element("div", { class: "panel" }, named ? element("h3", {}, network) : null, element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Accuracy of ${network}` }, table));
 }
 
-const SIGNS = { gain: ["▲", "better than its reference, and decided"], loss: ["▼", "worse than its reference, and decided"], both: ["▲▼", "better than one reference and worse than another, and decided"] };
+const SIGNS = { gain: ["+", "above"], loss: ["−", "below"] };
 
-function entry(cell, name, range, starred, chosen) {
+/** The mark of the usual reference without its name, and the most certain other one, if it is all
+ * that there is or has another sign. */
+function marks(decided, control) {
+  const usual = decided.find((mark) => mark.control === control);
+  const other = decided.find((mark) => mark.control !== control && mark.sign !== usual?.sign);
+  return [usual, other].filter(Boolean).map((mark) => element("span", { class: mark.sign }, ` ${SIGNS[mark.sign][0]}${mark === usual ? "" : ` over ${mark.control}`}`));
+}
+
+function entry(cell, name, range, starred, chosen, control) {
   const { id, size, mean, seeds, planned, decided } = cell;
   const half = seeds >= LEAST_SEEDS ? cell.confidence_95 : null;
-  const [sign, meaning] = SIGNS[decided] ?? ["", ""];
+  const meaning = decided.map((mark) => `decided to be ${SIGNS[mark.sign][1]} ${mark.control}`).join(", ");
   const text = mean === null ? DASH : percent(mean) + (half === null ? "" : ` ± ${percent(half)}`);
   const label = `${name}, n = ${size}: ${text}${mean === null ? "" : " %"}, ${seeds} of ${planned} seeds${meaning ? `; ${meaning}` : ""}${starred ? "; the highest mean of its column" : ""}`;
   return element("button", { type: "button", class: "entry", "data-cell": id, "aria-pressed": chosen.has(id) ? "true" : "false", title: label, "aria-label": label },
-    element("span", { class: `mean${decided ? " decided" : ""}` }, starred ? element("span", { class: "star" }, "★ ") : null, element("span", { class: "figure" }, mean === null ? DASH : percent(mean)), half === null ? null : element("span", { class: "half" }, ` ± ${percent(half)}`), sign ? element("span", { class: decided === "loss" ? "loss" : "gain" }, ` ${sign}`) : null),
+    element("span", { class: `mean${decided.length > 0 ? " decided" : ""}` }, starred ? element("span", { class: "star" }, "★ ") : null, element("span", { class: "figure" }, mean === null ? DASH : percent(mean)), half === null ? null : element("span", { class: "half" }, ` ± ${percent(half)}`), ...marks(decided, control)),
     interval(mean, half, range),
     element("span", { class: "seeds", "data-n": `n = ${size}` }, seeds === planned ? `${seeds} seeds` : `${seeds} of ${planned} seeds`));
 }

@@ -1,13 +1,13 @@
 //! The answer in numbers: verdicts, pivot and decided comparisons. `phrases` puts it into words.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use swfn_shared::treatment::Network;
 
 use super::{
     cell::Cells,
-    claim::{ClaimVerdict, Verdict},
+    claim::{ClaimCheck, ClaimVerdict, Verdict},
     contrast::{Comparison, Sign},
     hypothesis::seeds_needed,
 };
@@ -33,17 +33,25 @@ pub struct ClaimLine {
     pub verdict: Verdict,
     /// Whether missing seeds may yet change the verdict.
     pub provisional: bool,
-    /// Number of pairs of cells that the claim names.
-    pub pairs: usize,
-    /// Number of pairs for which the claim is held.
-    pub held: usize,
-    /// Number of pairs for which the claim is not held.
-    pub not_held: usize,
-    /// The smallest mean difference of all pairs.
-    pub least: Option<f64>,
-    /// The largest mean difference of all pairs.
-    pub most: Option<f64>,
-    /// The largest corrected p-value of all pairs.
+    /// Each pair of cells that the claim names; those that decide the verdict stand first.
+    pub pairs: Vec<ClaimPair>,
+}
+
+/// A pair of cells that a claim names.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClaimPair {
+    pub verdict: Verdict,
+    /// The properties that both cells share: `n = 300, lenet`.
+    pub context: String,
+    /// The properties of the cell alone: `fn 0.1`.
+    pub treatment: String,
+    /// The properties of the reference alone: `none`.
+    pub control: String,
+    /// Mean difference; `None` without a seed with both results.
+    pub mean: Option<f64>,
+    /// Half of the 95 % confidence interval of this pair alone.
+    pub confidence_95: Option<f64>,
+    /// p-value after Holm's correction over the pairs of all claims, which decides.
     pub p_holm: Option<f64>,
 }
 
@@ -68,11 +76,14 @@ pub struct Synthesis {
     pub unknown: usize,
     /// Whether some trials have not ended yet.
     pub open: bool,
-    /// Seeds that a difference of one percentage point needs, with a power of 80 %.
+    /// Seeds, in all, with which each undecided comparison shows a difference of one percentage
+    /// point, with a power of 80 %.
     ///
-    /// The test is a paired t test, two-sided at 5 % and uncorrected. The spread is the median
-    /// standard deviation of the undecided comparisons.
+    /// The test is a paired t test, two-sided at 5 % over the size of the family, which is the
+    /// strictest level of Holm's correction. The spread is that of the widest comparison.
     pub seeds_for_one_point: Option<usize>,
+    /// The least seeds with both results of any undecided comparison that has a spread.
+    pub seeds: usize,
 }
 
 /// All cells: a row for each network, regulariser and variant, a column for each subset size.
@@ -80,6 +91,8 @@ pub struct Synthesis {
 pub struct Pivot {
     /// In ascending order.
     pub sizes: Vec<u32>,
+    /// The most frequent reference of decided comparisons. Marks name other references alone.
+    pub control: Option<String>,
     /// By network and regulariser.
     pub rows: Vec<PivotRow>,
 }
@@ -97,7 +110,7 @@ pub struct PivotRow {
 }
 
 /// A cell of the pivot.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PivotCell {
     /// Index of the cell in the summary.
     pub cell: usize,
@@ -109,8 +122,16 @@ pub struct PivotCell {
     pub mean: Option<f64>,
     /// Half of the 95 % confidence interval of the mean.
     pub confidence_95: Option<f64>,
-    /// How the cell differs from its references, if that is decided.
-    pub decided: Option<Sign>,
+    /// How the cell differs from its references, as far as that is decided.
+    pub decided: Vec<Mark>,
+}
+
+/// A decided difference of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mark {
+    pub sign: Sign,
+    /// The reference, in the words of the comparison.
+    pub control: String,
 }
 
 /// A comparison that is decided.
@@ -162,18 +183,20 @@ impl Answer {
 }
 
 fn claim(claim: &ClaimVerdict) -> ClaimLine {
-    let count = |verdict| claim.checks.iter().filter(|check| check.verdict == verdict).count();
-    let means = || claim.checks.iter().filter_map(|check| Some(check.comparison.difference?.mean));
+    let pair = |ClaimCheck { verdict, p_holm, comparison, .. }: &ClaimCheck| ClaimPair {
+        verdict: *verdict,
+        context: comparison.context.clone(),
+        treatment: comparison.treatment.clone(),
+        control: comparison.control.clone(),
+        mean: comparison.difference.map(|difference| difference.mean),
+        confidence_95: comparison.difference.and_then(|difference| difference.confidence_95),
+        p_holm: *p_holm,
+    };
     ClaimLine {
         text: claim.text.clone(),
         verdict: claim.verdict,
         provisional: claim.provisional,
-        pairs: claim.checks.len(),
-        held: count(Verdict::Held),
-        not_held: count(Verdict::NotHeld),
-        least: means().min_by(f64::total_cmp),
-        most: means().max_by(f64::total_cmp),
-        p_holm: claim.checks.iter().filter_map(|check| check.p_holm).max_by(f64::total_cmp),
+        pairs: claim.checks.iter().map(pair).collect(),
     }
 }
 
@@ -212,13 +235,17 @@ fn synthesis(
     let count = |sign| decided.iter().filter(|decided| decided.sign == sign).count();
     let unknown = comparisons.iter().filter(|comparison| comparison.difference.is_none()).count();
     let undecided = || comparisons.iter().filter(|comparison| comparison.decided().is_none());
-    let spreads = undecided().filter_map(|comparison| comparison.difference?.standard_deviation);
-    let mut spreads: Vec<f64> = spreads.filter(|spread| *spread > 0.0).collect();
-    spreads.sort_by(f64::total_cmp);
+    let family = comparisons.iter().filter(|comparison| comparison.t_p.is_some()).count();
+    let spread = |comparison: &Comparison| {
+        comparison.difference?.standard_deviation.filter(|spread| *spread > 0.0)
+    };
+    let wide = || undecided().filter_map(|comparison| Some((comparison, spread(comparison)?)));
+    let widest = wide().map(|(_, spread)| spread).max_by(f64::total_cmp);
+    let level = 0.05 / family.max(1) as f64;
     let checks = claims.iter().flat_map(|claim| &claim.checks);
     Synthesis {
         comparisons: comparisons.len(),
-        family: comparisons.iter().filter(|comparison| comparison.t_p.is_some()).count(),
+        family,
         claim_family: checks.filter(|check| check.p.is_some()).count(),
         gains: count(Sign::Gain),
         losses: count(Sign::Loss),
@@ -226,14 +253,13 @@ fn synthesis(
         alone: undecided().filter(|comparison| comparison.t_p.is_some_and(|p| p < 0.05)).count(),
         unknown,
         open,
-        seeds_for_one_point: spreads
-            .get(spreads.len() / 2)
-            .and_then(|spread| seeds_needed(0.01 / spread)),
+        seeds_for_one_point: widest.and_then(|spread| seeds_needed(0.01 / spread, level)),
+        seeds: wide().map(|(comparison, _)| comparison.pairs.len()).min().unwrap_or(0),
     }
 }
 
 fn pivot(cells: &Cells, comparisons: &[Comparison], decided: &[Decided]) -> Pivot {
-    let marks = marks(comparisons, decided);
+    let mut marks = marks(comparisons, decided);
     let cells = &cells.all;
     let mut sizes: Vec<u32> = cells.iter().map(|cell| cell.subset_size).collect();
     sizes.sort_unstable();
@@ -252,24 +278,31 @@ fn pivot(cells: &Cells, comparisons: &[Comparison], decided: &[Decided]) -> Pivo
                 planned: cell.planned,
                 mean: cell.test_accuracy.map(|estimate| estimate.mean),
                 confidence_95: cell.test_accuracy.and_then(|estimate| estimate.confidence_95),
-                decided: marks.get(place).copied(),
+                decided: marks.remove(place).unwrap_or_default(),
             });
         }
         let first = &cells[places[0]];
         let (regulariser, variant) = (first.regulariser.clone(), first.variant());
         PivotRow { network: first.network, regulariser, variant, cells: row }
     });
-    Pivot { rows: rows.collect(), sizes }
+    let rows = rows.collect();
+    Pivot { rows, sizes, control: most_frequent(decided) }
 }
 
 /// How cells differ from their references.
-fn marks(comparisons: &[Comparison], decided: &[Decided]) -> HashMap<usize, Sign> {
-    let mut marks = HashMap::new();
-    for Decided { comparison, sign, .. } in decided {
-        let mark = marks.entry(comparisons[*comparison].cell).or_insert(*sign);
-        if mark != sign {
-            *mark = Sign::Both;
-        }
+fn marks(comparisons: &[Comparison], decided: &[Decided]) -> HashMap<usize, Vec<Mark>> {
+    let mut marks: HashMap<usize, Vec<Mark>> = HashMap::new();
+    for Decided { comparison, sign, control, .. } in decided {
+        let mark = Mark { sign: *sign, control: control.clone() };
+        marks.entry(comparisons[*comparison].cell).or_default().push(mark);
     }
     marks
+}
+
+/// The most frequent reference; the first by name of equally frequent ones.
+fn most_frequent(decided: &[Decided]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    decided.iter().for_each(|decided| *counts.entry(&decided.control).or_default() += 1);
+    let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
+    most.map(|(control, _)| control.to_owned())
 }

@@ -60,6 +60,7 @@ pub(crate) struct ClaimVerdict {
     pub(crate) verdict: Verdict,
     /// Whether the verdict may yet change, because seeds of any claim are missing.
     pub(crate) provisional: bool,
+    /// Pairs of cells; those that decide the verdict stand first.
     pub(crate) checks: Vec<ClaimCheck>,
 }
 
@@ -80,13 +81,15 @@ pub(crate) fn judge(mut claims: Vec<(&Claim, Vec<Comparison>)>) -> Vec<ClaimVerd
             let (p, p_holm) = p_values.next().unwrap_or_default();
             ClaimCheck { verdict: decide(claim, &comparison, p_holm), p, p_holm, comparison }
         };
-        let checks: Vec<ClaimCheck> = comparisons.into_iter().map(check).collect();
+        let mut checks: Vec<ClaimCheck> = comparisons.into_iter().map(check).collect();
+        let verdict = together(&checks);
+        checks.sort_by_key(|check| (check.verdict != verdict, check.verdict == Verdict::Held));
         ClaimVerdict {
             text: claim.text.clone(),
             relation: claim.relation,
             margin: claim.margin,
             alpha: claim.alpha,
-            verdict: together(&checks),
+            verdict,
             provisional: provisional && !checks.is_empty(),
             checks,
         }

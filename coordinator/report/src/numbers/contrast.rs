@@ -15,8 +15,6 @@ pub enum Sign {
     Gain,
     /// Worse than the reference.
     Loss,
-    /// Better than one reference and worse than another.
-    Both,
 }
 
 /// The two trials of one seed, which share subset, initial weights and batches.

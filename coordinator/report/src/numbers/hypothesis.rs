@@ -113,10 +113,10 @@ pub(crate) fn holm(family: &[Option<f64>]) -> Vec<Option<f64>> {
     corrected
 }
 
-/// Seeds with which a paired t test, two-sided at 5 %, has a power of 80 %; `None` beyond
+/// Seeds with which a two-sided paired t test at this level has a power of 80 %; `None` beyond
 /// [`MOST_SEEDS`]. `effect` is the mean difference in standard deviations.
-pub(crate) fn seeds_needed(effect: f64) -> Option<usize> {
-    let enough = |n: usize| power(n, effect.abs()) >= 0.8;
+pub(crate) fn seeds_needed(effect: f64, level: f64) -> Option<usize> {
+    let enough = |n: usize| power(n, effect.abs(), level) >= 0.8;
     let (mut short, mut long) = (1, MOST_SEEDS);
     if !enough(long) {
         return None;
@@ -135,12 +135,12 @@ const MOST_SEEDS: usize = 100_000;
 ///
 /// statrs has no noncentral t, so this sums the normal probability over the distribution of the
 /// standard deviation.
-fn power(n: usize, effect: f64) -> f64 {
+fn power(n: usize, effect: f64, level: f64) -> f64 {
     const PARTS: usize = 400;
     let freedom = (n - 1) as f64;
     let Ok(t) = StudentsT::new(0.0, 1.0, freedom) else { return 0.0 };
     let (bound, shift, normal) =
-        (t.inverse_cdf(0.975), effect * (n as f64).sqrt(), Normal::standard());
+        (t.inverse_cdf(1.0 - level / 2.0), effect * (n as f64).sqrt(), Normal::standard());
     let constant = 2f64.ln() + freedom / 2.0 * (freedom / 2.0).ln() - ln_gamma(freedom / 2.0);
     let width = 8.0 / (2.0 * freedom).sqrt();
     let from = (1.0 - width).max(0.0);

@@ -19,7 +19,8 @@ pub(crate) fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<
     all
 }
 
-/// The comparisons of all grids: each pair of cells once, under its first name.
+/// The comparisons of all grids: each pair of cells once, under its first name and in its first
+/// direction, since the other one is the same test.
 ///
 /// If no grid names comparisons, cells of one grid are compared with cells of another one, too.
 pub(crate) fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Vec<Contrast> {
@@ -34,6 +35,6 @@ pub(crate) fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Ve
             }
         }
     }
-    all.retain(|contrast| seen.insert((contrast.cell, contrast.reference)));
+    all.retain(|contrast| seen.insert(contrast.pair()));
     all
 }

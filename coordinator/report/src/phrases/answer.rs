@@ -8,7 +8,7 @@ use super::{
     values::UNKNOWN,
 };
 use crate::numbers::{
-    answer::{PivotCell, Synthesis},
+    answer::{Mark, Pivot, PivotCell, Synthesis},
     claim::Verdict,
     contrast::Sign,
     summary::Summary,
@@ -29,6 +29,9 @@ pub(crate) fn progress(summary: &Summary) -> String {
     text
 }
 
+/// The name of training without a regulariser.
+const NONE: &str = "none";
+
 /// The most regularisers that the question names.
 const REGULARISERS: usize = 10;
 
@@ -36,18 +39,26 @@ const REGULARISERS: usize = 10;
 pub(crate) fn question(summary: &Summary) -> String {
     let sizes: Vec<String> = summary.answer.pivot.sizes.iter().map(u32::to_string).collect();
     let networks = distinct(summary.cells().iter().map(|cell| cell.network.to_string()));
-    let (plain, others): (Vec<_>, Vec<_>) =
-        summary.treatments().iter().partition(|treatment| treatment.regulariser.parts() == 0);
-    let others: Vec<String> = others.iter().map(|treatment| treatment.name.clone()).collect();
-    let named = if others.len() > REGULARISERS {
-        format!("{} regularisers", others.len())
+    let controls = distinct(summary.comparisons.iter().map(|of| of.control.clone()));
+    let others = summary.treatments().iter().filter(|treatment| treatment.regulariser.parts() > 0);
+    let others: Vec<String> = others.map(|treatment| treatment.name.clone()).collect();
+    // A regulariser that is compared and the only reference is the reference here.
+    let compared = others.iter().filter(|name| controls.len() != 1 || !controls.contains(name));
+    let compared: Vec<String> = compared.cloned().collect();
+    let named = if compared.len() > REGULARISERS {
+        format!("{} regularisers", compared.len())
     } else {
-        listed(&others)
+        listed(&compared)
     };
-    let with = match (others.is_empty(), plain.is_empty()) {
-        (true, _) => "How well does training without a regulariser do".to_owned(),
-        (false, true) => format!("How do {named} compare"),
-        (false, false) => format!("How do {named} compare with no regulariser"),
+    let does = if compared.len() == 1 { "does" } else { "do" };
+    let reference = match &controls[..] {
+        [] => String::new(),
+        [none] if none == NONE => " with no regulariser".to_owned(),
+        some => format!(" with {}", listed(some)),
+    };
+    let with = match compared.is_empty() {
+        true => "How well does training without a regulariser do".to_owned(),
+        false => format!("How {does} {named} compare{reference}"),
     };
     let planned = || summary.cells().iter().map(|cell| cell.planned);
     let seeds = match (planned().min().unwrap_or(0), planned().max().unwrap_or(0)) {
@@ -79,6 +90,13 @@ fn listed(items: &[String]) -> String {
 /// All comparisons in sentences: what is decided, and what it would take to decide more.
 pub(crate) fn synthesis(summary: &Summary) -> Vec<String> {
     let mut sentences = all_comparisons(&summary.answer.synthesis);
+    let Synthesis { claim_family, family, .. } = summary.answer.synthesis;
+    if claim_family > 0 && family > 0 {
+        sentences.push(format!(
+            "Claims are corrected over their own {}, comparisons over {family}.",
+            count(claim_family, "pair")
+        ));
+    }
     sentences.extend(is_flattered(summary).then(|| format!("All differences are {FLATTERED}.")));
     sentences
 }
@@ -93,32 +111,41 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
         unknown,
         open,
         seeds_for_one_point,
+        seeds,
         ..
     } = synthesis;
     if *comparisons == 0 {
         return vec!["Nothing is compared: no cell has a reference in the grid.".to_owned()];
     }
     let all = count(*comparisons, "comparison");
+    let level = match comparisons {
+        1 => "(p < 0.05)",
+        _ => "(p < 0.05 after Holm's correction)",
+    };
     let mut sentences = vec![match gains + losses {
-        0 => format!("None of {all} is decided (p < 0.05 after Holm's correction)."),
+        0 if *comparisons == 1 => format!("The only comparison is not decided {level}."),
+        0 => format!("None of {all} is decided {level}."),
         decided => format!(
-            "{decided} of {all} {} decided (p < 0.05 after Holm's correction): {} and {}.",
+            "{decided} of {all} {} decided {level}: {} and {}.",
             if decided == 1 { "is" } else { "are" },
             count(*gains, "gain"),
             if *losses == 1 { "1 loss".to_owned() } else { format!("{losses} losses") }
         ),
     }];
-    let needed = |about: &str| {
-        seeds_for_one_point.map(|seeds| {
-            format!("{about} {seeds} seeds are needed to see one point at this spread.")
-        })
-    };
-    let rest = format!("{undecided} {} not decided", if *undecided == 1 { "is" } else { "are" });
-    sentences.extend(match (*undecided, gains + losses) {
-        (0, _) => None,
-        (_, 0) => needed("About"),
-        _ => Some(needed("about").map_or(format!("{rest}."), |needed| format!("{rest}; {needed}"))),
-    });
+    if *undecided > 0 && gains + losses > 0 {
+        let are = if *undecided == 1 { "is" } else { "are" };
+        sentences.push(format!("{undecided} {are} not decided."));
+    }
+    if *undecided > 0 {
+        let most = if *undecided == 1 { "" } else { " in each of them" };
+        sentences.extend(seeds_for_one_point.map(|needed| match needed <= *seeds {
+            true => format!("{seeds} seeds are enough to show a difference of one point{most}."),
+            false => format!(
+                "To show a difference of one point{most} takes about {needed} seeds in all; there \
+                 are {seeds}."
+            ),
+        }));
+    }
     if *alone > 0 {
         let have = if *alone == 1 { "has" } else { "have" };
         sentences.push(format!(
@@ -165,11 +192,104 @@ pub(crate) fn pivot_cell(cell: &PivotCell) -> String {
     text
 }
 
-/// The mark of a decided difference in tables.
-pub(crate) fn symbol(sign: Sign) -> &'static str {
+/// The marks of a cell's decided differences: that to the usual reference without its name, and the
+/// most certain other one, if it is all that there is or has another sign.
+pub(crate) fn marks(cell: &PivotCell, pivot: &Pivot) -> String {
+    let is_usual = |mark: &&Mark| pivot.control.as_ref() == Some(&mark.control);
+    let usual = cell.decided.iter().find(is_usual);
+    let adds = |mark: &&Mark| usual.is_none_or(|usual| usual.sign != mark.sign);
+    let other = cell.decided.iter().filter(|mark| !is_usual(mark)).find(adds);
+    let bare = usual.map(|mark| symbol(mark.sign).to_owned());
+    let named = other.map(|mark| format!("{} over {}", symbol(mark.sign), mark.control));
+    bare.into_iter().chain(named).collect::<Vec<_>>().join(", ")
+}
+
+fn symbol(sign: Sign) -> &'static str {
     match sign {
         Sign::Gain => "+",
         Sign::Loss => "−",
-        Sign::Both => "+/−",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{numbers::summary_tests::finished, sample};
+
+    /// Results whose accuracy falls with weight decay and rises with the function norm.
+    fn summary(axes: &str, rest: &str) -> Summary {
+        let axes = format!("subset_size = 100\narchitecture = \"net\"\n{axes}\n{rest}");
+        finished(&sample::grid(&axes), |spec| {
+            let noise = 0.0001
+                * ((spec.seed * 7) % 5) as f64
+                * (1.0 + spec.lambda() + 1e3 * spec.weight_decay());
+            Some(0.8 + 0.1 * spec.lambda() - 40.0 * spec.weight_decay() + noise)
+        })
+    }
+
+    fn marks_of(summary: &Summary) -> Vec<(String, String)> {
+        let pivot = &summary.answer.pivot;
+        let mark = |row: &crate::numbers::answer::PivotRow| {
+            let marks = row.cells.iter().flatten().map(|cell| marks(cell, pivot));
+            (row.regulariser.clone(), marks.collect())
+        };
+        pivot.rows.iter().map(mark).collect()
+    }
+
+    #[test]
+    fn marks_name_unusual_references() {
+        let axes = "seed = { count = 6 }\nlambda = [0, 0.1]\nweight_decay = [0, 5e-4]";
+        let usual = summary(axes, "");
+        let [none, decay, norm, both] = ["none", "wd 5e-4", "fn 0.1", "fn 0.1 + wd 5e-4"];
+        let own = |pairs: [(&str, &str); 4]| pairs.map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let expected = own([(none, ""), (decay, "−"), (norm, "+"), (both, "−, + over wd 5e-4")]);
+        assert_eq!(marks_of(&usual), expected);
+        assert!(
+            question(&usual).contains("compare with none and wd 5e-4 on"),
+            "{}",
+            question(&usual)
+        );
+        // A reference that is not `none`.
+        let compare = "[[compare]]\nagainst = { lambda = 0.1, weight_decay = 0 }\nlambda = 0";
+        let other = summary(axes, compare);
+        let expected = own([(none, "−"), (decay, "−"), (norm, ""), (both, "")]);
+        assert_eq!(
+            (marks_of(&other), other.answer.pivot.control.as_deref()),
+            (expected.to_vec(), Some(norm))
+        );
+    }
+
+    #[test]
+    fn a_pair_counts_once_in_either_direction() {
+        let pair =
+            |one, other| format!("[[compare]]\nlambda = {one}\nagainst = {{ lambda = {other} }}\n");
+        let both = pair("0.1", "0") + &pair("0", "0.1");
+        let summary = summary("seed = { count = 6 }\nlambda = [0, 0.1]", &both);
+        assert_eq!(
+            (summary.answer.synthesis.family, summary.comparisons[0].control.as_str()),
+            (1, "none")
+        );
+        assert_eq!(
+            question(&summary).split(" on ").next(),
+            Some("How does fn 0.1 compare with no regulariser")
+        );
+    }
+
+    #[test]
+    fn seeds_needed_are_told_beside_those_there_are() {
+        let sentences = |spread: f64| {
+            let axes = "seed = { count = 4 }\nsubset_size = 100\narchitecture = \"net\"\nlambda = [0, 0.1]";
+            let summary = finished(&sample::grid(axes), |spec| {
+                Some(0.8 + spread * spec.lambda() * [1.0, -1.0, 0.5, -0.5][spec.seed as usize])
+            });
+            synthesis(&summary).join(" ")
+        };
+        assert_eq!(
+            sentences(0.001),
+            "The only comparison is not decided (p < 0.05). 4 seeds are enough to show a difference \
+             of one point."
+        );
+        let wide = sentences(0.5);
+        assert!(wide.ends_with("takes about 166 seeds in all; there are 4."), "{wide}");
     }
 }

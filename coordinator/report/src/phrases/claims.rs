@@ -2,9 +2,9 @@
 
 use swfn_shared::{grid::Relation, text::count};
 
-use super::values::{interval, named_p, points, seeds, wins};
+use super::values::{UNKNOWN, interval, named_p, points, seeds, wins};
 use crate::numbers::{
-    answer::ClaimLine,
+    answer::{ClaimLine, ClaimPair},
     claim::{ClaimCheck, ClaimVerdict, Verdict},
     contrast::Comparison,
     statistics::Estimate,
@@ -16,22 +16,38 @@ pub(crate) fn verdict(claim: &ClaimLine) -> String {
     format!("{}{so_far}", claim.verdict.name())
 }
 
-/// The results behind a claim's verdict, in one line.
-pub(crate) fn grounds(claim: &ClaimLine) -> String {
-    let ClaimLine { pairs, held, not_held, least, most, p_holm, .. } = claim;
-    let range = match least.zip(*most) {
-        None => "no results".to_owned(),
-        Some((least, most)) if points(least) == points(most) => format!("{} points", points(least)),
-        Some((least, most)) => format!("{} to {} points", points(least), points(most)),
+/// The results behind a claim's verdict: in one line those of its only pair of cells, else the
+/// number of pairs for which it is held, and a line for each.
+pub(crate) fn grounds(claim: &ClaimLine) -> Vec<String> {
+    let pairs = &claim.pairs;
+    let names = |pair: &ClaimPair| (pair.treatment.clone(), pair.control.clone());
+    let alike = pairs.windows(2).all(|two| names(&two[0]) == names(&two[1]));
+    let line = |pair: &ClaimPair| {
+        let ClaimPair { context, treatment, control, verdict, .. } = pair;
+        let sides = if alike { String::new() } else { format!(", {treatment} over {control}") };
+        format!("{context}{sides}: {}, {}", result(pair), verdict.name())
     };
-    match pairs {
-        0 => NO_TRIALS.to_owned(),
-        1 => format!("{range}, Holm {}", named_p(*p_holm)),
-        _ if *not_held > 0 => {
-            format!("held for {held} of {pairs} pairs of cells, not held for {not_held}; {range}")
-        }
-        _ => format!("held for {held} of {pairs} pairs of cells; {range}"),
+    let count = |verdict| pairs.iter().filter(|pair| pair.verdict == verdict).count();
+    let mut lines = match &pairs[..] {
+        [] => return vec![NO_TRIALS.to_owned()],
+        [pair] => return vec![result(pair)],
+        _ => vec![format!("held for {} of {} pairs", count(Verdict::Held), pairs.len())],
+    };
+    match count(Verdict::NotHeld) {
+        0 => {}
+        not_held => lines[0] += &format!(", not held for {not_held}"),
     }
+    lines.extend(pairs.iter().take(LISTED).map(line));
+    let more = pairs.len().saturating_sub(LISTED);
+    lines.extend((more > 0).then(|| format!("and {more} more in summary.json")));
+    lines
+}
+
+/// Difference, interval and corrected p-value of a pair of cells.
+fn result(ClaimPair { mean, confidence_95, p_holm, .. }: &ClaimPair) -> String {
+    let Some(mean) = *mean else { return "no results".to_owned() };
+    let interval = interval(mean, *confidence_95).unwrap_or(UNKNOWN.to_owned());
+    format!("{} points (alone: {interval}), Holm {}", points(mean), named_p(*p_holm))
 }
 
 /// The reason of each claim's verdict, in one line.
@@ -48,7 +64,7 @@ const NO_TRIALS: &str = "the sweep has none of its trials";
 const LISTED: usize = 8;
 
 fn reason(verdict: &ClaimVerdict, family: usize) -> String {
-    let ClaimVerdict { relation, margin, checks, verdict, .. } = verdict;
+    let ClaimVerdict { relation, margin, checks, .. } = verdict;
     let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { points(share) };
     let wanted = match relation {
         Relation::Better => format!("above {}", bound(*margin)),
@@ -56,24 +72,15 @@ fn reason(verdict: &ClaimVerdict, family: usize) -> String {
         Relation::NotWorse => format!("above {}", bound(-margin)),
         Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
     };
-    // Pairs that decide the verdict come first.
-    let mut order: Vec<&ClaimCheck> = checks.iter().collect();
-    order.sort_by_key(|check| (check.verdict != *verdict, check.verdict == Verdict::Held));
-    let mut each: Vec<_> = order
-        .into_iter()
-        .take(LISTED)
-        .map(|check| {
-            let Comparison { context, treatment, control, .. } = &check.comparison;
-            let numbers = numbers(&check.comparison, check.p, check.p_holm, family);
-            match checks.len() {
-                1 => format!("{context}: {numbers}"),
-                _ => format!(
-                    "{context}: {treatment} over {control}: {numbers}, {}",
-                    check.verdict.name()
-                ),
-            }
-        })
-        .collect();
+    let pair = |ClaimCheck { verdict, p, p_holm, comparison }: &ClaimCheck| {
+        let Comparison { context, treatment, control, .. } = comparison;
+        let numbers = numbers(comparison, *p, *p_holm, family);
+        match checks.len() {
+            1 => format!("{context}: {numbers}"),
+            _ => format!("{context}: {treatment} over {control}: {numbers}, {}", verdict.name()),
+        }
+    };
+    let mut each: Vec<_> = checks.iter().take(LISTED).map(pair).collect();
     if each.is_empty() {
         return NO_TRIALS.to_owned();
     }

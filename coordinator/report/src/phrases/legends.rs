@@ -60,7 +60,7 @@ pub(crate) fn comparisons(summary: &Summary) -> String {
         "{which}Points: mean difference over the same seeds, in percentage points. The 95 % \
          interval (Student's t) and p (paired t test, two-sided) belong to one comparison alone. Holm p is \
          corrected over {family}, and decides at 5 %. d: mean difference over the standard \
-         deviation of the differences, corrected for small n (Hedges). w/t/l: seeds won, tied, lost. {}",
+         deviation of the differences, corrected for small n (Hedges' g). w/t/l: seeds won, tied, lost. {}",
         signed_rank(summary)
     )
 }
@@ -97,9 +97,18 @@ fn signed_rank(summary: &Summary) -> String {
 pub(crate) fn pivot(summary: &Summary) -> String {
     let mut cells = summary.answer.pivot.rows.iter().flat_map(|row| row.cells.iter().flatten());
     let some_missing = cells.any(|cell| cell.mean.is_some() && cell.seeds < cell.planned);
+    let pivot = &summary.answer.pivot;
+    let others = pivot.rows.iter().flat_map(|row| row.cells.iter().flatten());
+    let mut others = others.flat_map(|cell| &cell.decided);
+    let marks = pivot.control.as_ref().map_or(String::new(), |control| {
+        let named = others.any(|mark| mark.control != *control);
+        format!(
+            " + or −: decided to be above or below “{control}” on the same seeds{}.",
+            if named { "; other references are named" } else { "" }
+        )
+    });
     format!(
-        "Mean in % ± half of its 95 % interval (Student's t) over the seeds: {}. A + or − behind \
-         it: decided to be above or below a reference.{}{}",
+        "Mean in % ± half of its 95 % interval (Student's t) over the seeds: {}.{marks}{}{}",
         which_accuracy(summary.selection),
         if some_missing { " In brackets: seeds with results." } else { "" },
         names(summary)
@@ -107,8 +116,9 @@ pub(crate) fn pivot(summary: &Summary) -> String {
 }
 
 /// The assumptions of the number of seeds in the synthesis.
-pub(crate) const SEEDS_NEEDED: &str = "Seeds needed: for a paired t test alone, two-sided at 5 %, \
-    with a power of 80 %, at the median spread of the undecided pairs.";
+pub(crate) const SEEDS_NEEDED: &str = "Seeds that one point takes: for a paired t test at the \
+    strictest level of Holm's correction, with a power of 80 %, at the widest spread of undecided \
+    comparisons.";
 
 /// The meanings of the regularisers' names, after a space; empty if there are no such names.
 pub fn names(summary: &Summary) -> String {

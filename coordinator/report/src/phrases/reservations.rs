@@ -41,6 +41,14 @@ pub(crate) fn reservations(sources: &Sources, summary: &Summary, losses: &Curves
                 .to_owned(),
         );
     }
+    let least = summary.cells().iter().map(|cell| cell.planned).filter(|seeds| *seeds > 1).min();
+    if least == Some(2) {
+        warnings.push(
+            "Cells with two seeds have intervals 13 times as wide as their standard error, so \
+             almost nothing is decided. Five seeds need 2.8 times, ten 2.3."
+                .to_owned(),
+        );
+    }
     warnings.extend(conflicts(&sources.runs));
     warnings.extend(selections(&sources.runs));
     warnings.extend(without_accuracy(&sources.runs, &sources.trials));

@@ -96,9 +96,11 @@ fn cell(entry: &Entry) -> String {
         true => format!("\\textbf{{{}}}", escaped(&entry.text)),
         false => escaped(&entry.text),
     };
-    match entry.sign {
+    match entry.sign.as_str() {
         "" => text,
-        sign => format!("{text}$^{{{}}}$", sign.replace('−', "-")),
+        "+" => format!("{text}$^{{+}}$"),
+        "−" => format!("{text}$^{{-}}$"),
+        sign => format!("{text} ({})", escaped(sign)),
     }
 }
 

@@ -113,8 +113,8 @@ pub(crate) struct Column {
 pub(crate) struct Entry {
     pub(crate) text: String,
     pub(crate) tone: Tone,
-    /// The direction of a decided difference; mostly empty.
-    pub(crate) sign: &'static str,
+    /// The directions of decided differences; mostly empty.
+    pub(crate) sign: String,
 }
 
 impl<T: Into<String>> From<T> for Entry {
@@ -127,7 +127,7 @@ impl<T: Into<String>> From<T> for Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
-    /// The best of several, or decided.
+    /// Decided.
     Strong,
     Verdict(Verdict),
 }
@@ -146,7 +146,7 @@ impl Tone {
 
 impl Entry {
     pub(crate) fn with_tone(tone: Tone, text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone, sign: "" }
+        Self { text: text.into(), tone, sign: String::new() }
     }
 
     pub(crate) fn strong_if(strong: bool, text: impl Into<String>) -> Self {
@@ -155,6 +155,11 @@ impl Entry {
 
     pub(crate) fn strong(&self) -> bool {
         self.tone == Tone::Strong
+    }
+
+    /// The lines of the text; at least one.
+    pub(crate) fn lines(&self) -> Vec<&str> {
+        self.text.split('\n').collect()
     }
 
     /// The text with its sign.

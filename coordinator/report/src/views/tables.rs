@@ -20,7 +20,7 @@ use crate::{
         summary::{Failure, Summary},
     },
     phrases::{
-        answer::{pivot_cell, symbol, synthesis},
+        answer::{marks, pivot_cell, synthesis},
         claims::{grounds, reasons, verdict},
         legends,
         rounding::{decimal, percent},
@@ -62,7 +62,7 @@ fn verdicts(summary: &Summary) -> Option<TableView> {
     let mut columns = Columns::<ClaimLine>::new();
     columns.words("verdict", verdict_entry);
     columns.words("claim", |claim| claim.text.clone());
-    columns.words("results", grounds);
+    columns.words("results", |claim| grounds(claim).join(";\n"));
     columns.view("verdicts", "Claims", "", &summary.answer.claims).if_any()
 }
 
@@ -78,8 +78,8 @@ pub(crate) fn pivot(summary: &Summary) -> TableView {
     for (index, size) in pivot.sizes.iter().enumerate() {
         columns.number(format!("n = {size}"), move |row| {
             let Some(cell) = &row.cells[index] else { return Entry::from("") };
-            let sign = cell.decided.map_or("", symbol);
-            Entry { sign, ..Entry::strong_if(cell.decided.is_some(), pivot_cell(cell)) }
+            let sign = marks(cell, pivot);
+            Entry { sign, ..Entry::strong_if(!cell.decided.is_empty(), pivot_cell(cell)) }
         });
     }
     columns.view("pivot", "Test accuracy", legends::pivot(summary), &pivot.rows).grouped_if(true)
@@ -114,6 +114,19 @@ pub(crate) fn decided(summary: &Summary) -> Option<TableView> {
     let decided = summary.answer.decided.iter();
     let comparisons = decided.map(|decided| &summary.comparisons[decided.comparison]);
     columns.view("decided", "Decided comparisons", caption, comparisons).if_any()
+}
+
+/// The undecided comparisons with the smallest p-values.
+pub(crate) fn nearest(summary: &Summary, most: usize) -> Option<TableView> {
+    let undecided = |comparison: &&Comparison| comparison.decided().is_none();
+    let known = summary.comparisons.iter().filter(|comparison| comparison.difference.is_some());
+    let mut nearest: Vec<&Comparison> = known.filter(undecided).collect();
+    let p = |comparison: &Comparison| comparison.t_p.unwrap_or(1.0);
+    nearest.sort_by(|one, other| p(one).total_cmp(&p(other)));
+    nearest.truncate(most);
+    let mut columns = Columns::new();
+    comparison_columns(&mut columns, false);
+    columns.view("nearest", "Comparisons with the smallest p", "", nearest).if_any()
 }
 
 fn claims(summary: &Summary) -> Option<TableView> {
@@ -160,8 +173,7 @@ fn comparisons(summary: &Summary) -> Option<TableView> {
 /// A column that is empty everywhere is left out.
 fn cells(summary: &Summary) -> Option<TableView> {
     let best = best_of_each_size(summary.cells());
-    let caption =
-        format!("{} Bold: the highest mean of each subset size.", legends::cells(summary));
+    let caption = format!("{} ★: the highest mean of each subset size.", legends::cells(summary));
     let some = |has: fn(&Cell) -> bool| summary.cells().iter().any(has);
     let accuracy = format!("{} %", legends::selected_accuracy(summary.selection));
     let mut columns = Columns::<Cell>::new();
@@ -173,7 +185,8 @@ fn cells(summary: &Summary) -> Option<TableView> {
     columns.number("n", |cell| cell.subset_size.to_string());
     columns.number("seeds", seeds);
     columns.number(accuracy, |cell| {
-        Entry::strong_if(best.contains(&cell.id), estimate(cell.test_accuracy, percent))
+        let star = if best.contains(&cell.id) { " ★" } else { "" };
+        estimate(cell.test_accuracy, percent) + star
     });
     columns.number("sd", |cell| {
         or_unknown(cell.test_accuracy.and_then(|of| of.standard_deviation), percent)
@@ -227,7 +240,7 @@ const VALUES: usize = 12;
 /// All settings of the trials; those that vary in bold.
 pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
     let caption = "All settings that determine a result, with the keys of the grid file and with \
-                   defaults. Bold: settings that vary.";
+                   defaults.";
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut cells, mut seeds) = (BTreeSet::new(), BTreeSet::new());
     for (spec, _) in trials {
@@ -252,7 +265,7 @@ pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
         _ => values.join(", "),
     };
     let mut columns = Columns::<(String, Vec<String>)>::new();
-    columns.words("setting", |(key, values)| Entry::strong_if(values.len() > 1, key.as_str()));
+    columns.words("setting", |(key, _)| key.clone());
     columns.words("value", |(_, values)| shown(values));
     columns.view("settings", "Settings", caption, &rows).limited()
 }

@@ -21,6 +21,10 @@ const LINES: usize = 60;
 const LEAST_ROWS: usize = 8;
 /// The most decided comparisons with intervals; a longer list has points alone.
 const DETAILED: usize = 12;
+/// The most comparisons that are listed where none is decided.
+const NEAREST: usize = 5;
+/// The most pairs of cells of all claims that are listed.
+const PAIRS: usize = 16;
 /// The most groups of failures, and the lines of each group's log.
 const FAILURES: usize = 3;
 const LOG_LINES: usize = 2;
@@ -33,28 +37,59 @@ pub fn terminal(summary: &Summary, width: u16) -> String {
     let end = [decided(summary, width), failed(summary, width), answer(summary, width)].concat();
     let mut lines =
         vec![format!("{} on {}: {}", summary.sweep, summary.dataset, progress(summary))];
-    let legend = wrap(&legends::pivot(summary), width);
+    let mut view = tables::pivot(summary);
+    let mut legend = legends::pivot(summary);
+    if blocks(&view, width).1.len() > 1 && shorten_marks(&mut view) {
+        legend += " *: over another reference, which is named below.";
+    }
+    let legend = wrap(&legend, width);
     let room = LINES.saturating_sub(end.len() + legend.len() + 2);
     lines.push(String::new());
-    lines.extend(pivot(&tables::pivot(summary), width, room));
+    lines.extend(pivot(&view, width, room));
     lines.extend(legend);
     lines.extend(end);
     lines.join("\n") + "\n"
 }
 
-/// The pivot in blocks of as many subset sizes as fit. Rows with decided cells stay longest.
-fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
+/// Replaces the names of references in marks: `+ over bn` becomes `+*`. Returns whether any was.
+fn shorten_marks(view: &mut TableView) -> bool {
+    let signs = view.rows.iter_mut().flatten().map(|entry| &mut entry.sign);
+    let mut some = false;
+    for sign in signs.filter(|sign| sign.contains(" over ")) {
+        let short = |mark: &str| match mark.split_once(" over ") {
+            Some((sign, _)) => format!("{sign}*"),
+            None => mark.to_owned(),
+        };
+        *sign = sign.split(", ").map(short).collect::<Vec<_>>().join(", ");
+        some = true;
+    }
+    some
+}
+
+/// The texts of a column, its title first.
+type Texts = Vec<String>;
+
+/// The pivot's labels, and its numbers in blocks of as many subset sizes as fit.
+fn blocks(view: &TableView, width: usize) -> (Vec<Texts>, Vec<Vec<Texts>>) {
     let (mut labels, mut numbers) = (Vec::new(), Vec::new());
     for (place, title) in view.columns.iter().enumerate() {
-        let entries = view.rows.iter().map(|row| row[place].signed());
-        let column: Vec<String> = std::iter::once(title.title.clone()).chain(entries).collect();
-        if title.number { numbers.push(signs_apart(column)) } else { labels.push(column) }
+        let widest = view.rows.iter().map(|row| row[place].sign.chars().count()).max();
+        // Room for a mark behind each number, if any number has one, so that numbers are aligned.
+        let mark = |sign: &str| match widest {
+            None | Some(0) => String::new(),
+            Some(widest) => format!(" {sign:<widest$}"),
+        };
+        let entries = view.rows.iter().map(|row| row[place].text.clone() + &mark(&row[place].sign));
+        let first =
+            title.title.clone() + if title.number { mark("") } else { String::new() }.as_str();
+        let column: Vec<String> = std::iter::once(first).chain(entries).collect();
+        if title.number { numbers.push(column) } else { labels.push(column) }
     }
     let label_width: usize = labels.iter().map(|column| widest(column) + 2).sum();
-    let mut blocks: Vec<Vec<&Vec<String>>> = vec![Vec::new()];
+    let mut blocks: Vec<Vec<Texts>> = vec![Vec::new()];
     let mut used = label_width;
-    for column in &numbers {
-        let needed = widest(column) + 2;
+    for column in numbers {
+        let needed = widest(&column) + 2;
         if used + needed > width + 2 && blocks.last().is_some_and(|block| !block.is_empty()) {
             blocks.push(Vec::new());
             used = label_width;
@@ -62,6 +97,12 @@ fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
         used += needed;
         blocks.last_mut().expect("there is one").push(column);
     }
+    (labels, blocks)
+}
+
+/// The pivot. Rows with decided cells stay longest.
+fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
+    let (labels, blocks) = blocks(view, width);
     let rows = (room / blocks.len()).saturating_sub(2).max(LEAST_ROWS);
     let mut order: Vec<usize> = (0..view.rows.len()).collect();
     order.sort_by_key(|row| view.rows[*row].iter().all(|entry| !entry.strong()));
@@ -70,9 +111,8 @@ fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for block in blocks {
         let shown = std::iter::once(0).chain(order.iter().map(|row| row + 1));
-        let line = |row: usize| {
-            labels.iter().chain(block.iter().copied()).map(|column| column[row].clone()).collect()
-        };
+        let line =
+            |row: usize| labels.iter().chain(&block).map(|column| column[row].clone()).collect();
         lines.extend(aligned(&shown.map(line).collect::<Vec<_>>(), labels.len()));
     }
     let left_out = view.rows.len() - order.len();
@@ -82,40 +122,54 @@ fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
     lines
 }
 
-/// Adds room for a sign behind each number, if any number has one, so that numbers are aligned.
-fn signs_apart(mut column: Vec<String>) -> Vec<String> {
-    let signed = |text: &String| text.ends_with(['+', '−']);
-    if column.iter().any(signed) {
-        column.iter_mut().filter(|text| !signed(text)).for_each(|text| text.push_str("  "));
-    }
-    column
-}
-
-/// All decided comparisons: a line for each, or the points alone of many.
+/// All decided comparisons: a line for each, or the points alone of many. If there are none, those
+/// nearest to a decision.
 fn decided(summary: &Summary, width: usize) -> Vec<String> {
     let decided = &summary.answer.decided;
-    let Some(view) = tables::decided(summary) else { return Vec::new() };
+    let (title, view) = match tables::decided(summary) {
+        Some(view) => ("decided", view),
+        None => match tables::nearest(summary, NEAREST) {
+            Some(view) => ("not decided", view),
+            None => return Vec::new(),
+        },
+    };
     let mut rows = vec![
-        ["decided", "", "over", "points", "95 % alone", "p alone", "Holm p"]
+        [title, "", "over", "points", "95 % alone", "p alone", "Holm p"]
             .map(str::to_owned)
             .to_vec(),
     ];
     rows.extend(view.rows.into_iter().map(|row| row.into_iter().map(|entry| entry.text).collect()));
     let mut lines = vec![String::new()];
     // Numbers of a comparison alone are the first to go.
-    for left_out in [None, Some(5), Some(4)] {
+    for left_out in [None, Some(5), Some(4), Some(4)] {
         if let Some(column) = left_out {
             rows.iter_mut().for_each(|row| drop(row.remove(column)));
         }
         let table = aligned(&rows, 3);
+        // Without Holm p, nothing tells that they are decided.
+        if rows[0].len() < 5 && !decided.is_empty() {
+            break;
+        }
         if table.iter().all(|line| line.chars().count() <= width) && decided.len() <= DETAILED {
             let family = summary.answer.synthesis.family;
-            let family = count(family, "comparison");
-            let legend = format!("Points over the same seeds; Holm p is corrected over {family}.");
+            let legend = match (family, decided.len()) {
+                (0, _) => "Points over the same seeds.".to_owned(),
+                (1, _) => "Points over the same seeds; Holm p is p alone.".to_owned(),
+                (_, 0) => format!(
+                    "The smallest p, with points over the same seeds; Holm p is corrected over \
+                     {family} comparisons."
+                ),
+                _ => format!(
+                    "Points over the same seeds; Holm p is corrected over {family} comparisons."
+                ),
+            };
             lines.extend(table);
             lines.extend(wrap(&legend, width));
             return lines;
         }
+    }
+    if decided.is_empty() {
+        return Vec::new();
     }
     lines
         .push("Decided, in points over the same seeds; summary.md has intervals and p:".to_owned());
@@ -162,9 +216,14 @@ fn failed(summary: &Summary, width: usize) -> Vec<String> {
 /// Claims and synthesis.
 fn answer(summary: &Summary, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
+    let pairs: usize = summary.answer.claims.iter().map(|claim| claim.pairs.len()).sum();
     for claim in &summary.answer.claims {
-        let text = format!("claim {}: {} ({})", verdict(claim), claim.text, grounds(claim));
+        let mut grounds = grounds(claim).into_iter();
+        let first = grounds.next().unwrap_or_default();
+        let text = format!("claim {}: {} ({first})", verdict(claim), claim.text);
         lines.extend(wrap(&text, width));
+        let pairs = grounds.filter(|_| pairs <= PAIRS).flat_map(|pair| wrap(&pair, width - 2));
+        lines.extend(pairs.map(|line| format!("  {line}")));
     }
     lines.extend(wrap(&synthesis(summary).join(" "), width));
     lines
