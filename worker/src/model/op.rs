@@ -102,8 +102,8 @@ impl Inputs {
 }
 
 impl Op {
-    /// Computes the output. In the `first` operation, the input needs no gradient. `masks` are those
-    /// of dropout, see [`StepInput`](super::network::StepInput).
+    /// Computes the output. In the `first` operation, the input needs no gradient. `masks` are
+    /// those of dropout, see [`StepInput`](super::network::StepInput).
     pub(super) fn forward(
         &self,
         compute: &dyn Compute,
