@@ -37,7 +37,7 @@ pub(crate) struct SweepArguments {
     )]
     pub(crate) exit_when_done: bool,
     /// Refuse grids with more trials
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS, help_heading = "Sweep")]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS, help_heading = "Sweep", hide_short_help = true)]
     pub(crate) max_trials: u64,
     /// Start this many workers on this machine, on its GPUs if it has any [default: none]
     ///
@@ -78,7 +78,7 @@ pub(crate) struct SweepArguments {
     /// `ready` while it can take results
     #[arg(
         long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
-        help_heading = "Network"
+        help_heading = "Network", hide_short_help = true
     )]
     pub(crate) health: Option<Address>,
     #[command(flatten, next_help_heading = "Security")]
@@ -91,10 +91,16 @@ pub(crate) struct SweepArguments {
     /// Write event files for TensorBoard into the run directory while the sweep runs.
     ///
     /// `swfn-coordinator export` can write them later, too
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     pub(crate) tensorboard: bool,
     /// Log in this format, text or json; the environment variable RUST_LOG filters it
-    #[arg(long, value_name = "FORMAT", default_value_t, help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value_t,
+        help_heading = "Output",
+        hide_short_help = true
+    )]
     pub(crate) log_format: LogFormat,
 }
 

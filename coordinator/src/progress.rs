@@ -95,9 +95,12 @@ impl Terminal {
     }
 }
 
-/// Columns of standard output, or those of a wide terminal if it is none.
+/// Columns of standard output: those of the variable COLUMNS, else of the terminal, else of a wide
+/// one.
 pub(crate) fn width() -> u16 {
-    Term::stdout().size_checked().map_or(120, |(_, columns)| columns)
+    let asked = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let asked = asked.filter(|columns| *columns > 0);
+    asked.or(Term::stdout().size_checked().map(|(_, columns)| columns)).unwrap_or(120)
 }
 
 /// The answer so far, updated when there are more results.

@@ -91,16 +91,40 @@ pub(crate) struct AccessArguments {
     )]
     coordinator: String,
     /// File with the coordinator's token [default: the environment variable SWFN_TOKEN]
-    #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE", help_heading = "Security")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SWFN_TOKEN_FILE",
+        help_heading = "Security",
+        hide_short_help = true
+    )]
     token_file: Option<PathBuf>,
     /// CA certificates (PEM) that sign the coordinator's certificate; https:// needs them
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CA", help_heading = "Security")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SWFN_TLS_CA",
+        help_heading = "Security",
+        hide_short_help = true
+    )]
     tls_ca: Option<PathBuf>,
     /// Certificate (PEM) of this worker, if the coordinator requires one
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT", help_heading = "Security")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SWFN_TLS_CERT",
+        help_heading = "Security",
+        hide_short_help = true
+    )]
     tls_cert: Option<PathBuf>,
     /// Private key (PEM) of the certificate
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY", help_heading = "Security")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SWFN_TLS_KEY",
+        help_heading = "Security",
+        hide_short_help = true
+    )]
     tls_key: Option<PathBuf>,
 }
 

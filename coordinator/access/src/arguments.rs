@@ -20,17 +20,17 @@ use crate::tls::{Tls, TlsFiles};
 #[derive(Debug, Args)]
 pub struct DoorArguments {
     /// Present this certificate (PEM, with all between it and the root); clients then use https://
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT")]
+    #[arg(long, hide_short_help = true, value_name = "FILE", env = "SWFN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Read the private key of the certificate from this PEM file
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY")]
+    #[arg(long, hide_short_help = true, value_name = "FILE", env = "SWFN_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// Admit only clients that have the token in this file, of 32 characters or more [default: the
     /// environment variable SWFN_TOKEN]
-    #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
+    #[arg(long, hide_short_help = true, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Listen beyond this machine without encryption or authentication
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     insecure: bool,
 }
 
@@ -41,14 +41,14 @@ pub struct AccessArguments {
     pub door: DoorArguments,
     /// Admit only workers with a certificate that an authority in this file has signed (mutual
     /// TLS). It binds their ids and leases to their certificates
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
+    #[arg(long, hide_short_help = true, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// Admit so many connections of workers at a time; each takes an open file
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 1024)]
     #[arg(value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
     /// Close a connection after so many seconds; the worker opens another and loses nothing
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", default_value_t = 3600)]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     pub max_connection_age: u32,
 }

@@ -16,15 +16,15 @@ pub struct HttpArguments {
     pub(super) http: Option<Place>,
     /// Accept requests for this host name, too, such as that of a proxy; may be given several
     /// times. Requests for unknown names are refused
-    #[arg(long = "http-host", value_name = "NAME", value_parser = discreet::<HostName>())]
+    #[arg(long = "http-host", hide_short_help = true, value_name = "NAME", value_parser = discreet::<HostName>())]
     pub(super) http_hosts: Vec<HostName>,
     /// Let this page show the dashboard in a frame, such as https://hub:8000; may be given several
     /// times. By default, none may
-    #[arg(long = "http-frame", value_name = "ORIGIN", value_parser = discreet::<Origin>())]
+    #[arg(long = "http-frame", hide_short_help = true, value_name = "ORIGIN", value_parser = discreet::<Origin>())]
     pub(super) http_frames: Vec<Origin>,
     /// Ask for the token before showing the dashboard, also on this machine: that of --token-file,
     /// or of `token` in the run directory
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub http_token: bool,
 }
 

@@ -35,8 +35,8 @@ function claim({ text, verdict, provisional, pairs }, open) {
   const { kind, sign } = VERDICTS[verdict] ?? VERDICTS.undecided;
   const soFar = open && provisional ? " so far" : "";
   const badge = element("span", { class: `badge ${kind}` }, element("span", { "aria-hidden": "true" }, sign), ` ${verdict}${soFar}`);
-  const held = pairs.filter((pair) => pair.verdict === "held").length;
-  const lead = pairs.length === 0 ? "the sweep has none of its trials" : pairs.length === 1 ? result(pairs[0]) : `held for ${held} of ${pairs.length} pairs`;
+  const [held, lost] = ["held", "not held"].map((wanted) => pairs.filter((pair) => pair.verdict === wanted).length);
+  const lead = pairs.length === 0 ? "the sweep has none of its trials" : pairs.length === 1 ? result(pairs[0]) : `held for ${held} of ${pairs.length} pairs${lost > 0 ? `, not held for ${lost}` : ""}`;
   const lines = pairs.length > 1 ? pairs.slice(0, PAIRS).map((pair) => `${pair.context}: ${pair.treatment} over ${pair.control}: ${result(pair)}, ${pair.verdict}`) : [];
   if (pairs.length > PAIRS) lines.push(`and ${pairs.length - PAIRS} more in summary.json`);
   const list = lines.length > 0 ? element("ul", { class: "quiet" }, ...lines.map((line) => element("li", {}, line))) : null;
@@ -66,7 +66,7 @@ function synthesis({ comparisons, gains, losses, undecided, alone, unknown, seed
   const sentence = parts.length > 0 ? `${parts.join(", ")} and ${last}.` : `${last}.`;
   if (!needed || undecided === 0) return sentence;
   const each = undecided === 1 ? "" : " in each of them";
-  return needed <= seeds ? `${sentence} ${count(seeds, "seed")} are enough to show a difference of one point${each}.` : `${sentence} To show a difference of one point${each} takes about ${needed} seeds in all; there are ${seeds} so far.`;
+  return needed <= seeds ? `${sentence} ${count(seeds, "seed")} are enough to show a difference of one point${each}.` : `${sentence} To show a difference of one point${each} takes about ${needed} seeds in all; there are ${seeds}${far}.`;
 }
 
 function columns(decided) {

@@ -157,9 +157,9 @@ impl Entry {
         self.tone == Tone::Strong
     }
 
-    /// The lines of the text; at least one.
+    /// The lines of the text, without the semicolons between them; at least one.
     pub(crate) fn lines(&self) -> Vec<&str> {
-        self.text.split('\n').collect()
+        self.text.split(";\n").collect()
     }
 
     /// The text with its sign.

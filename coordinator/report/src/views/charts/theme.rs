@@ -74,12 +74,12 @@ const HUES: [[u32; 2]; FAMILIES] = [
     [0x5F7300, 0xBBD05A],
     [0x8E2F4F, 0xF08CA8],
     [0x3F5878, 0x9DB8DC],
-    [0xB64D2B, 0xEEA087],
+    [0x7D7200, 0xD6CB3C],
     [0x1D7C64, 0x1DCDA1],
     [0xBE2D9A, 0xF098DA],
     [0x357C1D, 0x49CD1D],
     [0x7656D7, 0xBCAAF3],
-    [0x846B1F, 0xDFAF20],
+    [0xB64D2B, 0xEEA087],
     [0x227591, 0x51C1E6],
     [0xC23B3B, 0xF5A3A3],
     [0x6E5A8E, 0xB9A6DA],
@@ -249,6 +249,41 @@ mod tests {
             {
                 let [ground, ink] = [ground, ink].map(|color| Theme::Light.color(color));
                 assert!(contrast(ground, ink) > 4.5, "{step}");
+            }
+        }
+    }
+
+    /// Distance in CIELAB (D65): 2.3 can just be seen.
+    fn distance(one: Rgb, other: Rgb) -> f64 {
+        let lab = |Rgb(parts): Rgb| {
+            let only = |part: usize| {
+                let mut alone = [0; 3];
+                alone[part] = parts[part];
+                luminance(Rgb(alone)) / [0.2126, 0.7152, 0.0722][part]
+            };
+            let [red, green, blue] = [0, 1, 2].map(only);
+            let x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505;
+            let y = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+            let z = (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.089;
+            let root = |t: f64| if t > 0.008856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
+            let [x, y, z] = [x, y, z].map(root);
+            [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+        };
+        let (one, other) = (lab(one), lab(other));
+        one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+    }
+
+    #[test]
+    fn single_regularisers_have_distant_colours() {
+        // None, weight decay, dropout, batch norm, function norm, anything else.
+        let families = [0, 1, 2, 3, 4, COMMON];
+        for theme in [Theme::Light, Theme::Dark] {
+            let color = |family| theme.color(Color::Regulariser(Tint { family, shade: MIDDLE }));
+            for (place, one) in families.iter().enumerate() {
+                for other in &families[..place] {
+                    let distance = distance(color(*one), color(*other));
+                    assert!(distance > 30.0, "{theme:?} {one} {other}: {distance:.0}");
+                }
             }
         }
     }
