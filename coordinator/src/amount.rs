@@ -47,7 +47,6 @@ impl Work {
     }
 }
 
-/// A share for people.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".to_owned(),

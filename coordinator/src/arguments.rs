@@ -3,14 +3,13 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
-use swfn_access::{AccessArguments, listen::discreet};
+use swfn_access::{AccessArguments, listen::Discreet};
 use swfn_dashboard::HttpArguments;
 use swfn_report::Extent;
 use swfn_shared::{
     address::Address, command_line::no_option, grid::DEFAULT_MAX_TRIALS, telemetry::LogFormat,
 };
 
-/// The options of a sweep.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
     /// Run this grid file [default: the one that the run directory was last run with]
@@ -68,7 +67,7 @@ pub(crate) struct SweepArguments {
     /// Listen for workers at this address; `:PORT` means all addresses of this machine [default:
     /// 127.0.0.1:7077, or any free port with --local-workers]
     #[arg(
-        long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
+        long, value_name = "HOST:PORT", value_parser = Discreet(str::parse::<Address>),
         help_heading = "Network"
     )]
     pub(crate) listen: Option<Address>,
@@ -77,7 +76,7 @@ pub(crate) struct SweepArguments {
     /// The protocol is grpc.health.v1. The service `` is served while this program runs, and
     /// `ready` while it can take results
     #[arg(
-        long, value_name = "HOST:PORT", value_parser = discreet::<Address>(),
+        long, value_name = "HOST:PORT", value_parser = Discreet(str::parse::<Address>),
         help_heading = "Network", hide_short_help = true
     )]
     pub(crate) health: Option<Address>,
@@ -104,7 +103,6 @@ pub(crate) struct SweepArguments {
     pub(crate) log_format: LogFormat,
 }
 
-/// The number of local workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LocalWorkers {
     Auto,

@@ -44,7 +44,6 @@ struct Arguments {
     sweep: SweepArguments,
 }
 
-/// The other commands.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
     /// Retry failed trials, and resume the sweep

@@ -16,7 +16,7 @@ use swfn_shared::{
 };
 use swfn_store::{
     KnownTrial, Store, grid_file,
-    run_dir::{self, RunDir, RunFiles},
+    run_dir::{self, GRIDS, RunDir, RunFiles},
 };
 
 /// Time between two looks at the run directory.
@@ -81,7 +81,7 @@ pub(crate) fn take_stock(
     text: &str,
     replaces: bool,
 ) -> anyhow::Result<()> {
-    let (run, known) = (run_dir.path(), store.known()?);
+    let (run, known) = (&run_dir.path, store.known()?);
     let inventory = Inventory::new(&known, specs);
     if inventory.is_other && !replaces {
         let shown = run.display();
@@ -114,13 +114,14 @@ pub(crate) fn take_stock(
 
 /// Keeps the last grid under a number, unless it has one.
 fn keep_grid(run_dir: &RunDir) -> anyhow::Result<Option<u32>> {
-    let Ok(last) = fs::read_to_string(run_dir.path().join("grid.toml")) else { return Ok(None) };
-    let earlier = grid_file::earlier(run_dir.path());
+    let Ok(last) = fs::read_to_string(run_dir.path.join("grid.toml")) else { return Ok(None) };
+    let earlier = grid_file::earlier(&run_dir.path);
     let is_last = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text == last);
     if let Some((number, _)) = earlier.iter().find(|(_, path)| is_last(path)) {
         return Ok(Some(*number));
     }
-    let (number, folder) = (earlier.last().map_or(1, |(number, _)| number + 1), run_dir.grids());
+    let (number, folder) =
+        (earlier.last().map_or(1, |(number, _)| number + 1), run_dir.path.join(GRIDS));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let name = format!("{number}.toml");
     run_dir::replace(&folder, &name, |file| Ok(file.write_all(last.as_bytes())?))?;
@@ -147,7 +148,6 @@ fn changes(run: &Path, grid: &Grid) -> String {
     if lines.is_empty() { lines } else { format!(":{lines}") }
 }
 
-/// The values of each setting.
 fn values(grid: &Grid) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (key, value) in grid.trials().flat_map(|spec| swfn_report::settings(&spec)) {
@@ -174,7 +174,7 @@ fn note_missing_files(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifac
     if wanted == Artifacts::default() {
         return;
     }
-    let folder = run_dir.artifacts();
+    let folder = run_dir.path.join("artifacts");
     let missing = done.iter().filter(|id| !folder.join(id.to_string()).exists()).count();
     if missing > 0 {
         output::print_message(&format!(
@@ -205,7 +205,7 @@ pub(crate) fn save(
     let Some(what) = place.lost() else { return Ok(()) };
     let saved = match run_dir.moved_to(place) {
         Some(folder) => folder,
-        None => copy(run_dir.path(), store, text).with_context(|| {
+        None => copy(&run_dir.path, store, text).with_context(|| {
             format!("{what} while the sweep ran, and the results cannot be saved")
         })?,
     };
@@ -291,7 +291,7 @@ mod tests {
             store.write(1.0, &swfn_store::samples::leased(lease)).unwrap();
             store.write(2.0, &swfn_store::samples::batch(lease, 0.5)).unwrap();
         }
-        fs::write(run_dir.path().join("grid.toml"), &texts[0]).unwrap();
+        fs::write(run_dir.path.join("grid.toml"), &texts[0]).unwrap();
         let take = |store: &Store, specs: &[TrialSpec], text: &str, replaces| {
             take_stock(&run_dir, store, &grid(text), specs, text, replaces)
         };
@@ -302,11 +302,11 @@ mod tests {
             ),
             "{error}"
         );
-        assert_eq!(grid_file::earlier(run_dir.path()), [], "nothing was changed");
+        assert_eq!(grid_file::earlier(&run_dir.path), [], "nothing was changed");
         for _ in 0..2 {
             take(&store, &new, &texts[1], true).unwrap();
-            let earlier = grid_file::earlier(run_dir.path());
-            assert_eq!(earlier, [(1, run_dir.grids().join("1.toml"))]);
+            let earlier = grid_file::earlier(&run_dir.path);
+            assert_eq!(earlier, [(1, run_dir.path.join(GRIDS).join("1.toml"))]);
             assert_eq!(fs::read_to_string(&earlier[0].1).unwrap(), texts[0]);
         }
         store.set_trials(&new).unwrap();

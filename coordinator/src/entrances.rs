@@ -55,11 +55,11 @@ impl Entrances {
         // need a token.
         let is_private = local_workers && arguments.listen.is_none();
         if access.token.is_none() && (arguments.http.http_token || is_private) {
-            let token = local::run_token(run_dir.path())?;
+            let token = local::run_token(&run_dir.path)?;
             page_access.token = arguments.http.http_token.then(|| token.clone());
             if is_private {
                 access.token = Some(token);
-                access.token_file = Some(run_dir.path().join(local::TOKEN_FILE));
+                access.token_file = Some(run_dir.path.join(local::TOKEN_FILE));
             }
         }
         let seen_by_all = page_access.token.is_none() && local::has_other_users();

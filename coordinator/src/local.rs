@@ -100,23 +100,19 @@ pub(crate) async fn doors(
     access: Access,
     has_local_workers: bool,
 ) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
-    let local_access = |listener: &Listener, access: &Access| LocalAccess {
-        url: format!("http://{}", listen::local_address(listener.address)),
-        token: access.token.clone(),
-    };
-    let mut local = local_access(&listener, &access);
     let is_shared = access.tls.is_some() || access.token.is_none();
     let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
     if is_shared && has_local_workers {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--listen").await?;
         let access = Access { token: Some(Token::random()), ..Access::default() };
-        local = local_access(&listener, &access);
         doors.push(Door { listener, access, holder: Holder::Local });
     }
+    let Door { listener, access, .. } = &doors[doors.len() - 1];
+    let url = format!("http://{}", listen::local_address(listener.address));
+    let local = LocalAccess { url, token: access.token.clone() };
     Ok((doors, local))
 }
 
-/// The supervisor of the local workers.
 #[derive(Debug)]
 pub(crate) struct LocalSupervisor {
     child: Child,

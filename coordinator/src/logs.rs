@@ -32,7 +32,6 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// Trials that an error lists.
 const CANDIDATES: usize = 10;
 
-/// The options of `logs`.
 #[derive(Debug, Args)]
 #[command(override_usage = "swfn-coordinator logs [OPTIONS] [RUN_DIR] <TRIAL>")]
 pub(crate) struct LogsArguments {
@@ -51,7 +50,6 @@ pub(crate) struct LogsArguments {
     follow: bool,
 }
 
-/// A trial that was found.
 struct FoundTrial {
     run_dir: PathBuf,
     number: i64,
@@ -73,7 +71,6 @@ impl FoundTrial {
     }
 }
 
-/// Prints the log.
 pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
         ([trial], run_dir) => (run_dir.as_deref(), trial),
@@ -161,7 +158,6 @@ fn list(candidates: &[FoundTrial], with_folder: bool) -> String {
     candidates.iter().take(CANDIDATES).map(line).collect::<String>() + more
 }
 
-/// The run directories in a folder.
 fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let none = || {
         problem!(
@@ -194,13 +190,18 @@ fn show(
         let sql = "SELECT state FROM trial WHERE number = ?1";
         let states: Vec<TrialState> = reader.all(sql, [found.number], |row| parse(row, 0))?;
         let has_ended = states.first().is_none_or(|state| state.is_final());
-        for event in events(reader, found.number, position)? {
-            position = event.sequence;
+        let sql =
+            "SELECT event.*, worker.id || ' on ' || host || ', ' || device || ' (' || model || ')'
+                          AS holder
+                   FROM event LEFT JOIN worker ON worker.id = event.worker
+                   WHERE trial = ?1 AND sequence > ?2 ORDER BY sequence";
+        for (sequence, begun, lines) in reader.all(sql, (found.number, position), event)? {
+            position = sequence;
             if let Some((attempt, shown)) = current.take() {
                 show_log(found, attempt, shown, out)?;
             }
-            show_event(&event, out)?;
-            current = (event.kind == "leased").then_some((event.attempt, 0));
+            out.write_all(lines.as_bytes())?;
+            current = begun.map(|attempt| (attempt, 0));
         }
         if let Some((attempt, shown)) = &mut current {
             *shown = show_log(found, *attempt, *shown, out)?;
@@ -213,62 +214,33 @@ fn show(
     }
 }
 
-/// An event of the trial's journal.
-struct TrialEvent {
-    sequence: i64,
-    at: f64,
-    attempt: u32,
-    kind: String,
-    /// The worker and its machine.
-    worker: Option<String>,
-    error: Option<String>,
-    quarantine: bool,
-    log: Option<String>,
-}
-
-fn events(reader: &Store, trial: i64, after: i64) -> anyhow::Result<Vec<TrialEvent>> {
-    let sql = "SELECT sequence, at, attempt, kind, error, quarantine, log,
-                      worker.id || ' on ' || host || ', ' || device || ' (' || model || ')'
-               FROM event LEFT JOIN worker ON worker.id = event.worker
-               WHERE trial = ?1 AND sequence > ?2 ORDER BY sequence";
-    let event = |row: &Row<'_>| {
-        Ok(TrialEvent {
-            sequence: row.get(0)?,
-            at: row.get(1)?,
-            attempt: row.get(2)?,
-            kind: row.get(3)?,
-            error: row.get(4)?,
-            quarantine: row.get(5)?,
-            log: row.get(6)?,
-            worker: row.get(7)?,
-        })
+/// An event of the trial's journal: its number, the attempt if it begins one, and its lines.
+fn event(row: &Row<'_>) -> rusqlite::Result<(i64, Option<u32>, String)> {
+    let text = |column: &str| {
+        row.get::<_, Option<String>>(column).map(|text| text.map(|text| for_terminal(&text)))
     };
-    Ok(reader.all(sql, (trial, after), event)?)
-}
-
-fn show_event(event: &TrialEvent, out: &mut impl Write) -> anyhow::Result<()> {
-    let TrialEvent { at, attempt, kind, worker, error, quarantine, log, .. } = event;
-    let at = date(*at);
-    let kind = match (kind.as_str(), *quarantine) {
+    let (sequence, at, kind): (_, _, String) =
+        (row.get("sequence")?, row.get("at")?, row.get("kind")?);
+    let at = date(at);
+    let kind = match (&*kind, row.get("quarantine")?) {
         ("leased", _) => {
-            let worker = for_terminal(worker.as_deref().unwrap_or("a worker that is not known"));
-            writeln!(out, "\n== attempt {attempt}, {at}, worker {worker}")?;
-            return Ok(());
+            let worker = text("holder")?.unwrap_or("a worker that is not known".to_owned());
+            let attempt = row.get("attempt")?;
+            let line = format!("\n== attempt {attempt}, {at}, worker {worker}\n");
+            return Ok((sequence, Some(attempt), line));
         }
         ("succeeded", _) => "done",
         ("released", _) => "returned",
         (kind, false) => kind,
         (kind, true) => &format!("{kind} for good"),
     };
-    let error = error.as_ref().map_or(String::new(), |error| format!(": {}", for_terminal(error)));
-    writeln!(out, "== {kind}, {at}{error}")?;
-    if let Some(log) = log {
-        writeln!(out, "== last lines of its process:")?;
-        for line in for_terminal(log).lines() {
-            writeln!(out, "   {line}")?;
-        }
+    let error = text("error")?.map_or(String::new(), |error| format!(": {error}"));
+    let mut shown = format!("== {kind}, {at}{error}\n");
+    if let Some(log) = text("log")? {
+        shown += "== last lines of its process:\n";
+        shown.extend(log.lines().map(|line| format!("   {line}\n")));
     }
-    Ok(())
+    Ok((sequence, None, shown))
 }
 
 /// Prints the log of an attempt from that position on; returns the position of its end.

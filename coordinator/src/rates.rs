@@ -15,7 +15,6 @@ use tracing::warn;
 
 use crate::arguments::LocalWorkers;
 
-/// The file in the cache folder.
 const FILE: &str = "rates.json";
 
 /// Least seconds of work for a meaningful speed.
@@ -55,48 +54,32 @@ struct Measured {
     workers: BTreeSet<String>,
     /// Operations and seconds of each part.
     parts: BTreeMap<String, (f64, f64)>,
-    /// By architecture.
-    fits: BTreeMap<String, Fit>,
+    /// Operations in training and in evaluations, and seconds, of each trial, by architecture.
+    classifiers: BTreeMap<String, Vec<[f64; 3]>>,
 }
 
-/// Least squares for the seconds of an operation in training and in evaluations. Each trial has
-/// both, and reports one number of seconds.
-#[derive(Debug, Default)]
-struct Fit {
-    training_squared: f64,
-    mixed: f64,
-    evaluations_squared: f64,
-    training_seconds: f64,
-    evaluation_seconds: f64,
-}
-
-impl Fit {
-    fn add(&mut self, training: f64, evaluations: f64, seconds: f64) {
-        self.training_squared += training * training;
-        self.mixed += training * evaluations;
-        self.evaluations_squared += evaluations * evaluations;
-        self.training_seconds += training * seconds;
-        self.evaluation_seconds += evaluations * seconds;
+/// Seconds of an operation in training and in evaluations, by least squares over trials: each has
+/// both, and reports one number of seconds. `None` if the trials are too similar.
+fn solve(trials: &[[f64; 3]]) -> Option<[f64; 2]> {
+    /// Least relative determinant: below it, all trials have about the same proportion.
+    const LEAST: f64 = 0.02;
+    /// Plausible times of an evaluation's operation over one of training.
+    const PLAUSIBLE: std::ops::Range<f64> = 0.1..10.0;
+    let sum = |product: fn(&[f64; 3]) -> f64| trials.iter().map(product).sum::<f64>();
+    let training_squared = sum(|[training, ..]| training * training);
+    let mixed = sum(|[training, evaluations, _]| training * evaluations);
+    let evaluations_squared = sum(|[_, evaluations, _]| evaluations * evaluations);
+    let training_seconds = sum(|[training, _, seconds]| training * seconds);
+    let evaluation_seconds = sum(|[_, evaluations, seconds]| evaluations * seconds);
+    let product = training_squared * evaluations_squared;
+    let determinant = product - mixed * mixed;
+    if determinant < LEAST * product {
+        return None;
     }
-
-    /// Seconds of an operation of each; `None` if the trials are too similar.
-    fn solve(&self) -> Option<[f64; 2]> {
-        /// Least relative determinant: below it, all trials have about the same proportion.
-        const LEAST: f64 = 0.02;
-        /// Plausible times of an evaluation's operation over one of training.
-        const PLAUSIBLE: std::ops::Range<f64> = 0.1..10.0;
-        let product = self.training_squared * self.evaluations_squared;
-        let determinant = product - self.mixed * self.mixed;
-        if determinant < LEAST * product {
-            return None;
-        }
-        let training =
-            self.training_seconds * self.evaluations_squared - self.evaluation_seconds * self.mixed;
-        let evaluation =
-            self.evaluation_seconds * self.training_squared - self.training_seconds * self.mixed;
-        (training > 0.0 && PLAUSIBLE.contains(&(evaluation / training)))
-            .then(|| [training / determinant, evaluation / determinant])
-    }
+    let training = training_seconds * evaluations_squared - evaluation_seconds * mixed;
+    let evaluation = evaluation_seconds * training_squared - training_seconds * mixed;
+    (training > 0.0 && PLAUSIBLE.contains(&(evaluation / training)))
+        .then(|| [training / determinant, evaluation / determinant])
 }
 
 impl Measured {
@@ -121,12 +104,12 @@ impl Measured {
                 continue;
             }
             let mean = operations / seconds;
-            let Some(fit) = self.fits.get(part) else {
+            let Some(trials) = self.classifiers.get(part) else {
                 speeds.insert(part.clone(), mean);
                 continue;
             };
             let [training, evaluation] =
-                fit.solve().map_or([mean; 2], |times| times.map(|time| 1.0 / (time * share)));
+                solve(trials).map_or([mean; 2], |times| times.map(|time| 1.0 / (time * share)));
             speeds.insert(part.clone(), training);
             speeds.insert(evaluations_of(part), evaluation);
         }
@@ -156,8 +139,8 @@ fn measure(specs: &[TrialSpec], rows: &[TrialRow], spans: &[LeaseSpan]) -> Vec<R
         let (all, evaluations) = (work::classifier_flop(spec), work::evaluation_flop(spec));
         let name = spec.architecture.name();
         measured.add(name, all, outcome.classifier_seconds);
-        let fit = measured.fits.entry(name.to_owned()).or_default();
-        fit.add(all - evaluations, evaluations, outcome.classifier_seconds);
+        let trials = measured.classifiers.entry(name.to_owned()).or_default();
+        trials.push([all - evaluations, evaluations, outcome.classifier_seconds]);
         if outcome.vae_seconds > 0.0 {
             measured.add(VAE, work::vae_flop(spec), outcome.vae_seconds);
         }
@@ -288,18 +271,15 @@ mod tests {
 
     #[test]
     fn trials_that_differ_separate_training_from_evaluations() {
-        let mut fit = Fit::default();
-        for (training, evaluations) in [(1.0, 2.0), (3.0, 2.0), (3.0, 2.0)] {
-            fit.add(training, evaluations, 0.5 * training + 2.0 * evaluations);
-        }
-        let [training, evaluation] = fit.solve().unwrap();
+        let trials = [[1.0, 2.0], [3.0, 2.0], [3.0, 2.0]].map(|[training, evaluations]| {
+            [training, evaluations, 0.5 * training + 2.0 * evaluations]
+        });
+        let [training, evaluation] = solve(&trials).unwrap();
         assert!(
             (training - 0.5).abs() < 1e-9 && (evaluation - 2.0).abs() < 1e-9,
             "{training} {evaluation}"
         );
-        let mut alike = Fit::default();
-        (0..5).for_each(|_| alike.add(3.0, 2.0, 1.0));
-        assert_eq!((alike.solve(), Fit::default().solve()), (None, None));
+        assert_eq!((solve(&[[3.0, 2.0, 1.0]; 5]), solve(&[])), (None, None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use nix::sys::signal::Signal;
 use swfn_access::tls;
-use swfn_dashboard::{App, Commander, LiveSummary, Queue};
+use swfn_dashboard::{App, Commander, LiveSummary, queue};
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
@@ -33,7 +33,6 @@ use swfn_store::{
 };
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
@@ -62,7 +61,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// New snapshots, about two seconds of them, that must show workers before they count as connected.
 const SNAPSHOTS_TO_SEE: usize = 8;
 
-/// How a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SweepEnd {
     AllSucceeded,
@@ -75,7 +73,6 @@ pub(crate) enum SweepEnd {
     Interrupted,
 }
 
-/// Runs the sweep of the command line.
 pub(crate) fn run(
     arguments: &SweepArguments,
     retry: &Retry,
@@ -97,9 +94,7 @@ pub(crate) fn run(
     let entrances = runtime.block_on(Entrances::open(arguments, &run_dir))?;
     let specs: Arc<[TrialSpec]> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
-    if let Some(damage) = store.log_damage() {
-        warn!("{damage}");
-    }
+    store.damage.iter().for_each(|damage| warn!("{damage}"));
     retry::check(retry, &store, &specs)?;
     custody::take_stock(&run_dir, &store, &grid, &specs, &text, arguments.replace)?;
     let work = Work::of(specs.iter(), rates::here(&rates::load()));
@@ -113,35 +108,29 @@ pub(crate) fn run(
         &specs,
         grid.selection,
         grid.artifacts,
-        ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?,
+        ArtifactFolder::open(run_dir.path.join("artifacts"), grid.artifacts)?,
         local::is_local,
     )?;
-    engine.logs = Some(LogFolder::new(run_dir.logs()));
+    engine.logs = Some(LogFolder::new(run_dir.path.join("logs")));
     engine.sends_home = arguments.exit_when_done;
     retry::apply(retry, &mut engine)?;
-    let engine = engine.verifies(grid.run.verify, run_dir.path().join(VERIFICATION))?;
-    replace(run_dir.path(), "grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
+    let engine = engine.verifies(grid.run.verify, run_dir.path.join(VERIFICATION))?;
+    replace(&run_dir.path, "grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let exporter = arguments
         .tensorboard
-        .then(|| Exporter::start(run_dir.database(), run_dir.tensorboard()))
+        .then(|| Exporter::start(run_dir.database(), run_dir.path.join("tensorboard")))
         .transpose()?;
-    let sweep = Sweep {
-        arguments,
-        terminal,
-        grid: &Arc::new(grid.clone()),
-        run_dir: &run_dir,
-        place: &place,
-        specs: &specs,
-    };
-    let (end, store) = runtime.block_on(serve(sweep, engine, entrances))?;
+    let shared = Arc::new(grid.clone());
+    let sweep = serve(arguments, terminal, &shared, &place, &specs, engine, entrances);
+    let (end, store) = runtime.block_on(sweep)?;
     custody::save(&run_dir, &place, &store, &text)?;
     if let Some(exporter) = exporter {
         exporter.finish();
     }
     rates::keep(&specs, &store);
-    let name = run_dir.path().display().to_string();
-    let run = Run { path: run_dir.path().to_owned(), name, grid, text, store };
+    let name = run_dir.path.display().to_string();
+    let run = Run { path: run_dir.path.clone(), name, grid, text, store };
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
     if matches!(end, SweepEnd::Interrupted | SweepEnd::Terminated) {
@@ -151,9 +140,9 @@ pub(crate) fn run(
             extent = Extent::Tables;
         }
     }
-    let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
+    let summary = swfn_report::write(&sources, &run_dir.path, extent)?;
     let page = match extent {
-        Extent::Full => swfn_report::page_line(run_dir.path()),
+        Extent::Full => swfn_report::page_line(&run_dir.path),
         Extent::Tables | Extent::None => {
             let path = path.display();
             format!("no report was written: `swfn-coordinator report {path}` writes it\n")
@@ -181,30 +170,20 @@ fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
     Ok((text, grid))
 }
 
-/// A sweep and its surroundings.
-#[derive(Clone, Copy)]
-struct Sweep<'s> {
-    arguments: &'s SweepArguments,
-    terminal: &'s Terminal,
-    grid: &'s Arc<Grid>,
-    run_dir: &'s RunDir,
-    place: &'s RunFiles,
-    specs: &'s Arc<[TrialSpec]>,
-}
-
 /// Runs the engine and serves workers and people, until the sweep ends or is stopped.
 async fn serve(
-    Sweep { arguments, terminal, grid, run_dir, place, specs }: Sweep<'_>,
+    arguments: &SweepArguments,
+    terminal: &Terminal,
+    grid: &Arc<Grid>,
+    place: &RunFiles,
+    specs: &[TrialSpec],
     engine: Engine,
     Entrances { access, max_connections, listener, url, health, dashboard, seen_by_all }: Entrances,
 ) -> anyhow::Result<(SweepEnd, Store)> {
     // First, since a program that sees the lines below may send a signal.
     let mut stops = signals::stops(access.tls.is_none())?;
-    if let Some(tls) = access.tls.clone() {
-        let hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
-    }
-    terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path().display()));
+    access.tls.iter().try_for_each(|tls| tls.renew(tls::LOOK).map(drop))?;
+    terminal.say(&format!("sweep {} in `{}`", grid.name, place.path.display()));
     let join =
         terminal.command(&format!("swfn-worker{} --coordinator {url}", access.worker_options()));
     terminal.say(&format!("workers join with: {join}"));
@@ -221,10 +200,14 @@ async fn serve(
 
     let (snapshots, give_up) = (engine.snapshots.subscribe(), Arc::clone(&engine.give_up));
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    let (stopped, mut engine_stopped) = oneshot::channel();
+    let (stopped, engine_stopped) = oneshot::channel();
     thread::Builder::new().name("engine".to_owned()).spawn(move || {
         stopped.send(engine.run(inbox)).ok();
     })?;
+    // The actor's thread sends nothing if it panics.
+    let engine_stopped =
+        async { engine_stopped.await.unwrap_or_else(|_| Err(EngineError::panicked())) };
+    tokio::pin!(engine_stopped);
     let has_local_workers = arguments.local_workers.is_some();
     let (doors, local_access) = local::doors(listener, access, has_local_workers).await?;
     let service = Service {
@@ -236,19 +219,18 @@ async fn serve(
         health: health.map(|(listener, _)| listener),
     };
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let mut server = tokio::spawn(grpc::serve(doors, service, async {
-        server_stopped.await.ok();
-    }));
-    let reader = || Reader::new(&run_dir.database());
+    let mut server =
+        tokio::spawn(grpc::serve(doors, service, async { server_stopped.await.unwrap_or(()) }));
+    let reader = || Reader::new(&place.path.join("sweep.sqlite"));
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
-        let (queue, snapshots) = (Some(Queue::new(&requests)), snapshots.clone());
-        let app = App::new(Arc::clone(grid), place, specs, snapshots, queue, reader());
+        let (queue, snapshots) = (Some(queue(&requests)), snapshots.clone());
+        let mut app = App::new(Arc::clone(grid), place, specs, snapshots, queue, reader());
         // People who see the page may command, but not all users of a machine.
-        let app = if seen_by_all { app } else { app.with_commands(commander(&requests)) };
-        tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
-            dashboard_stopped.await.ok();
-        }))
+        app.commander = (!seen_by_all).then(|| commander(&requests));
+        let apps = watch::channel(Arc::new(app)).1;
+        let stopped = async { dashboard_stopped.await.unwrap_or(()) };
+        tokio::spawn(swfn_dashboard::serve(door, apps, stopped))
     });
     let ticker = tokio::spawn(tick(requests.clone()));
     let standing = Standing::new(LiveSummary::new(Arc::clone(grid), specs), reader());
@@ -262,7 +244,9 @@ async fn serve(
     // A sweep that has finished already needs no workers.
     let workers = arguments.local_workers.filter(|_| !snapshots.borrow().finished());
     let mut local = workers
-        .map(|workers| LocalSupervisor::start(workers, &local_access, arguments, &run_dir.logs()))
+        .map(|workers| {
+            LocalSupervisor::start(workers, &local_access, arguments, &place.path.join("logs"))
+        })
         .transpose()?;
     // The error of the local workers, until it is known whether there are others.
     let mut failed = None;
@@ -271,7 +255,7 @@ async fn serve(
     let stopped: anyhow::Result<Option<SweepEnd>> = loop {
         tokio::select! {
             result = &mut engine_stopped => {
-                break Err(outcome(result).err().unwrap_or_else(EngineError::panicked).into());
+                break Err(result.err().unwrap_or_else(EngineError::panicked).into());
             }
             result = &mut server => break Err(anyhow!("the gRPC server ended: {result:?}")),
             end = stop_signal(&mut stops) => break Ok(Some(end)),
@@ -279,8 +263,10 @@ async fn serve(
                 error!("{what}: stopping");
                 break Ok(Some(SweepEnd::Terminated));
             }
-            () = finished(&mut watcher), if arguments.exit_when_done => break Ok(None),
-            result = wait_for(&mut local), if local.is_some() => {
+            Ok(_) = watcher.wait_for(Snapshot::finished), if arguments.exit_when_done => {
+                break Ok(None);
+            }
+            Some(result) = async { Some(local.as_mut()?.wait().await) } => {
                 local = None;
                 let (counts, finished) = (snapshots.borrow().counts, snapshots.borrow().finished());
                 match result {
@@ -322,7 +308,7 @@ async fn serve(
         dashboard.await.ok();
     }
     requests.send(Request::Stop).await.ok();
-    let store = outcome(engine_stopped.await)?;
+    let store = engine_stopped.await?;
     stop_server.send(()).ok();
     // The streams have ended with the actor. A lingering connection must not delay the results.
     tokio::time::timeout(Duration::from_secs(2), server).await.ok();
@@ -335,13 +321,6 @@ async fn serve(
         true => SweepEnd::AllSucceeded,
     };
     Ok((end, store))
-}
-
-/// The result of the actor's thread, which sends none if it panics.
-fn outcome(
-    sent: Result<Result<Store, EngineError>, oneshot::error::RecvError>,
-) -> Result<Store, EngineError> {
-    sent.unwrap_or_else(|_| Err(EngineError::panicked()))
 }
 
 fn welcome(grid: &Grid) -> v1::Welcome {
@@ -358,14 +337,14 @@ fn welcome(grid: &Grid) -> v1::Welcome {
 /// Sends people's commands from the page to the actor. It does not keep the actor running.
 fn commander(requests: &mpsc::Sender<Request>) -> Commander {
     let requests = requests.downgrade();
-    Commander::new(move |command| {
+    Box::new(move |command| {
         let requests = requests.upgrade();
-        async move {
+        Box::pin(async move {
             let (answer, answered) = oneshot::channel();
             let request = Request::Command { command, holder: Holder::Anyone, answer };
             requests?.send(request).await.ok()?;
             answered.await.ok()
-        }
+        })
     })
 }
 
@@ -381,13 +360,6 @@ async fn tick(requests: mpsc::Sender<Request>) {
         }
         is_received.await.ok();
         interval.tick().await;
-    }
-}
-
-async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
-    // An error means that the actor stopped; another branch notices that.
-    if snapshots.wait_for(Snapshot::finished).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 
@@ -411,13 +383,6 @@ async fn stop_signal(stops: &mut mpsc::Receiver<Signal>) -> SweepEnd {
     match stops.recv().await {
         Some(Signal::SIGINT) => SweepEnd::Interrupted,
         Some(_) => SweepEnd::Terminated,
-        None => std::future::pending().await,
-    }
-}
-
-async fn wait_for(local: &mut Option<LocalSupervisor>) -> anyhow::Result<()> {
-    match local {
-        Some(local) => local.wait().await,
         None => std::future::pending().await,
     }
 }

@@ -25,7 +25,6 @@ use swfn_shared::{
 use swfn_store::{Reader, ensure_readable, grid_file, run_dir::RunFiles};
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
@@ -38,7 +37,6 @@ const THREADS: usize = 4;
 /// Time between two checks for another grid.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The options of `view`.
 #[derive(Debug, Args)]
 pub(crate) struct ViewArguments {
     /// Run directory of the sweep, which may be running
@@ -85,7 +83,7 @@ impl Sweep {
 
     /// Starts to follow the files; returns what the page shows of them.
     fn app(&self) -> Arc<App> {
-        let reader = Reader::of_others(&self.place.path().join("sweep.sqlite"));
+        let reader = Reader::of_others(&self.place.path.join("sweep.sqlite"));
         let (send, snapshots) = watch::channel(Snapshot::default());
         tokio::spawn(follow(reader.clone(), Arc::clone(&self.specs), send));
         let grid = Arc::clone(&self.grid);
@@ -98,15 +96,12 @@ impl Sweep {
 
 async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
     let ViewArguments { run, http, door } = arguments;
-    let mut access = door.read()?;
+    let mut access = door.read(None)?;
     if http.http_token && access.token.is_none() {
-        access.token = Some(token(run)?);
+        access.token = token(run)?;
     }
     let mut stops = signals::stops(access.tls.is_none())?;
-    if let Some(tls) = access.tls.clone() {
-        let hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
-    }
+    access.tls.iter().try_for_each(|tls| tls.renew(tls::LOOK).map(drop))?;
     let opened = Door::open(http, &access, door, "").await?.or_problem(
         || problem!("without a page there is nothing to view"; "leave `--http off` out"),
     )?;
@@ -128,7 +123,7 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
 }
 
 /// The token of the run directory; a view writes none.
-fn token(run: &Path) -> anyhow::Result<Token> {
+fn token(run: &Path) -> anyhow::Result<Option<Token>> {
     let file = run.join(local::TOKEN_FILE);
     ensure!(
         file.is_file(),
@@ -137,9 +132,7 @@ fn token(run: &Path) -> anyhow::Result<Token> {
             "name a file with --token-file"
         )
     );
-    Ok(Token::find(Some(&file))?.or_problem(
-        || problem!("`{}` has no token", file.display(); "name a file with --token-file"),
-    )?)
+    Ok(Token::find(Some(&file))?)
 }
 
 /// Shows another app when the run has another grid, for example with more seeds. Never ends.

@@ -5,13 +5,14 @@ processor, so that other work on the machine does not count. A convolution is ei
 `lax.conv_general_dilated` or a product of patches and weights. With `--lanes N`, `vmap` trains N
 trials in one program, and a rate counts the iterations of all of them.
 
-`python bench_jax.py [--form patches|convolution] [--lanes N] [--samples N] [--json FILE] [SECONDS]
-[CASE...]`: cases are those of bench.py.
+`python bench_jax.py [--form patches|convolution] [--lanes N] [--json FILE] [SECONDS] [CASE...]`:
+cases are those of bench.py. With `--turns`, one case waits for a line before each turn.
 """
 
 import argparse
 import json
 import os
+import sys
 import time
 
 os.environ["XLA_FLAGS"] = (
@@ -164,8 +165,11 @@ def decode(weights, z):
     return hidden @ weights["output"]["w"] + weights["output"]["b"]
 
 
-def classifier_epoch(architecture, function_norm, convolve, samples):
-    """From a state to the state after 30 steps, each on ten images of a fresh permutation."""
+def classifier_epoch(architecture, samples, convolve):
+    """From a state to the state after 30 steps, each on ten images of a fresh permutation.
+
+    `samples`: those of the function norm at each step; 0: without it.
+    """
 
     def objective(weights, running, images, labels, drawn, masks):
         scores, running = logits(weights, running, images, convolve, masks)
@@ -189,7 +193,7 @@ def classifier_epoch(architecture, function_norm, convolve, samples):
                     jax.random.bernoulli(k, 1 - DROPOUT, shape) / (1 - DROPOUT)
                     for k, shape in shapes
                 ]
-            if function_norm:
+            if samples > 0:
                 z = SPREAD * jax.random.normal(noise, (samples, LATENT))
                 drawn = jax.nn.sigmoid(decode(decoder, z)).reshape(samples, SIDE, SIDE, 1)
             gradient, running = jax.grad(objective, has_aux=True)(
@@ -239,7 +243,7 @@ def vae_epoch(state, data):
     return lax.scan(step, state | {"key": key}, order)[0]
 
 
-def start(case, key, convolve, samples):
+def start(case, key, convolve):
     """The state of one trial, the function of an epoch, and its steps."""
     first, second = jax.random.split(key)
     if case == "vae":
@@ -250,7 +254,8 @@ def start(case, key, convolve, samples):
             vae_epoch,
             IMAGES // VAE_BATCH,
         )
-    architecture, _, norm = case.partition(" ")
+    architecture, *norm = case.split()
+    samples = int(norm[1]) if len(norm) > 1 else 20 * len(norm)
     weights = initial(first, architecture)
     state = {
         "key": second,
@@ -258,11 +263,11 @@ def start(case, key, convolve, samples):
         "velocity": jax.tree.map(jnp.zeros_like, weights),
         "running": statistics(architecture),
     }
-    return state, classifier_epoch(architecture, norm == "fn", convolve, samples), IMAGES // BATCH
+    return state, classifier_epoch(architecture, samples, convolve), IMAGES // BATCH
 
 
-def rate(case, form, lanes, samples, seconds):
-    """Iterations of all lanes per second of the processor."""
+def turns(case, form, lanes):
+    """A function that measures the iterations of all lanes per second of the processor."""
     convolve = {"patches": patches, "convolution": convolution}[form]
     keys = jax.random.split(jax.random.key(0), 3)
     images = jax.random.normal(keys[0], (IMAGES, SIDE, SIDE, 1))
@@ -271,9 +276,9 @@ def rate(case, form, lanes, samples, seconds):
         jax.random.randint(keys[1], (IMAGES,), 0, 10),
         vae(keys[2]),
     )
-    _, epoch, steps = start(case, keys[0], convolve, samples)
+    _, epoch, steps = start(case, keys[0], convolve)
     trials = jax.random.split(keys[1], lanes)
-    state = jax.vmap(lambda key: start(case, key, convolve, samples)[0])(trials)
+    state = jax.vmap(lambda key: start(case, key, convolve)[0])(trials)
 
     def epochs(state):
         return lax.scan(lambda state, _: (epoch(state, data), None), state, None, length=4)[0]
@@ -282,11 +287,16 @@ def rate(case, form, lanes, samples, seconds):
     if lanes == 1:
         state = jax.tree.map(lambda x: x[0], state)
     state = jax.block_until_ready(run(state))
-    done, begun = 0, time.process_time()
-    while time.process_time() - begun < seconds:
-        state = jax.block_until_ready(run(state))
-        done += 4 * steps * lanes
-    return done / (time.process_time() - begun)
+
+    def rate(seconds):
+        nonlocal state
+        done, begun = 0, time.process_time()
+        while time.process_time() - begun < seconds:
+            state = jax.block_until_ready(run(state))
+            done += 4 * steps * lanes
+        return done / (time.process_time() - begun)
+
+    return rate
 
 
 def main(arguments):
@@ -295,9 +305,13 @@ def main(arguments):
     jax.config.update("jax_default_prng_impl", "unsafe_rbg")
     rates = {}
     for case in arguments.cases or CASES:
-        rates[case] = rate(
-            case, arguments.form, arguments.lanes, arguments.samples, arguments.seconds
-        )
+        rate = turns(case, arguments.form, arguments.lanes)
+        if arguments.turns:
+            print("ready", flush=True)
+            for _ in sys.stdin:
+                print(rate(arguments.seconds), flush=True)
+            return
+        rates[case] = rate(arguments.seconds)
         print(
             f"{case}: {rates[case]:.1f} iterations/s, {1000 / rates[case]:.3f} ms each", flush=True
         )
@@ -310,7 +324,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--form", choices=["patches", "convolution"], default="patches")
     parser.add_argument("--lanes", type=int, default=1)
-    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--turns", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("seconds", nargs="?", type=float, default=3.0)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))

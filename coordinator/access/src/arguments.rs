@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use clap::{Args, value_parser};
 use swfn_shared::{
     access::{Token, pair},
@@ -34,7 +34,6 @@ pub struct DoorArguments {
     insecure: bool,
 }
 
-/// The options of access control.
 #[derive(Debug, Args)]
 pub struct AccessArguments {
     #[command(flatten)]
@@ -65,31 +64,27 @@ pub struct Access {
 impl AccessArguments {
     /// Reads all files.
     pub fn read(&self) -> anyhow::Result<Access> {
-        self.door.read_with(self.tls_client_ca.as_deref())
+        self.door.read(self.tls_client_ca.as_deref())
     }
 }
 
 impl DoorArguments {
-    /// Reads all files.
-    pub fn read(&self) -> anyhow::Result<Access> {
-        self.read_with(None)
-    }
-
-    fn read_with(&self, clients: Option<&Path>) -> anyhow::Result<Access> {
-        let tls = match (pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?, clients) {
-            (Some((certificate, key)), clients) => {
-                let (certificate, key, clients) =
-                    (certificate.to_owned(), key.to_owned(), clients.map(Path::to_owned));
-                Some(Arc::new(Tls::open(TlsFiles { certificate, key, clients })?))
-            }
-            (None, None) => None,
-            (None, Some(_)) => {
-                bail!(problem!(
-                    "--tls-client-ca needs --tls-cert and --tls-key";
-                    "add them, or their variables SWFN_TLS_CERT and SWFN_TLS_KEY"
-                ))
-            }
-        };
+    /// Reads all files. `clients`: the authorities of clients, if clients need certificates.
+    pub fn read(&self, clients: Option<&Path>) -> anyhow::Result<Access> {
+        let pair = pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        ensure!(
+            pair.is_some() || clients.is_none(),
+            problem!(
+                "--tls-client-ca needs --tls-cert and --tls-key";
+                "add them, or their variables SWFN_TLS_CERT and SWFN_TLS_KEY"
+            )
+        );
+        let files = pair.map(|(certificate, key)| TlsFiles {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            clients: clients.map(Path::to_owned),
+        });
+        let tls = files.map(Tls::open).transpose()?.map(Arc::new);
         let token = Token::find(self.token_file.as_deref())?;
         Ok(Access { tls, token, token_file: self.token_file.clone() })
     }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{DirBuilder, File},
-    io::{self, Write as _},
+    io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr,
@@ -30,9 +30,6 @@ const SKEW: Duration = Duration::hours(1);
 /// The authority outlives its certificates, so that they can be renewed.
 const AUTHORITY_DAYS: u16 = 3650;
 
-/// Largest file of an authority.
-const MAX_BYTES: u64 = 1 << 20;
-
 /// Largest number of workers; more would be a mistake.
 const MAX_WORKERS: u32 = 1000;
 
@@ -41,7 +38,6 @@ const SECRET: u32 = 0o600;
 /// Permissions of certificates.
 const PUBLIC: u32 = 0o644;
 
-/// The options of `certs`.
 #[derive(Debug, Args)]
 pub struct CertsArguments {
     /// Write the files to this folder: ca.pem, server.pem, worker-NAME.pem, their keys in
@@ -66,7 +62,6 @@ pub struct CertsArguments {
     days: u16,
 }
 
-/// Checks a host name or an IP address.
 fn parse_host(text: &str) -> Result<String, String> {
     match ServerName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -104,17 +99,10 @@ impl FromStr for Workers {
     }
 }
 
-/// A file that is to be written.
-struct NewFile {
-    name: String,
-    text: String,
-    mode: u32,
-}
+/// A file that is to be written: its name, its text, its permissions.
+type NewFile = (String, String, u32);
 
 /// Writes all files, or none if one of them exists; returns the commands that use them.
-///
-/// # Errors
-/// A file exists or cannot be written, or the authority cannot be read.
 pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     let CertsArguments { out, hosts, workers: Workers(workers), authority, days } = arguments;
     let trust = match authority {
@@ -122,9 +110,10 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
         Some(folder) => Trust::read(folder)?,
     };
     let new = make(trust, hosts, workers, *days).context("cannot make the certificates")?;
-    if let Some(file) = new.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
+    let mut paths = new.iter().map(|(name, ..)| out.join(name));
+    if let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) {
         bail!(problem!(
-            "`{}` exists, and nothing is overwritten", out.join(&file.name).display();
+            "`{}` exists, and nothing is overwritten", path.display();
             "choose another folder with --out"
         ));
     }
@@ -139,18 +128,16 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
             "chmod 700, or choose another folder with --out"
         ));
     }
-    for file in &new {
-        let path = out.join(&file.name);
-        write(&path, file).with_context(|| format!("cannot write `{}`", path.display()))?;
+    for (name, text, mode) in new {
+        let path = out.join(name);
+        let write = || {
+            let mut file = File::options().write(true).create_new(true).mode(mode).open(&path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     Ok(usage(out, &hosts[0], &workers[0]))
-}
-
-/// Writes a file that must not exist.
-fn write(path: &Path, NewFile { text, mode, .. }: &NewFile) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(*mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// The secrets that a cluster shares.
@@ -176,7 +163,7 @@ impl Trust {
         let [certificate, key, token] =
             ["ca.pem", "ca-key.pem", "token"].map(|name| folder.join(name));
         let read = |path: &Path| {
-            files::read_small(path, MAX_BYTES).or_problem(|| {
+            files::read_small(path, 1 << 20).or_problem(|| {
                 problem!(
                     "cannot read `{}`", path.display();
                     "name a folder that `certs` made with --authority"
@@ -205,7 +192,7 @@ fn make(
 ) -> anyhow::Result<Vec<NewFile>> {
     let Trust { issuer, certificate, token } = trust;
     let mut files = Vec::new();
-    let mut add = |name: String, text: String, mode| files.push(NewFile { name, text, mode });
+    let mut add = |name: String, text: String, mode| files.push((name, text, mode));
     let mut pair = |name: &str, certificate: String, key: String| {
         add(format!("{name}.pem"), certificate, PUBLIC);
         add(format!("{name}-key.pem"), key, SECRET);

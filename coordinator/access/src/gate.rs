@@ -35,7 +35,6 @@ use tracing::{debug, warn};
 /// Time from accepting a connection to its first request that passes the access check.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
-/// Largest number of strangers at a time.
 pub const STRANGERS: usize = 256;
 
 /// Pause after an error of the listening socket, such as too many open files, which would recur.
@@ -179,7 +178,6 @@ enum Standing {
 }
 
 impl Connection {
-    /// The local address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
     }

@@ -1,9 +1,6 @@
 //! Access to the coordinator: addresses of listeners, TLS, the token, limits for strangers, and the
 //! certificates of a small cluster.
-#![allow(
-    missing_docs,
-    reason = "a part of the coordinator: nobody else sees the fields that are public here"
-)]
+#![allow(missing_docs, reason = "a part of the coordinator, seen nowhere else")]
 
 mod arguments;
 pub mod certs;

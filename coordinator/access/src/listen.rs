@@ -2,9 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    marker::PhantomData,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
-    str::FromStr,
 };
 
 use clap::{
@@ -15,24 +13,16 @@ use clap::{
 use swfn_shared::{
     address::{Address, Host},
     problem,
-    problem::OrProblem as _,
+    problem::{OrProblem as _, Problem},
 };
 
 use crate::{arguments::Access, machine};
 
 /// A parser for an option with a password in its value: its errors do not repeat the value.
 #[derive(Debug, Clone, Copy)]
-pub struct Discreet<T>(PhantomData<fn() -> T>);
+pub struct Discreet<T>(pub fn(&str) -> Result<T, Problem>);
 
-/// A [`Discreet`] parser.
-pub fn discreet<T>() -> Discreet<T> {
-    Discreet(PhantomData)
-}
-
-impl<T> TypedValueParser for Discreet<T>
-where
-    T: FromStr<Err: std::fmt::Display> + Clone + Send + Sync + 'static,
-{
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Discreet<T> {
     type Value = T;
 
     fn parse_ref(
@@ -42,7 +32,7 @@ where
         value: &OsStr,
     ) -> Result<T, clap::Error> {
         let text = StringValueParser::new().parse_ref(command, option, value)?;
-        text.parse().map_err(|problem| {
+        self.0(&text).map_err(|problem| {
             let option = option.map(ToString::to_string).unwrap_or_default();
             clap::Error::raw(ErrorKind::ValueValidation, format!("{option}: {problem}\n"))
                 .with_cmd(command)

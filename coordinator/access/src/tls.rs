@@ -4,7 +4,7 @@
 //! together. If one is wrong, the error is logged and the old ones stay. Open connections keep
 //! theirs; none gets older than `--max-connection-age`.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rustls::{
@@ -13,20 +13,18 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use swfn_shared::access::{Authorities, Identity};
-use tokio::{signal::unix::Signal, sync::watch, time::interval};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+    time::interval,
+};
 use tracing::{error, info};
 use webpki::EndEntityCert;
 
 /// Time between two looks at the files.
 pub const LOOK: Duration = Duration::from_secs(60);
 
-/// The protocol of gRPC.
-const GRPC: &[u8] = b"h2";
-
-/// The protocol of the dashboard.
-const HTTP: &[u8] = b"http/1.1";
-
-/// The files of certificates and key.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     pub certificate: PathBuf,
@@ -65,9 +63,9 @@ impl TlsFiles {
         let people = ServerConfig::builder().with_no_client_auth();
         let mut people =
             people.with_single_cert(chain.clone(), key.clone_key()).context("cannot set up TLS")?;
-        people.alpn_protocols.push(HTTP.to_vec());
+        people.alpn_protocols.push(b"http/1.1".to_vec());
         let mut workers = builder.with_single_cert(chain, key).context("cannot set up TLS")?;
-        workers.alpn_protocols.push(GRPC.to_vec());
+        workers.alpn_protocols.push(b"h2".to_vec());
         Ok(Offers { workers: Arc::new(workers), people: Arc::new(people), certificate })
     }
 
@@ -131,37 +129,41 @@ impl Tls {
         self.files.clients.is_some()
     }
 
-    fn renew(&self) -> anyhow::Result<()> {
-        self.current.send_replace(self.files.read()?);
-        info!("read certificates again for new connections");
-        Ok(())
-    }
-
-    /// Reads the files again at each hangup and each change; never returns.
-    pub async fn keep(&self, mut hangups: Signal, look: Duration) {
-        let mut looks = interval(look);
-        let mut seen = self.opened.clone();
-        let mut failure = None;
-        loop {
-            let asked = tokio::select! {
-                _ = hangups.recv() => true,
-                _ = looks.tick() => false,
-            };
-            // Taken before the files are read, so that a change meanwhile is noticed.
-            let stamps = self.files.stamps();
-            let news = asked || stamps != seen;
-            seen = stamps;
-            // A new mode or owner may mend an error without changing the files: try again.
-            if !news && failure.is_none() {
-                continue;
+    /// From now on, reads the files again at each hangup and each change.
+    pub fn renew(self: &Arc<Self>, look: Duration) -> io::Result<JoinHandle<()>> {
+        let (tls, mut hangups) = (Arc::clone(self), signal(SignalKind::hangup())?);
+        Ok(tokio::spawn(async move {
+            let mut looks = interval(look);
+            let mut seen = tls.opened.clone();
+            let mut failure = None;
+            loop {
+                let asked = tokio::select! {
+                    _ = hangups.recv() => true,
+                    _ = looks.tick() => false,
+                };
+                // Taken before the files are read, so that a change meanwhile is noticed.
+                let stamps = tls.files.stamps();
+                let news = asked || stamps != seen;
+                seen = stamps;
+                // A new mode or owner may mend an error without changing the files: try again.
+                if !news && failure.is_none() {
+                    continue;
+                }
+                let failed = match tls.files.read() {
+                    Ok(offers) => {
+                        tls.current.send_replace(offers);
+                        info!("read certificates again for new connections");
+                        None
+                    }
+                    Err(error) => Some(format!("{error:#}")),
+                };
+                if let Some(error) = &failed
+                    && (news || failure != failed)
+                {
+                    error!("{error}\nnote: the old certificates stay in use");
+                }
+                failure = failed;
             }
-            let failed = self.renew().err().map(|error| format!("{error:#}"));
-            if let Some(error) = &failed
-                && (news || failure != failed)
-            {
-                error!("{error}\nnote: the old certificates stay in use");
-            }
-            failure = failed;
-        }
+        }))
     }
 }

@@ -1,7 +1,7 @@
 //! The state that answers are made from.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
     sync::Arc,
@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
 use super::{
-    axes::{self, Axes, Axis},
+    axes::{Axes, Axis},
     commands::Commander,
     metrics,
     summary::LiveSummary,
@@ -35,29 +35,23 @@ pub(crate) struct SweepNames {
     dataset: String,
     run_dir: String,
     architectures: Vec<Architecture>,
-    subset_sizes: Vec<u32>,
+    subset_sizes: BTreeSet<u32>,
     /// The axes in which trials differ.
     axes: Vec<Axis>,
     /// The names of the regularisers' colours in `/colours.css`.
     colours: BTreeMap<String, String>,
-    /// Whether a coordinator answers, and not a reader of its files.
-    pub(super) live: bool,
-    /// Whether people may send commands.
-    pub(super) commands: bool,
 }
 
 /// Counts the requests that wait for the engine, and those that can.
-pub struct Queue(pub(super) Box<dyn Fn() -> (usize, usize) + Send + Sync>);
+pub type Queue = Box<dyn Fn() -> (usize, usize) + Send + Sync>;
 
-impl Queue {
-    /// Counts those of a channel, without keeping it open: its engine stops with the last sender.
-    pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
-        let requests = requests.downgrade();
-        let waiting = |sender: mpsc::Sender<T>| {
-            (sender.max_capacity() - sender.capacity(), sender.max_capacity())
-        };
-        Self(Box::new(move || requests.upgrade().map_or((0, 0), waiting)))
-    }
+/// Counts those of a channel, without keeping it open: its engine stops with the last sender.
+pub fn queue<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Queue {
+    let requests = requests.downgrade();
+    let waiting = |sender: mpsc::Sender<T>| {
+        (sender.max_capacity() - sender.capacity(), sender.max_capacity())
+    };
+    Box::new(move || requests.upgrade().map_or((0, 0), waiting))
 }
 
 /// The names of the report's colours, by the short names of regularisers in this sweep.
@@ -68,7 +62,6 @@ fn colours(specs: &[TrialSpec]) -> BTreeMap<String, String> {
     variables.into_iter().map(name).collect()
 }
 
-/// The state that answers are made from.
 pub struct App {
     pub(super) names: SweepNames,
     pub(super) axes: Axes,
@@ -80,7 +73,7 @@ pub struct App {
     pub(super) summary: LiveSummary,
     pub(super) prometheus: Option<PrometheusHandle>,
     /// Brings commands to the engine, if people may send them.
-    pub(super) commander: Option<Commander>,
+    pub commander: Option<Commander>,
 }
 
 impl App {
@@ -93,21 +86,17 @@ impl App {
         queue: Option<Queue>,
         reader: Reader,
     ) -> Self {
-        let mut subset_sizes: Vec<_> = specs.iter().map(|spec| spec.subset_size).collect();
-        subset_sizes.sort_unstable();
-        subset_sizes.dedup();
         let axes = Axes::of(specs);
+        let used = |known: &Architecture| specs.iter().any(|spec| spec.architecture == *known);
         Self {
             names: SweepNames {
                 sweep: grid.name.clone(),
                 dataset: specs.first().map_or_else(String::new, |spec| spec.dataset.name().into()),
-                run_dir: place.path().display().to_string(),
-                architectures: axes::architectures(specs),
-                subset_sizes,
+                run_dir: place.path.display().to_string(),
+                architectures: Architecture::ALL.iter().copied().filter(used).collect(),
+                subset_sizes: specs.iter().map(|spec| spec.subset_size).collect(),
                 axes: axes.shown(),
                 colours: colours(specs),
-                live: queue.is_some(),
-                commands: false,
             },
             axes,
             place: place.clone(),
@@ -118,12 +107,6 @@ impl App {
             summary: LiveSummary::new(grid, specs),
             commander: None,
         }
-    }
-
-    /// Brings commands of people to the engine.
-    pub fn with_commands(mut self, commander: Commander) -> Self {
-        (self.names.commands, self.commander) = (true, Some(commander));
-        self
     }
 
     /// Makes the answer ahead of the first request for it.
@@ -139,7 +122,7 @@ impl App {
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
+        self.place.path.join(name)
     }
 
     /// When one of these files of the run directory was last written, in seconds since 1970.

@@ -1,10 +1,8 @@
 //! The options of the dashboard.
 
-use std::str::FromStr;
-
 use clap::Args;
 use rustls::pki_types::ServerName;
-use swfn_access::listen::discreet;
+use swfn_access::listen::Discreet;
 use swfn_shared::{address::Address, problem, problem::Problem, quote::quote};
 
 /// The address of the dashboard, and its names.
@@ -12,80 +10,62 @@ use swfn_shared::{address::Address, problem, problem::Problem, quote::quote};
 pub struct HttpArguments {
     /// Serve the dashboard, its JSON and Prometheus' metrics at this address, or `off`
     /// [default: 127.0.0.1:7078, or the next free port]
-    #[arg(long, value_name = "HOST:PORT|off", value_parser = discreet::<Place>())]
+    #[arg(long, value_name = "HOST:PORT|off", value_parser = Discreet(place))]
     pub(super) http: Option<Place>,
     /// Accept requests for this host name, too, such as that of a proxy; may be given several
     /// times. Requests for unknown names are refused
-    #[arg(long = "http-host", hide_short_help = true, value_name = "NAME", value_parser = discreet::<HostName>())]
-    pub(super) http_hosts: Vec<HostName>,
+    #[arg(long = "http-host", hide_short_help = true, value_name = "NAME", value_parser = Discreet(host_name))]
+    pub(super) http_hosts: Vec<String>,
     /// Let this page show the dashboard in a frame, such as https://hub:8000; may be given several
     /// times. By default, none may
-    #[arg(long = "http-frame", hide_short_help = true, value_name = "ORIGIN", value_parser = discreet::<Origin>())]
-    pub(super) http_frames: Vec<Origin>,
+    #[arg(long = "http-frame", hide_short_help = true, value_name = "ORIGIN", value_parser = Discreet(origin))]
+    pub(super) http_frames: Vec<String>,
     /// Ask for the token before showing the dashboard, also on this machine: that of --token-file,
     /// or of `token` in the run directory
     #[arg(long, hide_short_help = true)]
     pub http_token: bool,
 }
 
-/// The address to listen at, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Off,
     At(Address),
 }
 
-impl FromStr for Place {
-    type Err = Problem;
+fn place(text: &str) -> Result<Place, Problem> {
+    if text == "off" { Ok(Place::Off) } else { text.parse().map(Place::At) }
+}
 
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
-    }
+/// A refused value in quotes. Text before an `@` may be a password.
+fn shown(text: &str) -> String {
+    quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind))
 }
 
 /// A host name or an IP address, without a port, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostName(pub(super) String);
-
-impl FromStr for HostName {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        match ServerName::try_from(bare) {
-            Ok(_) => Ok(Self(bare.to_ascii_lowercase())),
-            // Text before an `@` may be a password.
-            Err(_) => Err(problem!(
-                "{} is neither a host name nor an IP address",
-                quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind));
-                "a port is not a part of it"
-            )),
-        }
-    }
+fn host_name(text: &str) -> Result<String, Problem> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    ServerName::try_from(bare).map(|_| bare.to_ascii_lowercase()).map_err(|_| {
+        let shown = shown(text);
+        problem!(
+            "{shown} is neither a host name nor an IP address"; "a port is not a part of it"
+        )
+    })
 }
 
 /// The origin of a page: scheme and host, with a port unless it is the default one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin(pub(super) String);
-
-impl FromStr for Origin {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let parts = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme));
-        let authority = parts.map(|(_, authority)| authority);
-        let is_host = |host: &str| host.parse::<HostName>().is_ok() && !host.contains(['@', '/']);
-        let with_port =
-            |authority: &str| authority.parse::<Address>().is_ok() && !authority.starts_with(':');
-        if authority.is_some_and(|authority| is_host(authority) || with_port(authority)) {
-            return Ok(Self(text.to_ascii_lowercase()));
-        }
-        let shown = quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind));
-        Err(problem!(
-            "{shown} is no origin of a page";
-            "it looks like https://hub.example, without a path"
-        ))
+fn origin(text: &str) -> Result<String, Problem> {
+    let parts = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme));
+    let authority = parts.map(|(_, authority)| authority);
+    let is_host = |host: &str| host_name(host).is_ok() && !host.contains(['@', '/']);
+    let with_port =
+        |authority: &str| authority.parse::<Address>().is_ok() && !authority.starts_with(':');
+    if authority.is_some_and(|authority| is_host(authority) || with_port(authority)) {
+        return Ok(text.to_ascii_lowercase());
     }
+    let shown = shown(text);
+    Err(
+        problem!("{shown} is no origin of a page"; "it looks like https://hub.example, without a path"),
+    )
 }
 
 #[cfg(test)]
@@ -101,7 +81,7 @@ mod tests {
             "https://[::1]:1",
             "https://[::1]",
         ] {
-            assert_eq!(text.parse(), Ok(Origin(text.to_owned())));
+            assert_eq!(origin(text), Ok(text.to_owned()));
         }
         for text in [
             "hub.example",
@@ -114,15 +94,15 @@ mod tests {
             "https://a;b",
             "https://*",
         ] {
-            let problem = text.parse::<Origin>().unwrap_err();
+            let problem = origin(text).unwrap_err();
             assert!(
                 problem.to_string().contains(text) && problem.to_string().contains("\nhint: "),
                 "{problem}"
             );
         }
-        let problem = "https://ann:secret@hub".parse::<Origin>().unwrap_err();
+        let problem = origin("https://ann:secret@hub").unwrap_err();
         assert!(!problem.to_string().contains("secret"), "{problem}");
-        let problem = "ann:secret@hub".parse::<HostName>().unwrap_err();
+        let problem = host_name("ann:secret@hub").unwrap_err();
         assert!(!problem.to_string().contains("secret"), "{problem}");
     }
 }

@@ -7,7 +7,7 @@ use swfn_shared::{
     axes::{Axis as Setting, LAMBDA, Role, Section, Value},
     ids::CellId,
     treatment::Names,
-    trial::{Architecture, TrialSpec},
+    trial::TrialSpec,
 };
 
 /// Whether the page shows a setting as a part of network or regulariser. Filters may name it, too.
@@ -27,15 +27,7 @@ pub(crate) struct Axis {
     title: String,
     /// The values in their order; empty if there are too many to choose from.
     pub(crate) values: Vec<String>,
-    /// Whether all values are numbers.
     numeric: bool,
-}
-
-impl Axis {
-    /// Whether the trials differ in it.
-    fn varies(&self) -> bool {
-        self.values.len() > 1
-    }
 }
 
 /// All axes but the seed, and the position of each cell on them.
@@ -119,10 +111,11 @@ impl Axes {
 
     /// The axes in which trials differ, for people. The seed is the last.
     pub(crate) fn shown(&self) -> Vec<Axis> {
-        let varying = self.axes.iter().filter(|axis| axis.varies() && !is_behind(&axis.name));
+        let varies = |axis: &Axis| axis.values.len() > 1;
+        let varying = self.axes.iter().filter(|axis| varies(axis) && !is_behind(&axis.name));
         let values = self.seeds.iter().take(LISTED + 1).map(ToString::to_string).collect();
         let (name, title) = ("seed".to_owned(), "seed".to_owned());
-        let seed = Some(Axis { name, title, values, numeric: true }).filter(Axis::varies);
+        let seed = Some(Axis { name, title, values, numeric: true }).filter(varies);
         let mut shown: Vec<_> = varying.cloned().chain(seed).collect();
         shown.iter_mut().filter(|axis| axis.values.len() > LISTED).for_each(|a| a.values.clear());
         shown
@@ -197,11 +190,6 @@ fn title(place: &str) -> String {
     let path = place.strip_suffix(".name").unwrap_or(place);
     let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
     format!("{whose}{}", name.replace('_', " "))
-}
-
-pub(crate) fn architectures(specs: &[TrialSpec]) -> Vec<Architecture> {
-    let used: HashSet<&str> = specs.iter().map(|spec| spec.architecture.name()).collect();
-    Architecture::ALL.iter().copied().filter(|known| used.contains(known.name())).collect()
 }
 
 #[cfg(test)]

@@ -14,23 +14,14 @@ pub(crate) const MAX_BYTES: usize = 64 << 10;
 type Done = Pin<Box<dyn Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send>>;
 
 /// Brings a command to the engine, and its result back; `None` if the engine is gone.
-pub struct Commander(Box<dyn Fn(PersonCommand) -> Done + Send + Sync>);
-
-impl Commander {
-    pub fn new<F>(way: impl Fn(PersonCommand) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send + 'static,
-    {
-        Self(Box::new(move |command| Box::pin(way(command))))
-    }
-}
+pub type Commander = Box<dyn Fn(PersonCommand) -> Done + Send + Sync>;
 
 /// Carries out a command that the guard has let pass.
 pub(crate) async fn bring(
     commander: Option<&Commander>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<CommandOutcome, Problem> {
-    let Some(Commander(bring)) = commander else {
+    let Some(bring) = commander else {
         let problem = Problem::new(StatusCode::FORBIDDEN, "nothing can be commanded here");
         return Err(problem.hint(
             "a running coordinator takes commands where it asks for a token (--http-token), or \

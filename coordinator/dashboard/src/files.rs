@@ -45,7 +45,6 @@ pub(super) fn left_by(run_dir: &Path, trial: TrialId) -> Vec<&'static str> {
 
 /// The attempts of a trial whose logs there are, the newest first.
 pub(super) fn logs_of(run_dir: &Path, trial: TrialId, attempts: u32) -> Vec<u32> {
-    /// The most attempts that are shown.
     const MOST: u32 = 20;
     let newest = attempts.saturating_sub(MOST) + 1..=attempts;
     newest.rev().filter(|attempt| is_plain(&log_of(run_dir, trial, *attempt))).collect()

@@ -19,20 +19,15 @@ use tracing::warn;
 /// Time between two looks at the file. A look costs next to nothing unless the file has changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The work of a sweep, from which its progress follows.
-struct SweepWork {
-    /// The arithmetic and the steps of each trial.
-    trials: HashMap<TrialId, (f64, f64)>,
-    total: f64,
-}
+/// The arithmetic and the steps of each trial, from which the progress follows.
+type SweepWork = HashMap<TrialId, (f64, f64)>;
 
 /// Publishes the state of a run whenever its file has changed, until there are no readers.
 pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::Sender<Snapshot>) {
     let ids: Vec<_> = specs.iter().map(|spec| (spec.id(), spec)).collect();
     let work = work::flop_by_trial(ids.iter().copied());
-    let trials: HashMap<_, _> =
+    let work: SweepWork =
         ids.iter().map(|(id, spec)| (*id, (work[id], spec.steps() as f64))).collect();
-    let sweep = SweepWork { total: work.values().sum(), trials };
     let mut known = None;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -48,7 +43,7 @@ pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::S
         match read.await {
             Ok((fingerprint, Some((states, running)))) => {
                 known = Some(fingerprint);
-                snapshots.send_replace(sweep.snapshot(&states, running));
+                snapshots.send_replace(snapshot(&work, &states, running));
             }
             // The look itself makes the page ready.
             Ok((_, None)) => snapshots.send_modify(|_| {}),
@@ -62,22 +57,20 @@ pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::S
     }
 }
 
-impl SweepWork {
-    fn snapshot(&self, states: &[(TrialId, TrialState)], running: Vec<Running>) -> Snapshot {
-        let mut counts = Counts::default();
-        let mut done = 0.0;
-        for (id, state) in states {
-            let Some((work, _)) = self.trials.get(id) else { continue };
-            *counts.get_mut(*state) += 1;
-            done += if state.is_final() { *work } else { 0.0 };
-        }
-        for Running { trial, step, .. } in &running {
-            let Some((work, steps)) = self.trials.get(trial) else { continue };
-            done += work * (*step as f64 / steps.max(1.0)).min(1.0);
-        }
-        let (share_done, running) = (done / self.total, running.into());
-        Snapshot { counts, share_done, running, ..Snapshot::default() }
+fn snapshot(work: &SweepWork, states: &[(TrialId, TrialState)], running: Vec<Running>) -> Snapshot {
+    let mut counts = Counts::default();
+    let mut done = 0.0;
+    for (id, state) in states {
+        let Some((work, _)) = work.get(id) else { continue };
+        *counts.get_mut(*state) += 1;
+        done += if state.is_final() { *work } else { 0.0 };
     }
+    for Running { trial, step, .. } in &running {
+        let Some((work, steps)) = work.get(trial) else { continue };
+        done += work * (*step as f64 / steps.max(1.0)).min(1.0);
+    }
+    let total: f64 = work.values().map(|(work, _)| work).sum();
+    Snapshot { counts, share_done: done / total, running: running.into(), ..Snapshot::default() }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use swfn_shared::{
     access::Token,
     grid::{DEFAULT_MAX_TRIALS, Grid},
 };
-use swfn_store::live::Page;
+use swfn_store::live::{Choice, Page};
 
 use crate::{
     axes::Axes,
@@ -18,7 +18,7 @@ use crate::{
     guard::{Guard, is_open},
     problem::Problem,
     query::{
-        Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Trials, attempt, page, trial_id,
+        MAX_CURVES, MAX_ITEMS, MAX_POINTS, SORTS, Trials, attempt, curves, page, points, trial_id,
     },
 };
 
@@ -153,7 +153,8 @@ fn addressed(uri: &Uri) {
     let trials = |query: Option<&str>| Trials::parse(query, &AXES);
     same(
         trials(query),
-        |Trials { state, seed, values, sort, descending, page }| {
+        |Trials { values, axis, choice, page }| {
+            let Choice { state, seed, order, descending, .. } = choice;
             let mut text = in_bounds(*page, MAX_ITEMS);
             let mut add = |name: &str, value: Option<String>| {
                 value.iter().for_each(|value| {
@@ -162,13 +163,13 @@ fn addressed(uri: &Uri) {
             };
             let axes = &AXES.axes;
             add("state", state.map(|state| state.to_string()));
-            add("seed", seed.map(|seed| seed.to_string()));
+            add("seed", seed.map(|seed| seed.cast_unsigned().to_string()));
             for (axis, value) in values {
                 add(&axes[*axis].name, Some(axes[*axis].values[*value].clone()));
             }
-            let name = match sort {
-                (_, Some(axis)) => &axes[*axis].name,
-                (order, None) => SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0,
+            let name = match axis {
+                Some(axis) => &axes[*axis].name,
+                None => SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0,
             };
             add("sort", Some(format!("{}{name}", if *descending { "-" } else { "" })));
             text
@@ -176,21 +177,21 @@ fn addressed(uri: &Uri) {
         trials,
     );
     same(
-        Curves::parse(query),
-        |Curves { metric, cells }| {
+        curves(query),
+        |(metric, cells)| {
             assert!((1..=MAX_CURVES).contains(&cells.len()));
             let cells: Vec<_> = cells.iter().map(ToString::to_string).collect();
             format!("metric={metric}&cells={}", cells.join(","))
         },
-        Curves::parse,
+        curves,
     );
     same(
-        Points::parse(query),
-        |Points { metric, page }| {
+        points(query),
+        |(metric, page)| {
             in_bounds(*page, MAX_POINTS)
                 + &metric.map_or(String::new(), |metric| format!("&metric={metric}"))
         },
-        Points::parse,
+        points,
     );
     same(page(query), |page| in_bounds(*page, MAX_ITEMS), page);
     for part in uri.path().split('/') {

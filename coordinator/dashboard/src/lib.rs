@@ -1,10 +1,7 @@
 //! The dashboard, its JSON, and Prometheus' metrics, for people and tools while the sweep runs.
 //!
 //! They come from the store's reader and the engine's snapshots. Commands of people are passed on.
-#![allow(
-    missing_docs,
-    reason = "a part of the coordinator: nobody else sees the fields that are public here"
-)]
+#![allow(missing_docs, reason = "a part of the coordinator, seen nowhere else")]
 
 mod app;
 mod arguments;
@@ -33,7 +30,7 @@ mod summary;
 mod tests;
 mod views;
 
-pub use app::{App, Queue};
+pub use app::{App, Queue, queue};
 pub use arguments::HttpArguments;
 pub use commands::Commander;
 pub use follow::follow;

@@ -48,14 +48,10 @@ const COUNTERS: [Metric; 7] =
     [LEASES, LEASES_ENDED, POINTS, RESULTS, WORKER_POINTS, WORKER_RESULTS, WORKER_ITERATIONS];
 const HISTOGRAMS: [Metric; 2] = [TRIAL_SECONDS, COMMIT_SECONDS];
 
-/// How leases end.
 const ENDS: [&str; 5] = ["succeeded", "failed", "expired", "lost", "released"];
 
 /// The most workers with their own series. All others share one, whatever their names are.
 const WORKER_SERIES: usize = 256;
-
-/// The name of the series that the other workers share.
-const OTHERS: &str = "others";
 
 /// The most bytes of a host's or a device's name in a label.
 const LABEL: usize = 64;
@@ -76,7 +72,9 @@ pub fn install() -> Option<PrometheusHandle> {
                 .and_then(|some| some.set_buckets_for_metric(of(COMMIT_SECONDS), &COMMIT_BUCKETS))
                 .and_then(PrometheusBuilder::install_recorder)
                 .ok()?;
-            describe();
+            GAUGES.iter().for_each(|(name, text)| describe_gauge!(*name, *text));
+            COUNTERS.iter().for_each(|(name, text)| describe_counter!(*name, *text));
+            HISTOGRAMS.iter().for_each(|(name, text)| describe_histogram!(*name, *text));
             // Alerts on the first one need the zero before it.
             ENDS.iter().for_each(|how| counter!(LEASES_ENDED.0, "how" => *how).increment(0));
             [LEASES, POINTS, RESULTS].iter().for_each(|(name, _)| counter!(*name).increment(0));
@@ -84,12 +82,6 @@ pub fn install() -> Option<PrometheusHandle> {
             Some(handle)
         })
         .clone()
-}
-
-fn describe() {
-    GAUGES.iter().for_each(|(name, text)| describe_gauge!(*name, *text));
-    COUNTERS.iter().for_each(|(name, text)| describe_counter!(*name, *text));
-    HISTOGRAMS.iter().for_each(|(name, text)| describe_histogram!(*name, *text));
 }
 
 /// Sets the gauges. `waiting`: requests in the engine's queue, and the most that it takes.
@@ -159,7 +151,7 @@ impl Meters {
         let name = format!("{host}/{device}");
         let known = self.names.contains(&name)
             || self.names.len() < WORKER_SERIES && self.names.insert(name.clone());
-        let name = if known { name } else { OTHERS.to_owned() };
+        let name = if known { name } else { "others".to_owned() };
         self.workers.insert(worker.id.clone(), Series::new(name));
     }
 

@@ -10,7 +10,6 @@ use swfn_shared::quote::printable;
 /// The most characters of a value that an answer repeats.
 const SHOWN: usize = 60;
 
-/// A refusal or a failure.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
@@ -59,7 +58,6 @@ impl Problem {
         problem
     }
 
-    /// An unknown parameter.
     pub(crate) fn parameter(name: &str, known: &[&str]) -> Self {
         let name = printable(name, SHOWN);
         let message = format!("parameter `{name}` is unknown here");
@@ -76,12 +74,8 @@ impl Problem {
     }
 
     pub(crate) fn json(&self) -> String {
-        #[derive(Serialize)]
-        struct Error<'e> {
-            error: &'e Explanation,
-        }
-        serde_json::to_string(&Error { error: &self.body })
-            .expect("plain structs of texts always serialise")
+        let body = serde_json::to_string(&self.body);
+        format!("{{\"error\":{}}}", body.expect("plain structs of texts always serialise"))
     }
 }
 

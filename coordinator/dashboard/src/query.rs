@@ -14,7 +14,6 @@ use swfn_store::live::{Choice, Order, Page};
 
 use super::{axes::Axes, problem::Problem};
 
-/// Items of a list by default.
 const USUAL_ITEMS: u32 = 100;
 
 /// The most items of a list in one answer, which keeps it below half a megabyte.
@@ -46,7 +45,6 @@ impl<'q> Parameters<'q> {
         Ok(Self(all))
     }
 
-    /// The value of a parameter, if it is given.
     fn get<T>(
         &self,
         name: &str,
@@ -64,6 +62,10 @@ impl<'q> Parameters<'q> {
             text.parse().ok().filter(|number| digits(text) && (least..=most).contains(number))
         };
         self.get(name, parse, || format!("a whole number from {least} to {most}"))
+    }
+
+    fn metric(&self) -> Result<Option<&'static str>, Problem> {
+        self.get("metric", metrics::by_name, || one_of(metrics::ALL))
     }
 
     fn page(&self, usual: u32, most: u32) -> Result<Page, Problem> {
@@ -91,13 +93,11 @@ fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 /// `/api/v1/trials`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trials {
-    pub(crate) state: Option<TrialState>,
-    pub(crate) seed: Option<u64>,
-    /// Axes, and positions of values on them.
+    /// Axes, and positions of values on them, that choose the cells.
     pub(crate) values: Vec<(usize, usize)>,
-    /// [`Order::Cell`] comes with the axis whose positions sort the cells.
-    pub(crate) sort: (Order, Option<usize>),
-    pub(crate) descending: bool,
+    /// The axis whose positions sort the cells, if the order is [`Order::Cell`].
+    pub(crate) axis: Option<usize>,
+    pub(crate) choice: Choice,
     pub(crate) page: Page,
 }
 
@@ -136,78 +136,41 @@ impl Trials {
             let sort = known.map(|(_, order)| (*order, None));
             Some((sort.or_else(|| Some((Order::Cell, Some(axis()?))))?, descending))
         };
-        let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or_default();
+        let ((order, axis), descending) = given.get("sort", sort, sorts)?.unwrap_or_default();
         let states = || one_of(TrialState::ALL.map(TrialState::name));
         let state = given.get("state", TrialState::by_name, states)?;
-        let seed = |text: &str| digits(text).then(|| text.parse().ok())?;
+        let seed = |text: &str| digits(text).then(|| text.parse::<u64>().ok())?;
         let seed = given.get("seed", seed, || "a whole number".to_owned())?;
-        Ok(Self {
-            state,
-            seed,
-            values,
-            sort,
-            descending,
-            page: given.page(USUAL_ITEMS, MAX_ITEMS)?,
-        })
+        let all = values.is_empty() && axis.is_none();
+        let cells = (!all).then(|| axes.choose(&values, axis));
+        let choice = Choice { state, seed: seed.map(u64::cast_signed), cells, order, descending };
+        Ok(Self { values, axis, choice, page: given.page(USUAL_ITEMS, MAX_ITEMS)? })
     }
-
-    /// The same in the terms of the store.
-    pub(crate) fn choice(&self, axes: &Axes) -> Choice {
-        let (order, axis) = self.sort;
-        let all = self.values.is_empty() && axis.is_none();
-        Choice {
-            state: self.state,
-            seed: self.seed.map(|seed| seed as i64),
-            cells: (!all).then(|| axes.choose(&self.values, axis)),
-            order,
-            descending: self.descending,
-        }
-    }
-}
-
-/// `/api/v1/curves`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Curves {
-    pub(crate) metric: &'static str,
-    /// At least one.
-    pub(crate) cells: Vec<CellId>,
 }
 
 /// The most cells in one request for curves.
 pub(crate) const MAX_CURVES: usize = 12;
 
-impl Curves {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
-        let given = Parameters::parse(query, &["metric", "cells"])?;
-        let metric = given.get("metric", metrics::by_name, || one_of(metrics::ALL))?;
-        let cells = |text: &str| {
-            let mut cells: Vec<CellId> =
-                text.split(',').map(|id| id.parse().ok()).collect::<Option<_>>()?;
-            cells.sort_unstable();
-            cells.dedup();
-            (cells.len() <= MAX_CURVES).then_some(cells)
-        };
-        let allowed = || format!("1 to {MAX_CURVES} ids of cells with commas between them");
-        let cells = given.get("cells", cells, allowed)?;
-        let cells = cells.ok_or_else(|| bad_request("parameter `cells` is missing"))?;
-        Ok(Self { metric: metric.unwrap_or(metrics::TEST_ACCURACY), cells })
-    }
+/// `/api/v1/curves`: the metric, and at least one cell.
+pub(crate) fn curves(query: Option<&str>) -> Result<(&'static str, Vec<CellId>), Problem> {
+    let given = Parameters::parse(query, &["metric", "cells"])?;
+    let metric = given.metric()?.unwrap_or(metrics::TEST_ACCURACY);
+    let cells = |text: &str| {
+        let mut cells: Vec<CellId> =
+            text.split(',').map(|id| id.parse().ok()).collect::<Option<_>>()?;
+        cells.sort_unstable();
+        cells.dedup();
+        (cells.len() <= MAX_CURVES).then_some(cells)
+    };
+    let allowed = || format!("1 to {MAX_CURVES} ids of cells with commas between them");
+    let cells = given.get("cells", cells, allowed)?;
+    Ok((metric, cells.ok_or_else(|| bad_request("parameter `cells` is missing"))?))
 }
 
-/// `/api/v1/trials/{id}/points`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Points {
-    /// `None` for all metrics.
-    pub(crate) metric: Option<&'static str>,
-    pub(crate) page: Page,
-}
-
-impl Points {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
-        let given = Parameters::parse(query, &["metric", "limit", "offset"])?;
-        let metric = given.get("metric", metrics::by_name, || one_of(metrics::ALL))?;
-        Ok(Self { metric, page: given.page(MAX_POINTS, MAX_POINTS)? })
-    }
+/// `/api/v1/trials/{id}/points`: the metric if it is not all, and the page.
+pub(crate) fn points(query: Option<&str>) -> Result<(Option<&'static str>, Page), Problem> {
+    let given = Parameters::parse(query, &["metric", "limit", "offset"])?;
+    Ok((given.metric()?, given.page(MAX_POINTS, MAX_POINTS)?))
 }
 
 /// `/api/v1/workers` and `/api/v1/cells`
@@ -257,11 +220,11 @@ mod tests {
         let all = parse(Some(
             "state=quarantined&architecture=lenet+bn&subset_size=300&seed=1&sort=-regulariser&limit=7&offset=14",
         ));
+        let choice = all.choice;
         assert_eq!(
-            (all.state, all.seed, all.page),
+            (choice.state, choice.seed, all.page),
             (Some(TrialState::Quarantined), Some(1), Page { limit: 7, offset: 14 })
         );
-        let choice = all.choice(&axes);
         assert_eq!((choice.order, choice.descending), (Order::Cell, true));
         let cells = choice.cells.unwrap();
         let values: Vec<_> =
@@ -273,19 +236,13 @@ mod tests {
             parse(Some("architecture=lenet+bn")).values
         );
         let none = parse(None);
-        assert_eq!(
-            (none.choice(&axes), none.page),
-            (Choice::default(), Page { limit: 100, offset: 0 })
-        );
         assert_eq!(parse(Some("&&")), none);
-        let points = Points::parse(Some("metric=test%2faccuracy&offset=1")).unwrap();
-        assert_eq!(
-            points,
-            Points { metric: Some("test/accuracy"), page: Page { limit: 5_000, offset: 1 } }
-        );
+        assert_eq!((none.choice, none.page), (Choice::default(), Page { limit: 100, offset: 0 }));
+        let points = points(Some("metric=test%2faccuracy&offset=1")).unwrap();
+        assert_eq!(points, (Some("test/accuracy"), Page { limit: 5_000, offset: 1 }));
         let [one, other] = ["0", "f"].map(|digit| digit.repeat(32));
-        let curves = Curves::parse(Some(&format!("cells={other},{one},{one}"))).unwrap();
-        assert_eq!((curves.metric, curves.cells.len()), ("test/accuracy", 2));
+        let (metric, cells) = curves(Some(&format!("cells={other},{one},{one}"))).unwrap();
+        assert_eq!((metric, cells.len()), ("test/accuracy", 2));
         assert!(nothing(None).is_ok());
     }
 
@@ -293,7 +250,7 @@ mod tests {
     fn wrong_queries_are_refused() {
         let axes = axes();
         let trials = |query| Trials::parse(Some(query), &axes).map(|_| ()).unwrap_err().json();
-        let curves = |query| Curves::parse(query).map(|_| ()).unwrap_err().json();
+        let curves = |query| curves(query).map(|_| ()).unwrap_err().json();
         let texts = [
             trials("state=done"),
             trials("state="),
@@ -310,7 +267,7 @@ mod tests {
             trials("colour=1"),
             trials("<script>=1"),
             trials(&format!("state={}", "%1b".repeat(500))),
-            Points::parse(Some("metric=test/acc")).map(|_| ()).unwrap_err().json(),
+            points(Some("metric=test/acc")).map(|_| ()).unwrap_err().json(),
             curves(None),
             curves(Some("cells=")),
             curves(Some(&format!("cells={}", vec!["0".repeat(32); 2].join(";")))),

@@ -16,7 +16,7 @@ use axum::{
 };
 use serde::Serialize;
 use swfn_access::gate::Visitor;
-use swfn_report::{legend, palette};
+use swfn_report::{legend, names, palette};
 use swfn_shared::{ids::TrialId, wire::WORKERS_HEADER};
 use swfn_store::{ReadError, live, mean_curves};
 use tokio::{
@@ -31,7 +31,7 @@ use super::{
     guard::{self, Guard},
     metrics, page,
     problem::Problem,
-    query::{self, Curves, Points, Trials},
+    query::{self, Trials},
     ready::is_ready,
     views::{
         AnswerView, CellView, CellsView, CurvesView, ListView, PointsView, SweepView, TrialDetails,
@@ -62,12 +62,12 @@ pub(super) type Shared = State<Arc<App>>;
 
 /// The variable texts of a path, unless they are no UTF-8.
 type InPath<T> = Result<Path<T>, PathRejection>;
+type Pair = (String, String);
 
 /// The address that a connection came to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Local(pub(super) IpAddr);
 
-/// All routes behind the guard.
 pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     let join_at = HeaderValue::from_str(join_at).ok();
     let frames = guard.frames.join(" ");
@@ -206,7 +206,9 @@ async fn sweep(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
 async fn answer(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let summary = app.summary.get(&app.reader).await?;
-    json(&AnswerView::new(&app.axes, &summary))
+    let (selection, names) = (summary.selection, names(&summary));
+    let cells = app.axes.cells().collect();
+    json(&AnswerView { selection, names, cells, answer: &summary.answer })
 }
 
 async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
@@ -215,19 +217,19 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     // Both have the same cells in the same order.
     let cells = app.axes.cells().zip(summary.cells());
     let cells = cells.skip(page.offset as usize).take(page.limit as usize);
-    let view = |(id, cell)| CellView::new(id, &app.axes, cell);
-    let list = ListView::new(page, summary.cells().len() as i64, cells.map(view).collect());
+    let view = |(id, cell)| CellView { id, axes: app.axes.values_of(id), cell };
+    let items = cells.map(view).collect();
+    let list = ListView { total: summary.cells().len() as i64, page, items };
     json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
 
 async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
-    let asked = Trials::parse(asked.as_deref(), &app.axes)?;
-    let (page, choice) = (asked.page, asked.choice(&app.axes));
+    let Trials { choice, page, .. } = Trials::parse(asked.as_deref(), &app.axes)?;
     let (total, lines) =
         app.reader.read(move |transaction| live::trials(transaction, &choice, page)).await?;
     let snapshot = app.snapshot();
     let items = lines.into_iter().map(|line| TrialView::new(line, &app.axes, &snapshot)).collect();
-    json(&ListView::new(page, total, items))
+    json(&ListView { total, page, items })
 }
 
 fn trial_id(text: InPath<String>) -> Result<TrialId, Problem> {
@@ -248,15 +250,15 @@ async fn trial(State(app): Shared, id: InPath<String>, RawQuery(asked): RawQuery
 }
 
 async fn points(State(app): Shared, id: InPath<String>, RawQuery(asked): RawQuery) -> Answer {
-    let (Points { metric, page }, id) = (Points::parse(asked.as_deref())?, trial_id(id)?);
+    let ((metric, page), id) = (query::points(asked.as_deref())?, trial_id(id)?);
     let found =
         app.reader.read(move |transaction| live::points(transaction, id, metric, page)).await?;
     let (attempt, total, items) = found.ok_or_else(no_trial)?;
-    json(&PointsView { attempt, list: ListView::new(page, total, items) })
+    json(&PointsView { attempt, list: ListView { total, page, items } })
 }
 
 async fn curves(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
-    let Curves { metric, cells } = Curves::parse(asked.as_deref())?;
+    let (metric, cells) = query::curves(asked.as_deref())?;
     if !cells.iter().all(|cell| app.axes.has(*cell)) {
         let problem = Problem::new(StatusCode::NOT_FOUND, "there is no such cell in this grid");
         return Err(problem.hint("/api/v1/cells has their ids"));
@@ -274,25 +276,17 @@ async fn report(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     Ok(response)
 }
 
-async fn log(
-    State(app): Shared,
-    path: InPath<(String, String)>,
-    RawQuery(asked): RawQuery,
-) -> Answer {
+async fn log(State(app): Shared, path: InPath<Pair>, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, attempt) = path.map(|Path(parts)| parts).unwrap_or_default();
-    let path = files::log_of(app.place.path(), query::trial_id(&id)?, query::attempt(&attempt)?);
+    let path = files::log_of(&app.place.path, query::trial_id(&id)?, query::attempt(&attempt)?);
     files::file(&path, "text/plain; charset=utf-8").await
 }
 
-async fn artifact(
-    State(app): Shared,
-    path: InPath<(String, String)>,
-    RawQuery(asked): RawQuery,
-) -> Answer {
+async fn artifact(State(app): Shared, path: InPath<Pair>, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, name) = path.map(|Path(parts)| parts).unwrap_or_default();
-    files::artifact(app.place.path(), query::trial_id(&id)?, &name).await
+    files::artifact(&app.place.path, query::trial_id(&id)?, &name).await
 }
 
 async fn workers(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
@@ -301,14 +295,14 @@ async fn workers(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
         app.reader.read(move |transaction| live::workers(transaction, page)).await?;
     let snapshot = app.snapshot();
     let items = lines.into_iter().map(|line| WorkerView::new(line, &snapshot)).collect();
-    json(&ListView::new(page, total, items))
+    json(&ListView { total, page, items })
 }
 
 async fn prometheus(State(app): Shared) -> Answer {
     let Some(handle) = &app.prometheus else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is counted in this process"));
     };
-    let waiting = app.queue.as_ref().map_or((0, 0), |queue| (queue.0)());
+    let waiting = app.queue.as_ref().map_or((0, 0), |queue| queue());
     metrics::show(&app.snapshot(), waiting);
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
 }

@@ -56,8 +56,6 @@ pub const CONNECTIONS: usize = 128;
 /// The most bytes of the headers of one request, and of its buffer.
 const HEADERS: usize = 16 << 10;
 
-const MAX_HEADERS: usize = 64;
-
 /// [`Door::next_request`], unless a test is in a hurry.
 const NEXT_REQUEST: Duration = Duration::from_secs(10);
 
@@ -74,10 +72,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Bytes that the kernel buffers of an answer that nobody reads.
 const SEND_BUFFER: u32 = 128 << 10;
-
-const BACKLOG: u32 = 256;
-
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A bound socket and its access check.
 pub struct Door {
@@ -119,8 +113,7 @@ impl Door {
             }
         };
         let address = listener.local_addr()?;
-        let mut hosts: Vec<String> =
-            arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
+        let mut hosts = arguments.http_hosts.clone();
         hosts.extend(machine::names());
         hosts.extend(machine::addresses().iter().map(ToString::to_string));
         if let Host::Name(name) = &said {
@@ -128,7 +121,7 @@ impl Door {
         }
         let mut guard = Guard::new(hosts, access.token.clone());
         guard.tls = access.tls.clone();
-        guard.frames = arguments.http_frames.iter().map(|origin| origin.0.clone()).collect();
+        guard.frames = arguments.http_frames.clone();
         let mut access = access.clone();
         if address.ip().is_loopback() {
             // That connection cannot be overheard, and certificates have other names.
@@ -146,7 +139,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // Connections inherit it.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(256)
 }
 
 /// Binds to the default port, or the next free one: a tunnel to a few ports finds every page.
@@ -171,7 +164,7 @@ pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Futur
     let (stopping, stopped) = watch::channel(false);
     let mut incoming = gate::accept(door.listener, Gate::new(CONNECTIONS));
     let mut connections = JoinSet::new();
-    let mut upkeep = interval(UPKEEP);
+    let mut upkeep = interval(Duration::from_secs(5));
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -179,14 +172,10 @@ pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Futur
             // New samples are merged into histograms, so that they do not pile up.
             _ = upkeep.tick() => apps.borrow().prometheus.iter().for_each(|p| p.run_upkeep()),
             Some(_) = connections.join_next() => {}
-            connection = incoming.next() => match connection {
-                Some(Ok(connection)) => {
-                    let (tls, router) = (door.tls.clone(), router.clone());
-                    let talk = converse(connection, tls, router, door.next_request, stopped.clone());
-                    connections.spawn(talk);
-                }
-                Some(Err(error)) => debug!("{error}"),
-                None => break,
+            Some(Ok(connection)) = incoming.next() => {
+                let (tls, router) = (door.tls.clone(), router.clone());
+                let talk = converse(connection, tls, router, door.next_request, stopped.clone());
+                connections.spawn(talk);
             }
         }
     }
@@ -234,7 +223,7 @@ async fn answer(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(next_request)
-        .max_headers(MAX_HEADERS)
+        .max_headers(64)
         .max_header_size(HEADERS)
         .max_buf_size(HEADERS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));

@@ -29,8 +29,9 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    App, Commander, Queue,
+    App, Commander,
     guard::Guard,
+    queue,
     routes::{self, Stage},
 };
 
@@ -91,7 +92,7 @@ impl House {
             &self.run_dir.place().unwrap(),
             &self.specs,
             snapshots,
-            Some(Queue::new(&self.requests)),
+            Some(queue(&self.requests)),
             reader,
         )
     }
@@ -498,13 +499,13 @@ async fn only_named_pages_may_frame_the_dashboard() {
 async fn permitted_commands_reach_the_engine() {
     let house = House::new();
     let (sender, mut heard) = mpsc::unbounded_channel();
-    let commander = Commander::new(move |command: PersonCommand| {
+    let commander: Commander = Box::new(move |command: PersonCommand| {
         sender.send(command.clone()).unwrap();
         let done = match command {
             PersonCommand::Retry(_) => Ok(CommandOutcome::Retried { trials: 1, left_out: 0 }),
             PersonCommand::Drain(_) => Err(Refusal::Missing(problem!("no such worker"; "look"))),
         };
-        std::future::ready(Some(done))
+        Box::pin(std::future::ready(Some(done)))
     });
     let stage = |app: App| Stage(watch::channel(Arc::new(app)).1);
     let router = |app| routes::router(stage(app), Guard::new(Vec::new(), None), "http://head:7077");
@@ -518,7 +519,7 @@ async fn permitted_commands_reach_the_engine() {
         let response = router.clone().oneshot(post(body.to_owned())).await.unwrap();
         (response.status().as_u16(), text(response).await)
     };
-    let open = router(house.app().with_commands(commander));
+    let open = router(App { commander: Some(commander), ..house.app() });
     let retry = format!(
         r#"{{"retry":{{"failed":false,"diverged":false,"trials":["{}"]}}}}"#,
         house.specs[2].id()

@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use swfn_report::{Answer, Summary, half_width, names};
+use swfn_report::{Answer, half_width};
 use swfn_shared::{
-    axes::Axis,
     grid::Selection,
     ids::CellId,
-    metrics::Outcome,
     snapshot::{Counts, Snapshot},
     state::TrialState,
-    trial::TrialSpec,
 };
 use swfn_store::{
     MeanPoint,
@@ -30,6 +27,10 @@ use super::{
 pub(super) struct SweepView<'v> {
     #[serde(flatten)]
     names: &'v SweepNames,
+    /// Whether a coordinator answers, and not a reader of its files.
+    live: bool,
+    /// Whether people may send commands.
+    commands: bool,
     version: &'static str,
     #[serde(serialize_with = "by_state")]
     trials: Counts,
@@ -63,7 +64,7 @@ struct BestView {
 
 impl<'v> SweepView<'v> {
     pub(super) fn new(app: &'v App, snapshot: &Snapshot) -> Self {
-        let (names, counts) = (&app.names, snapshot.counts);
+        let (live, counts) = (app.queue.is_some(), snapshot.counts);
         // Without workers there is no end in sight.
         let ends = !counts.finished() && snapshot.workers > 0;
         let remaining = snapshot.remaining().filter(|_| ends);
@@ -72,13 +73,15 @@ impl<'v> SweepView<'v> {
             seeds: best.seeds,
             test_accuracy_mean: best.mean,
         });
-        let files: &[&str] = if names.live { &[] } else { &["sweep.sqlite", "sweep.sqlite-wal"] };
+        let files: &[&str] = if live { &[] } else { &["sweep.sqlite", "sweep.sqlite-wal"] };
         Self {
-            names,
+            names: &app.names,
+            live,
+            commands: app.commander.is_some(),
             version: env!("CARGO_PKG_VERSION"),
             trials: counts,
             finished: counts.finished(),
-            connected_workers: names.live.then_some(snapshot.workers),
+            connected_workers: live.then_some(snapshot.workers),
             share_done: snapshot.share_done,
             elapsed_seconds: snapshot.elapsed.as_secs_f64(),
             remaining_seconds: remaining.map(|remaining| remaining.as_secs_f64()),
@@ -93,51 +96,32 @@ impl<'v> SweepView<'v> {
 /// A part of a list.
 #[derive(Debug, Serialize)]
 pub(super) struct ListView<T> {
-    total: i64,
-    limit: u32,
-    offset: u32,
-    items: Vec<T>,
-}
-
-impl<T> ListView<T> {
-    pub(super) fn new(page: Page, total: i64, items: Vec<T>) -> Self {
-        Self { total, limit: page.limit, offset: page.offset, items }
-    }
+    pub(super) total: i64,
+    #[serde(flatten)]
+    pub(super) page: Page,
+    pub(super) items: Vec<T>,
 }
 
 /// `/api/v1/answer`
 #[derive(Debug, Serialize)]
 pub(super) struct AnswerView<'s> {
     /// The evaluation of each trial that counts.
-    selection: Selection,
+    pub(super) selection: Selection,
     /// The meanings of the short names of regularisers.
-    names: String,
-    /// The ids of the cells, in the order in which the pivot numbers them.
-    cells: Vec<String>,
+    pub(super) names: String,
+    /// In the order in which the pivot numbers them.
+    pub(super) cells: Vec<CellId>,
     #[serde(flatten)]
-    answer: &'s Answer,
-}
-
-impl<'s> AnswerView<'s> {
-    pub(super) fn new(axes: &Axes, summary: &'s Summary) -> Self {
-        let cells = axes.cells().map(|cell| cell.to_string()).collect();
-        Self { selection: summary.selection, names: names(summary), cells, answer: &summary.answer }
-    }
+    pub(super) answer: &'s Answer,
 }
 
 /// A cell of `/api/v1/cells`
 #[derive(Debug, Serialize)]
 pub(super) struct CellView<'c, C> {
-    id: String,
-    axes: BTreeMap<&'c str, &'c str>,
+    pub(super) id: CellId,
+    pub(super) axes: BTreeMap<&'c str, &'c str>,
     #[serde(flatten)]
-    cell: &'c C,
-}
-
-impl<'c, C> CellView<'c, C> {
-    pub(super) fn new(id: CellId, axes: &'c Axes, cell: &'c C) -> Self {
-        Self { id: id.to_string(), axes: axes.values_of(id), cell }
-    }
+    pub(super) cell: &'c C,
 }
 
 /// `/api/v1/cells`
@@ -190,15 +174,11 @@ fn exact_numbers(json: &str) -> String {
 /// A trial of `/api/v1/trials`
 #[derive(Debug, Serialize)]
 pub(super) struct TrialView<'v> {
-    id: String,
-    cell: String,
+    /// Also while it runs, it has its worker.
+    #[serde(flatten)]
+    line: TrialLine,
     /// Its values on the axes of the sweep, without the seed.
     axes: BTreeMap<&'v str, &'v str>,
-    state: TrialState,
-    attempts: u32,
-    /// Its cell, axis by axis.
-    #[serde(flatten, serialize_with = "by_axis")]
-    spec: TrialSpec,
     network: &'v str,
     regulariser: &'v str,
     #[serde(serialize_with = "exact")]
@@ -206,38 +186,24 @@ pub(super) struct TrialView<'v> {
     /// All iterations, those of the VAE included, and the number that is done.
     steps: u64,
     step: u64,
-    /// The worker that trains it, or has trained it.
-    worker: Option<String>,
-    outcome: Option<Outcome>,
-    error: Option<String>,
 }
 
 impl<'v> TrialView<'v> {
-    pub(super) fn new(line: TrialLine, axes: &'v Axes, snapshot: &Snapshot) -> Self {
+    pub(super) fn new(mut line: TrialLine, axes: &'v Axes, snapshot: &Snapshot) -> Self {
         let axes = axes.values_of(line.cell);
         let running = snapshot.running.iter().find(|running| running.trial == line.id);
         let (done, steps) = (line.outcome.is_some(), line.spec.steps());
+        line.worker = line.worker.or_else(|| running.map(|running| running.worker.to_string()));
         Self {
-            id: line.id.to_string(),
-            cell: line.cell.to_string(),
-            state: line.state,
-            attempts: line.attempts,
             network: axes.get("network").copied().unwrap_or_default(),
             regulariser: axes.get("regulariser").copied().unwrap_or_default(),
             axes,
-            spec: line.spec,
             seed: line.spec.seed,
             steps,
             step: if done { steps } else { running.map_or(0, |running| steps.min(running.step)) },
-            worker: line.worker.or_else(|| running.map(|running| running.worker.to_string())),
-            outcome: line.outcome,
-            error: line.error,
+            line,
         }
     }
-}
-
-fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(Axis::cell_columns(spec))
 }
 
 /// `/api/v1/trials/{id}`
@@ -251,9 +217,7 @@ pub(super) struct TrialDetails<'v> {
     log: Option<String>,
     /// Newest first.
     events: Vec<EventLine>,
-    /// The files that it has left.
     files: Vec<&'static str>,
-    /// The attempts that have a log.
     logs: Vec<u32>,
 }
 
@@ -268,8 +232,8 @@ impl<'v> TrialDetails<'v> {
             named: axes::named(&page.line.spec),
             // An earlier failure does not matter once the trial has succeeded.
             log: page.log.filter(|_| page.line.outcome.is_none()),
-            files: files::left_by(app.place.path(), page.line.id),
-            logs: files::logs_of(app.place.path(), page.line.id, page.line.attempts),
+            files: files::left_by(&app.place.path, page.line.id),
+            logs: files::logs_of(&app.place.path, page.line.id, page.line.attempts),
             trial: TrialView::new(page.line, &app.axes, snapshot),
             events: page.events,
         })
@@ -280,28 +244,25 @@ impl<'v> TrialDetails<'v> {
 #[derive(Debug, Serialize)]
 pub(super) struct CurvesView {
     metric: &'static str,
-    /// By the id of the cell.
-    curves: BTreeMap<String, Vec<MeanView>>,
+    curves: BTreeMap<CellId, Vec<MeanView>>,
 }
 
 #[derive(Debug, Serialize)]
 struct MeanView {
-    step: u64,
-    n: usize,
-    mean: f64,
+    #[serde(flatten)]
+    point: MeanPoint,
     /// Half the width of the 95 % interval; unknown for one seed.
     confidence_95: Option<f64>,
 }
 
 impl CurvesView {
     pub(super) fn new(metric: &'static str, curves: HashMap<CellId, Vec<MeanPoint>>) -> Self {
-        let mean = |MeanPoint { step, n, mean, standard_deviation }| {
-            let confidence_95 = half_width(n, standard_deviation).filter(|half| *half > 0.0);
-            MeanView { step, n, mean, confidence_95 }
+        let mean = |point: MeanPoint| {
+            let half = half_width(point.n, point.standard_deviation);
+            MeanView { point, confidence_95: half.filter(|half| *half > 0.0) }
         };
-        let curves = curves
-            .into_iter()
-            .map(|(cell, points)| (cell.to_string(), points.into_iter().map(mean).collect()));
+        let curves = curves.into_iter();
+        let curves = curves.map(|(cell, points)| (cell, points.into_iter().map(mean).collect()));
         Self { metric, curves: curves.collect() }
     }
 }

@@ -16,7 +16,6 @@ use super::{
     write::{Format, write},
 };
 
-/// The options of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
     /// Run directory of the sweep, which may be running

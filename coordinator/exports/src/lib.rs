@@ -3,10 +3,7 @@
 //!
 //! An export reads `sweep.sqlite` through a read-only connection of its own, so it cannot harm a
 //! sweep.
-#![allow(
-    missing_docs,
-    reason = "a part of the coordinator: its public items are seen nowhere else"
-)]
+#![allow(missing_docs, reason = "a part of the coordinator, seen nowhere else")]
 
 mod command;
 mod csv;

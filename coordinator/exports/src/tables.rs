@@ -31,14 +31,12 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The query for all rows.
     pub(super) fn sql(&self) -> String {
         let values: Vec<&str> = self.columns.iter().map(|(_, _, sql)| *sql).collect();
         format!("SELECT {} FROM {}", values.join(", "), self.from)
     }
 }
 
-/// All tables.
 pub(super) fn tables() -> [Table; 4] {
     [trials(), points(), events(), workers()]
 }
@@ -53,7 +51,6 @@ const WORKER: [Column; 7] = [
     ("cuda", Text, "cuda"),
 ];
 
-/// The column of a setting.
 fn axis_column(axis: Axis) -> Column {
     let kind = match axis.kind {
         AxisKind::Whole { .. } => Whole,

@@ -9,7 +9,6 @@ use swfn_shared::{
 };
 use swfn_store::{Store, StoreError, parse, spec_of};
 
-/// A trial.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     pub(super) number: i64,
@@ -49,7 +48,6 @@ pub(super) fn points(
 }
 
 impl Trial {
-    /// The trial with this number.
     pub(super) fn read(reader: &Store, number: i64) -> Result<Option<Self>, StoreError> {
         let sql = "SELECT number, id, state, attempt, cell, spec, regulariser(spec) AS regulariser
                    FROM trial WHERE number = ?1";
@@ -104,11 +102,6 @@ impl Trial {
         let varies: Vec<bool> = reader.all(&sql, [], varies)?.pop().unwrap_or_default();
         let varying = columns.iter().zip(varies).filter(|(_, varies)| *varies);
         Ok(varying.map(|((name, _), _)| *name).collect())
-    }
-
-    /// Its cell, with the beginning of the cell's id: earlier grids may have the same label.
-    pub(super) fn group(&self) -> String {
-        format!("{} ({})", self.label, self.cell.get(..4).unwrap_or(&self.cell))
     }
 
     /// Its point of the grid and the beginning of its id, fit for the name of a folder.

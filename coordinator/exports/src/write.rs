@@ -7,7 +7,6 @@ use swfn_store::{Store, run_dir};
 
 use super::{csv, json, parquet, tables::tables};
 
-/// The formats of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(super) enum Format {
     /// Comma-separated values with a header; null is empty

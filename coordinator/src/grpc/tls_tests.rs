@@ -26,7 +26,6 @@ use swfn_proto::v1;
 use swfn_shared::snapshot::Snapshot;
 use tokio::{
     net::TcpStream,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     time::{sleep, timeout},
 };
@@ -182,9 +181,7 @@ async fn certificates_are_renewed_while_it_serves() {
         Service { requests, welcome, max_connections, max_connection_age, snapshots, health: None };
     let door = Door { listener, access, holder: Holder::Anyone };
     tokio::spawn(serve(vec![door], service, std::future::pending()));
-    let hangups = signal(SignalKind::hangup()).unwrap();
-    let kept = Arc::clone(&tls);
-    let keeper = tokio::spawn(async move { kept.keep(hangups, NEVER).await });
+    let keeper = tls.renew(NEVER).unwrap();
     let hang_up = || kill(Pid::this(), Signal::SIGHUP).unwrap();
 
     let (mut old_worker, mut new_worker) = (pair.worker(address, old), pair.worker(address, new));
@@ -212,9 +209,7 @@ async fn certificates_are_renewed_while_it_serves() {
 
     // The files change without a signal.
     keeper.abort();
-    let hangups = signal(SignalKind::hangup()).unwrap();
-    let kept = Arc::clone(&tls);
-    tokio::spawn(async move { kept.keep(hangups, Duration::from_millis(20)).await });
+    tls.renew(Duration::from_millis(20)).unwrap();
     old.put_all(&files);
     log.waits_for(RENEWED, 2).await;
     timeout(PATIENCE, async {

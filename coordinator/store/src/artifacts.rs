@@ -28,7 +28,6 @@ pub struct ArtifactFolder(PathBuf);
 /// A file that is not whole yet.
 struct Partial {
     file: File,
-    /// Bytes that it has.
     bytes: u64,
 }
 
@@ -160,7 +159,6 @@ fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io:
     sync_folder(folder)
 }
 
-/// Removes the files whose names begin so.
 fn remove(folder: &Path, beginning: &str) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(beginning) {

@@ -14,13 +14,10 @@ use std::{
 
 use swfn_shared::files;
 
-use super::connect::has_log;
+use super::{connect::has_log, log::with_end};
 
-/// The mark of a database.
 fn mark_of(database: &Path) -> PathBuf {
-    let mut name = database.file_name().unwrap_or_default().to_owned();
-    name.push("-clean");
-    database.with_file_name(name)
+    with_end(database, "-clean")
 }
 
 /// The text that the mark of a database would have now.
@@ -49,7 +46,7 @@ impl CleanEnd {
     /// Removes the mark of the last end, before anything is written.
     pub(super) fn begin(database: &Path) -> io::Result<Self> {
         match fs::remove_file(mark_of(database)) {
-            Ok(()) => sync_folder_of(database)?,
+            Ok(()) => sync_folder(database.parent().unwrap_or(database))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -68,7 +65,7 @@ impl CleanEnd {
         let mut mark = files::create(&mark_of(&self.database))?;
         mark.write_all(text(&self.database)?.as_bytes())?;
         mark.sync_all()?;
-        sync_folder_of(&self.database)
+        sync_folder(self.database.parent().unwrap_or(&self.database))
     }
 }
 
@@ -79,10 +76,6 @@ impl Drop for CleanEnd {
             self.mark().ok();
         }
     }
-}
-
-fn sync_folder_of(file: &Path) -> io::Result<()> {
-    sync_folder(file.parent().unwrap_or(file))
 }
 
 /// Brings the names in a folder to the disk.

@@ -32,7 +32,6 @@ pub(super) fn has_log(path: &Path) -> bool {
 /// The characters of a path that a URI has as they are, beside letters and digits.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
-/// The name of a file for SQLite, with a parameter.
 fn uri(path: &Path, parameter: &str) -> PathBuf {
     let escaped = percent_encode(path.as_os_str().as_encoded_bytes(), ESCAPED);
     format!("file:{escaped}?{parameter}").into()

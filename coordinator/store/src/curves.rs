@@ -3,20 +3,22 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
+use serde::Serialize;
 use swfn_shared::{
     ids::{CellId, TrialId},
     metrics::MAX_VALUE,
 };
 
-use super::{Store, StoreError, read::parse};
+use super::{Store, StoreError, read::parse, read_only::all};
 
 /// The mean of a cell's trials over one interval of steps.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MeanPoint {
     pub step: u64,
     pub n: usize,
     pub mean: f64,
     /// Zero for one trial.
+    #[serde(skip)]
     pub standard_deviation: f64,
 }
 
@@ -61,11 +63,9 @@ pub fn mean_curves(
     metric: &str,
     cells: &[CellId],
 ) -> rusqlite::Result<HashMap<CellId, Vec<MeanPoint>>> {
-    let mut query = connection.prepare_cached(
-        "SELECT id FROM trial WHERE in_grid AND state = 'succeeded' AND cell IN (SELECT value FROM json_each(?1))",
-    )?;
-    let trials: Vec<TrialId> =
-        query.query_map([list(cells)], |row| parse(row, 0))?.collect::<Result<_, _>>()?;
+    let sql = "SELECT id FROM trial WHERE in_grid AND state = 'succeeded'
+               AND cell IN (SELECT value FROM json_each(?1))";
+    let trials: Vec<TrialId> = all(connection, sql, [list(cells)], |row| parse(row, 0))?;
     let mut sums = CurveSums::default();
     add_curves(connection, metric, &trials, last_step(connection, metric, &trials)?, &mut sums)?;
     Ok(sums.curves())
@@ -111,7 +111,7 @@ fn add_curves(
 }
 
 impl CurveSums {
-    /// The curves, each in the order of its steps.
+    /// Each in the order of its steps.
     pub fn curves(self) -> HashMap<CellId, Vec<MeanPoint>> {
         let mut curves: HashMap<CellId, Vec<MeanPoint>> = HashMap::new();
         for ((cell, _), Sum { step, n, sum, squares }) in self.0 {

@@ -109,7 +109,7 @@ fn a_damaged_file_never_reads_as_something_else() {
             fs::remove_file(folder.path().join("damaged.sqlite-shm")).unwrap();
         }
         let opened = Store::open(&path).map_err(|error| error.to_string());
-        let told = opened.as_ref().is_ok_and(|store| store.log_damage().is_some());
+        let told = opened.as_ref().is_ok_and(|store| store.damage.is_some());
         match opened.and_then(|store| content(&store)) {
             Err(error) => {
                 refused += 1;
@@ -142,10 +142,7 @@ fn a_damaged_file_never_reads_as_something_else() {
         if told {
             let copy = fs::read(folder.path().join("damaged.sqlite-wal.damaged")).unwrap();
             assert_eq!(copy, files[1], "seed {seed}");
-            assert!(
-                Store::open(&path).unwrap().log_damage().is_none(),
-                "seed {seed}: it is said once"
-            );
+            assert!(Store::open(&path).unwrap().damage.is_none(), "seed {seed}: it is said once");
         }
     }
     println!(
@@ -174,7 +171,7 @@ fn an_interrupted_commit_is_no_damage() {
             fs::write(folder.path().join("torn.sqlite-shm"), index).unwrap();
         }
         let store = Store::open(&path).unwrap();
-        (content(&store).unwrap(), store.log_damage().map(ToString::to_string))
+        (content(&store).unwrap(), store.damage.as_ref().map(ToString::to_string))
     };
     assert_eq!(open(&log, Some(&index)), (contents.last().unwrap().clone(), None));
     // A file system that had room for only so much of the log.

@@ -8,10 +8,8 @@ use std::{
 use rusqlite::ErrorCode;
 use swfn_shared::{problem, problem::Problem};
 
-/// Version of the tables that `schema.rs` makes.
 pub(super) const SCHEMA_VERSION: i64 = 5;
 
-/// A store that cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{problem}")]

@@ -28,7 +28,6 @@ pub enum Earlier {
 
 impl Earlier {
     /// The folder for its results, in its run directory.
-    #[must_use]
     pub fn folder(self, run: &Path) -> PathBuf {
         run.join(GRIDS).join(match self {
             Self::Number(number) => number.to_string(),
@@ -50,7 +49,6 @@ impl FromStr for Earlier {
 }
 
 /// The earlier grids of a run directory by their numbers.
-#[must_use]
 pub fn earlier(run: &Path) -> Vec<(u32, PathBuf)> {
     let entries =
         fs::read_dir(run.join(GRIDS)).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -63,9 +61,6 @@ pub fn earlier(run: &Path) -> Vec<(u32, PathBuf)> {
 }
 
 /// The files of the chosen grids: the one that was run last by default.
-///
-/// # Errors
-/// There is no grid of that number.
 pub fn files(run: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<PathBuf>> {
     let earlier = earlier(run);
     let last = run.join("grid.toml");
@@ -89,9 +84,6 @@ pub fn files(run: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<PathBuf>>
 }
 
 /// The trials of the chosen grids; `None` for the one that was run last.
-///
-/// # Errors
-/// There is no such grid, or it cannot be read.
 pub fn chosen(run: &Path, which: Option<Earlier>) -> anyhow::Result<Option<Chosen>> {
     let Some(Earlier::Number(_)) = which else { return Ok(which.map(|_| Chosen::All)) };
     let mut trials = Vec::new();
@@ -103,10 +95,7 @@ pub fn chosen(run: &Path, which: Option<Earlier>) -> anyhow::Result<Option<Chose
     Ok(Some(Chosen::Only(trials)))
 }
 
-/// The text of a grid file.
-///
-/// # Errors
-/// The file cannot be read, is larger than 1 MiB, or is not UTF-8.
+/// The text of a grid file, which is at most 1 MiB of UTF-8.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let file = fs::File::open(path).or_problem(

@@ -1,8 +1,5 @@
 //! The memory of a run: journal, points and results in one SQLite file; and the files of trials.
-#![allow(
-    missing_docs,
-    reason = "a part of the coordinator: nobody else sees the fields that are public here"
-)]
+#![allow(missing_docs, reason = "a part of the coordinator, seen nowhere else")]
 
 mod artifacts;
 mod clean;

@@ -1,8 +1,9 @@
 //! Bounded lists for the page: trials, one trial, its points, workers.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params, params};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use swfn_shared::{
+    axes::Axis,
     ids::{CellId, TrialId, WorkerId},
     metrics::{self, Outcome},
     snapshot::Running,
@@ -13,23 +14,19 @@ use swfn_shared::{
 
 use super::{
     read::{TrialRow, outcome, parse},
-    read_only::spec_of,
+    read_only::{all, spec_of},
 };
 
 /// The most bytes of an error in a list; one trial's page has all of it.
 const SHORT_TEXT: usize = 300;
 
-/// The newest events of a trial that its page shows.
-const EVENTS: u32 = 20;
-
 /// A part of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Page {
     pub limit: u32,
     pub offset: u32,
 }
 
-/// A selection of trials, and their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     pub state: Option<TrialState>,
@@ -75,12 +72,14 @@ impl Order {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct TrialLine {
     pub id: TrialId,
     pub cell: CellId,
     pub state: TrialState,
     pub attempts: u32,
+    /// In JSON its cell, axis by axis.
+    #[serde(flatten, serialize_with = "by_axis")]
     pub spec: TrialSpec,
     pub outcome: Option<Outcome>,
     /// The worker that trained it, if it succeeded.
@@ -89,17 +88,19 @@ pub struct TrialLine {
     pub error: Option<String>,
 }
 
-/// Everything about one trial.
+fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(Axis::cell_columns(spec))
+}
+
 #[derive(Debug)]
 pub struct TrialPage {
     pub line: TrialLine,
     /// The end of the log of the process that failed last.
     pub log: Option<String>,
-    /// Newest first.
+    /// The newest ones, newest first.
     pub events: Vec<EventLine>,
 }
 
-/// A line of the journal.
 #[derive(Debug, Serialize)]
 pub struct EventLine {
     /// Seconds since 1970, UTC.
@@ -181,12 +182,11 @@ pub fn trials(
          ORDER BY {column} IS NULL, {column} {direction}, trial.number LIMIT :limit OFFSET :offset"
     );
     let part: [(&str, &dyn ToSql); 2] = [(":limit", &page.limit), (":offset", &page.offset)];
-    let mut query = connection.prepare_cached(&sql)?;
-    let lines = query.query_map(&[&which[..], &part[..]].concat()[..], |row| {
+    let lines = all(connection, &sql, &[&which[..], &part[..]].concat()[..], |row| {
         let trial = line(row)?;
         Ok(TrialLine { error: trial.error.map(short), ..trial })
     })?;
-    Ok((total, lines.collect::<Result<_, _>>()?))
+    Ok((total, lines))
 }
 
 pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<TrialPage>> {
@@ -203,9 +203,8 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
     let log =
         connection.prepare_cached(log)?.query_row([number], |row| row.get(0)).optional()?.flatten();
     let events = "SELECT at, attempt, kind, worker, error FROM event WHERE trial = ?1
-                  ORDER BY sequence DESC LIMIT ?2";
-    let mut query = connection.prepare_cached(events)?;
-    let events = query.query_map(params![number, EVENTS], |row| {
+                  ORDER BY sequence DESC LIMIT 20";
+    let events = all(connection, events, [number], |row| {
         Ok(EventLine {
             at: row.get(0)?,
             attempt: row.get(1)?,
@@ -214,7 +213,6 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
             error: row.get::<_, Option<String>>(4)?.map(short),
         })
     })?;
-    let events = events.collect::<Result<_, _>>()?;
     Ok(Some(TrialPage { line, log, events }))
 }
 
@@ -237,36 +235,35 @@ pub fn points(
         .query_row(trial, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((number, attempt)): Option<(i64, u32)> = trial else { return Ok(None) };
-    let metric = metric.and_then(self::metric);
-    let which =
-        "trial = ?1 AND attempt = ?2 AND metric BETWEEN coalesce(?3, 0) AND coalesce(?3, 1000)";
+    // All metrics without a name.
+    let which = "trial = ?1 AND attempt = ?2
+        AND metric BETWEEN coalesce((SELECT number FROM metric WHERE name = ?3), 0)
+                   AND coalesce((SELECT number FROM metric WHERE name = ?3), 1000)";
     let mut count =
         connection.prepare_cached(&format!("SELECT count(*) FROM point WHERE {which}"))?;
     let total = count.query_row(params![number, attempt, metric], |row| row.get(0))?;
-    let mut query = connection.prepare_cached(&format!(
-        "SELECT (SELECT name FROM metric WHERE number = point.metric), step, value FROM point WHERE {which}
-         ORDER BY point.metric, step LIMIT ?4 OFFSET ?5"
-    ))?;
-    let points = query
-        .query_map(params![number, attempt, metric, page.limit, page.offset], |row| {
-            Ok(Point { metric: row.get(0)?, step: row.get(1)?, value: row.get(2)? })
-        })?;
-    Ok(Some((attempt, total, points.collect::<Result<_, _>>()?)))
+    let sql = format!(
+        "SELECT (SELECT name FROM metric WHERE number = point.metric), step, value FROM point
+         WHERE {which} ORDER BY point.metric, step LIMIT ?4 OFFSET ?5"
+    );
+    let parameters = (number, attempt, metric, page.limit, page.offset);
+    let points = all(connection, &sql, parameters, |row| {
+        Ok(Point { metric: row.get(0)?, step: row.get(1)?, value: row.get(2)? })
+    })?;
+    Ok(Some((attempt, total, points)))
 }
 
 /// The number of workers, and a page of them, the newest first.
 pub fn workers(connection: &Connection, page: Page) -> rusqlite::Result<(i64, Vec<WorkerLine>)> {
     let total = connection.query_row("SELECT count(*) FROM worker", [], |row| row.get(0))?;
-    let mut query = connection.prepare_cached(
-        "WITH page AS (SELECT * FROM worker ORDER BY joined DESC, id LIMIT ?1 OFFSET ?2),
-              done AS (SELECT worker, count(*) AS succeeded,
-                              sum(vae_seconds + classifier_seconds) AS seconds
-                       FROM result WHERE worker IN (SELECT id FROM page) GROUP BY worker)
-         SELECT id, host, device, model, threads, software, joined, coalesce(succeeded, 0),
-                coalesce(seconds, 0.0)
-         FROM page LEFT JOIN done ON done.worker = page.id ORDER BY joined DESC, id",
-    )?;
-    let workers = query.query_map(params![page.limit, page.offset], |row| {
+    let sql = "WITH page AS (SELECT * FROM worker ORDER BY joined DESC, id LIMIT ?1 OFFSET ?2),
+                    done AS (SELECT worker, count(*) AS succeeded,
+                                    sum(vae_seconds + classifier_seconds) AS seconds
+                             FROM result WHERE worker IN (SELECT id FROM page) GROUP BY worker)
+               SELECT id, host, device, model, threads, software, joined, coalesce(succeeded, 0),
+                      coalesce(seconds, 0.0)
+               FROM page LEFT JOIN done ON done.worker = page.id ORDER BY joined DESC, id";
+    let workers = all(connection, sql, (page.limit, page.offset), |row| {
         Ok(WorkerLine {
             id: parse(row, 0)?,
             host: row.get(1).map(short)?,
@@ -279,18 +276,16 @@ pub fn workers(connection: &Connection, page: Page) -> rusqlite::Result<(i64, Ve
             seconds: row.get(8)?,
         })
     })?;
-    Ok((total, workers.collect::<Result<_, _>>()?))
+    Ok((total, workers))
 }
 
 /// The trials of the grid for a table of cells: without worker and log.
 pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
-    let mut query = connection.prepare_cached(
-        "SELECT id, state, trial.attempt, result.*
-         FROM trial LEFT JOIN result ON result.trial = trial.number
-           AND result.attempt = trial.attempt AND trial.state = 'succeeded'
-         WHERE in_grid ORDER BY trial.number",
-    )?;
-    let rows = query.query_map([], |row| {
+    let sql = "SELECT id, state, trial.attempt, result.*
+               FROM trial LEFT JOIN result ON result.trial = trial.number
+                 AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+               WHERE in_grid ORDER BY trial.number";
+    all(connection, sql, [], |row| {
         Ok(TrialRow {
             id: parse(row, 0)?,
             state: parse(row, 1)?,
@@ -301,8 +296,7 @@ pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
             outcome: row.get::<_, Option<i64>>(3)?.map(|_| outcome(row)).transpose()?,
             dataset_digest: None,
         })
-    })?;
-    rows.collect()
+    })
 }
 
 /// The fingerprint of the file, and its content by `read` unless the fingerprint is the known one.
@@ -311,47 +305,30 @@ pub fn changed<T>(
     known: Option<&str>,
     read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<(String, Option<T>)> {
-    let fingerprint = fingerprint(connection)?;
+    // It changes with the journal, the results, the points and the workers.
+    let sql = "SELECT coalesce(group_concat(name || rows || ':' || digest), '') FROM integrity";
+    let fingerprint: String = connection.query_row(sql, [], |row| row.get(0))?;
     let new = known != Some(fingerprint.as_str());
     Ok((fingerprint, new.then(|| read(connection)).transpose()?))
 }
 
-/// A text that changes with the journal, the results, the points or the workers.
-fn fingerprint(connection: &Connection) -> rusqlite::Result<String> {
-    let sql = "SELECT coalesce(group_concat(name || rows || ':' || digest), '') FROM integrity";
-    connection.query_row(sql, [], |row| row.get(0))
-}
-
 pub fn states(connection: &Connection) -> rusqlite::Result<Vec<(TrialId, TrialState)>> {
-    let mut query = connection.prepare_cached("SELECT id, state FROM trial WHERE in_grid")?;
-    query.query_map([], |row| Ok((parse(row, 0)?, parse(row, 1)?)))?.collect()
+    let sql = "SELECT id, state FROM trial WHERE in_grid";
+    all(connection, sql, [], |row| Ok((parse(row, 0)?, parse(row, 1)?)))
 }
 
 /// The running trials of the grid; their steps are those of their newest points.
 pub fn running(connection: &Connection) -> rusqlite::Result<Vec<Running>> {
-    let mut query = connection.prepare_cached(
-        "SELECT trial.id, event.worker,
-                coalesce((SELECT max(step) FROM point WHERE point.trial = trial.number
-                          AND point.attempt = trial.attempt AND metric = ?1), 0)
-                + coalesce((SELECT max(step) FROM point WHERE point.trial = trial.number
-                            AND point.attempt = trial.attempt AND metric = ?2), 0)
-         FROM event JOIN trial ON trial.number = event.trial AND trial.attempt = event.attempt
-         WHERE in_grid AND state = 'leased' AND kind = 'leased' AND event.worker IS NOT NULL",
-    )?;
-    let running = query.query_map(
-        params![metric(metrics::VAE_LOSS), metric(metrics::TRAIN_LOSS)],
-        |row| {
-            Ok(Running {
-                trial: parse(row, 0)?,
-                worker: parse(row, 1)?,
-                step: row.get::<_, i64>(2)?.max(0) as u64,
-            })
-        },
-    )?;
-    running.collect()
-}
-
-/// The number of a metric in the file.
-fn metric(name: &str) -> Option<i64> {
-    metrics::ALL.iter().position(|known| *known == name).map(|index| index as i64)
+    let sql = "SELECT trial.id, event.worker,
+                      (SELECT coalesce(sum(last), 0) FROM
+                         (SELECT (SELECT max(step) FROM point WHERE point.trial = trial.number
+                                  AND point.attempt = trial.attempt
+                                  AND point.metric = metric.number) AS last
+                          FROM metric WHERE name IN (?1, ?2)))
+               FROM event JOIN trial ON trial.number = event.trial AND trial.attempt = event.attempt
+               WHERE in_grid AND state = 'leased' AND kind = 'leased' AND event.worker IS NOT NULL";
+    all(connection, sql, [metrics::VAE_LOSS, metrics::TRAIN_LOSS], |row| {
+        let step = row.get::<_, i64>(2)?.max(0) as u64;
+        Ok(Running { trial: parse(row, 0)?, worker: parse(row, 1)?, step })
+    })
 }

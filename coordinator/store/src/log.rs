@@ -84,7 +84,7 @@ pub(super) fn index_of(database: &Path) -> PathBuf {
     with_end(database, "-shm")
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
+pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(end);
     path.into()
@@ -115,7 +115,6 @@ fn number(bytes: &[u8], at: usize) -> u32 {
     word_at(bytes, at, u32::from_be_bytes)
 }
 
-/// The content of a log.
 #[derive(Debug, Default)]
 struct LogContent {
     salt: Option<[u8; 8]>,

@@ -12,7 +12,6 @@ use tracing::warn;
 
 use super::error::{FileError, is_full};
 
-/// The folder of logs in a run directory.
 #[derive(Debug)]
 pub struct LogFolder {
     path: PathBuf,

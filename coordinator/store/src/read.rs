@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use rusqlite::{
-    OptionalExtension as _, Row, RowIndex, params,
+    Row, RowIndex, params,
     types::{Type, ValueRef},
 };
 use swfn_shared::{
@@ -122,14 +122,11 @@ impl Store {
 
     /// The durable events of the trials of the grid, in order.
     pub fn journal(&self) -> Result<Vec<Event>, StoreError> {
-        self.run(|connection| {
-            let mut query = connection.prepare(
-                "SELECT trial.id, event.attempt, kind, worker, event.error, quarantine, blame, log
-                 FROM event JOIN trial ON trial.number = event.trial
-                 WHERE in_grid ORDER BY sequence",
-            )?;
-            query.query_map([], event)?.collect()
-        })
+        let sql =
+            "SELECT trial.id, event.attempt, kind, worker, event.error, quarantine, blame, log
+                   FROM event JOIN trial ON trial.number = event.trial
+                   WHERE in_grid ORDER BY sequence";
+        self.all(sql, [], event)
     }
 
     /// Workers that showed a certificate, with its SHA-256.
@@ -147,21 +144,17 @@ impl Store {
 
     /// The trials of the grid with their winning results, in the order of the file.
     pub fn trials(&self) -> Result<Vec<TrialRow>, StoreError> {
-        self.run(|connection| {
-            let mut query = connection.prepare(
-                "SELECT trial.id, state, trial.attempt, failure.error, failure.log, host, device, model,
-                        threads, cuda, software, libtorch, certificate, result.*
-                 FROM trial
-                 LEFT JOIN event AS failure ON failure.sequence =
-                   (SELECT max(sequence) FROM event
-                    WHERE event.trial = trial.number AND event.error IS NOT NULL)
-                 LEFT JOIN result ON result.trial = trial.number
-                   AND result.attempt = trial.attempt AND trial.state = 'succeeded'
-                 LEFT JOIN worker ON worker.id = result.worker
-                 WHERE in_grid ORDER BY trial.number",
-            )?;
-            query.query_map([], trial_row)?.collect()
-        })
+        let sql = "SELECT trial.id, state, trial.attempt, failure.error, failure.log, host, device,
+                          model, threads, cuda, software, libtorch, certificate, result.*
+                   FROM trial
+                   LEFT JOIN event AS failure ON failure.sequence =
+                     (SELECT max(sequence) FROM event
+                      WHERE event.trial = trial.number AND event.error IS NOT NULL)
+                   LEFT JOIN result ON result.trial = trial.number
+                     AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+                   LEFT JOIN worker ON worker.id = result.worker
+                   WHERE in_grid ORDER BY trial.number";
+        self.all(sql, [], trial_row)
     }
 
     /// The value that an attempt reported of a metric at that step, if it did.
@@ -171,15 +164,11 @@ impl Store {
         metric: &str,
         step: u64,
     ) -> Result<Option<f64>, StoreError> {
-        self.run(|connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT value FROM point
-                 WHERE trial = (SELECT number FROM trial WHERE id = ?1) AND attempt = ?2
-                   AND metric = (SELECT number FROM metric WHERE name = ?3) AND step = ?4",
-            )?;
-            let key = params![lease.trial.to_string(), lease.attempt, metric, step.cast_signed()];
-            query.query_row(key, |row| row.get(0)).optional()
-        })
+        let sql = "SELECT value FROM point
+                   WHERE trial = (SELECT number FROM trial WHERE id = ?1) AND attempt = ?2
+                     AND metric = (SELECT number FROM metric WHERE name = ?3) AND step = ?4";
+        let key = params![lease.trial.to_string(), lease.attempt, metric, step.cast_signed()];
+        Ok(self.all(sql, key, |row| row.get(0))?.pop())
     }
 
     /// Hands the points of all winning attempts to `each`, trial by trial.

@@ -121,6 +121,15 @@ impl Store {
         parameters: impl Params,
         row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        self.run(|connection| connection.prepare_cached(sql)?.query_map(parameters, row)?.collect())
+        self.run(|connection| all(connection, sql, parameters, row))
     }
+}
+
+pub(super) fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map(parameters, row)?.collect()
 }

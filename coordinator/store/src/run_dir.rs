@@ -17,8 +17,8 @@ use swfn_shared::{
 };
 use tracing::warn;
 
-/// The folder of earlier grids in a run directory.
-pub(super) const GRIDS: &str = "grids";
+/// The folder of earlier grids in a run directory, numbered, whose results were set aside.
+pub const GRIDS: &str = "grids";
 
 /// The longest time between locking the directory and writing the name of the holder.
 const INTRODUCTION: Duration = Duration::from_millis(200);
@@ -32,14 +32,14 @@ pub const VERIFICATION: &str = "verification";
 /// An open run directory. The lock ends with the process.
 #[derive(Debug)]
 pub struct RunDir {
-    path: PathBuf,
+    pub path: PathBuf,
     lock: File,
 }
 
 /// The identities of files of a run directory in use: others may remove, move or replace them.
 #[derive(Debug, Clone)]
 pub struct RunFiles {
-    path: PathBuf,
+    pub path: PathBuf,
     files: Vec<(PathBuf, Identity)>,
 }
 
@@ -56,10 +56,6 @@ impl RunFiles {
     /// The database of a run directory that another process may hold.
     pub fn of_database(path: &Path) -> io::Result<Self> {
         Self::of(path, &[DATABASE])
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// A sentence about the first file that is not where it was, if any.
@@ -166,29 +162,8 @@ impl RunDir {
         same.then(|| folder.to_owned())
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
-    }
-
-    pub fn logs(&self) -> PathBuf {
-        self.path.join("logs")
-    }
-
-    pub fn artifacts(&self) -> PathBuf {
-        self.path.join("artifacts")
-    }
-
-    /// The earlier grids whose results were set aside, numbered.
-    pub fn grids(&self) -> PathBuf {
-        self.path.join(GRIDS)
-    }
-
-    pub fn tensorboard(&self) -> PathBuf {
-        self.path.join("tensorboard")
     }
 }
 

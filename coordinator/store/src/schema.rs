@@ -20,7 +20,26 @@ use super::{
     log::{self, LogDamage},
 };
 
-const SCHEMA: &str = "
+/// The tables of results, which version 5 brought.
+const RESULTS: &str = "
+CREATE TABLE success (
+    trial          INTEGER NOT NULL REFERENCES trial,
+    attempt        INTEGER NOT NULL,
+    worker         TEXT NOT NULL,
+    dataset_digest TEXT,                    -- SHA-256 of what makes the data set what it is
+    PRIMARY KEY (trial, attempt)
+);
+CREATE TABLE outcome (                      -- the numbers of results, by name
+    trial   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    metric  TEXT NOT NULL,
+    value   REAL NOT NULL,
+    PRIMARY KEY (trial, attempt, metric)
+) WITHOUT ROWID;
+";
+
+const SCHEMA: [&str; 3] = [
+    "
 CREATE TABLE trial (
     number          INTEGER PRIMARY KEY,
     id              TEXT NOT NULL UNIQUE,
@@ -43,20 +62,9 @@ CREATE TABLE event (
     blame    TEXT,                          -- of a lost lease: alone, or with others: among, suspected
     log      TEXT                           -- what the process said last
 );
-CREATE TABLE success (
-    trial          INTEGER NOT NULL REFERENCES trial,
-    attempt        INTEGER NOT NULL,
-    worker         TEXT NOT NULL,
-    dataset_digest TEXT,                    -- SHA-256 of what makes the data set what it is
-    PRIMARY KEY (trial, attempt)
-);
-CREATE TABLE outcome (                      -- the numbers of results, by name
-    trial   INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    metric  TEXT NOT NULL,
-    value   REAL NOT NULL,
-    PRIMARY KEY (trial, attempt, metric)
-) WITHOUT ROWID;
+",
+    RESULTS,
+    "
 CREATE TABLE metric (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE point (
     trial   INTEGER NOT NULL,
@@ -84,7 +92,8 @@ CREATE TABLE integrity (                    -- of the rows of each table that is
     rows   INTEGER NOT NULL,
     digest INTEGER NOT NULL                 -- sum of the hashes of all rows
 );
-";
+",
+];
 
 /// The views that need the columns of settings.
 const VIEWS: &str = "
@@ -97,25 +106,26 @@ CREATE VIEW curve AS                        -- the points of the attempts that c
 ";
 
 /// The steps from version 1 to 2, and so on. Values that an older version did not know are null.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize - 1] = [
-    "
+const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize - 1] = [
+    &["
 ALTER TABLE result ADD COLUMN dataset_digest TEXT;
 ALTER TABLE worker ADD COLUMN threads INTEGER;
 ALTER TABLE worker ADD COLUMN cuda TEXT;
-",
-    "
+"],
+    &["
 ALTER TABLE event ADD COLUMN blame TEXT;
 ALTER TABLE event ADD COLUMN log TEXT;
 ALTER TABLE worker ADD COLUMN certificate TEXT;
 CREATE INDEX failure ON event (trial, sequence) WHERE error IS NOT NULL;
 CREATE TABLE integrity (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INTEGER NOT NULL);
-",
-    "
+"],
+    &["
 ALTER TABLE result ADD COLUMN validation_accuracy REAL;
 ALTER TABLE result ADD COLUMN validated_test_accuracy REAL;
-",
+"],
     // Settings stand in `spec` alone, and the numbers of results have rows.
-    "
+    &[
+        "
 DROP VIEW IF EXISTS curve;
 ALTER TABLE trial DROP COLUMN dataset;
 ALTER TABLE trial DROP COLUMN subset_size;
@@ -126,20 +136,9 @@ ALTER TABLE trial DROP COLUMN learning_rate;
 ALTER TABLE trial DROP COLUMN penalty_samples;
 ALTER TABLE trial DROP COLUMN lambda;
 ALTER TABLE trial DROP COLUMN density;
-CREATE TABLE success (
-    trial          INTEGER NOT NULL REFERENCES trial,
-    attempt        INTEGER NOT NULL,
-    worker         TEXT NOT NULL,
-    dataset_digest TEXT,
-    PRIMARY KEY (trial, attempt)
-);
-CREATE TABLE outcome (
-    trial   INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    metric  TEXT NOT NULL,
-    value   REAL NOT NULL,
-    PRIMARY KEY (trial, attempt, metric)
-) WITHOUT ROWID;
+",
+        RESULTS,
+        "
 INSERT INTO success SELECT trial, attempt, worker, dataset_digest FROM result;
 INSERT INTO outcome SELECT trial, attempt, 'final_test_accuracy', final_test_accuracy FROM result;
 INSERT INTO outcome SELECT trial, attempt, 'best_test_accuracy', best_test_accuracy FROM result;
@@ -153,6 +152,7 @@ INSERT INTO outcome SELECT trial, attempt, 'validated_test_accuracy', validated_
 DROP TABLE result;
 DELETE FROM integrity WHERE name = 'result';
 ",
+    ],
 ];
 
 /// From this version on the file has the sums of its rows.
@@ -163,7 +163,8 @@ pub struct Store {
     pub(super) connection: Connection,
     /// The sums of the rows on the disk; unknown to readers.
     pub(super) sums: Sums,
-    damage: Option<LogDamage>,
+    /// The part of the log that could not be read, if any.
+    pub damage: Option<LogDamage>,
     path: PathBuf,
     /// `None` of readers. It stands behind the connection, which is closed first.
     pub(super) end: Option<CleanEnd>,
@@ -199,8 +200,9 @@ impl Store {
         let connection = connect().map_err(|error| StoreError::new(path, error))?;
         let mut store = Self::new(path, connection, damage);
         let found = store.version()?;
+        let is_empty = "SELECT count(*) = 0 FROM sqlite_schema";
         match found {
-            0 if store.is_empty()? => {}
+            0 if store.run(|c| c.query_row(is_empty, [], |row| row.get(0)))? => {}
             SCHEMA_VERSION if clean => store.sums = store.run(|c| Sums::written(c, found))?,
             1..=SCHEMA_VERSION => store.check(found)?,
             _ => return Err(other_version(path, found).into()),
@@ -213,11 +215,6 @@ impl Store {
         store.migrate(found)?;
         store.begin_log()?;
         Ok(store)
-    }
-
-    /// The part of the log that could not be read, if any.
-    pub fn log_damage(&self) -> Option<&LogDamage> {
-        self.damage.as_ref()
     }
 
     /// Begins a log for this process: frames of an earlier one would look like damage next time.
@@ -279,22 +276,16 @@ impl Store {
         self.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
     }
 
-    fn is_empty(&self) -> Result<bool, StoreError> {
-        let sql = "SELECT count(*) = 0 FROM sqlite_schema";
-        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
-    }
-
     /// Makes the tables of a new file (version 0), or brings those of an older one up to date, in
     /// one transaction: a program that is killed in the middle leaves the file as it was.
     fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
         let migrate = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            match from {
-                0 => transaction.execute_batch(SCHEMA)?,
-                _ => MIGRATIONS[from as usize - 1..]
-                    .iter()
-                    .try_for_each(|sql| transaction.execute_batch(sql))?,
-            }
+            let steps = match from {
+                0 => SCHEMA.to_vec(),
+                _ => MIGRATIONS[from as usize - 1..].concat(),
+            };
+            steps.iter().try_for_each(|sql| transaction.execute_batch(sql))?;
             columns::add(&transaction)?;
             if from == SCHEMA_VERSION {
                 transaction.commit()?;

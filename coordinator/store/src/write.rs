@@ -1,7 +1,5 @@
 //! Writes the trials of a grid once, then batches of events and results, each in one transaction.
 
-use std::collections::HashMap;
-
 use rusqlite::{
     Transaction, params,
     types::{Null, Value},
@@ -95,7 +93,6 @@ impl Store {
     /// Writes a batch and returns when it is on the disk. `at`: seconds since 1970, UTC.
     pub fn write(&mut self, at: f64, batch: &Batch) -> Result<(), StoreError> {
         self.transact(|transaction, sums| {
-            let mut numbers = TrialNumbers::default();
             for w in batch.workers.iter().cloned() {
                 let (id, software) = (w.id.to_string(), w.software);
                 let mut row = row![id, w.host, w.device, w.model, software, w.libtorch];
@@ -103,7 +100,7 @@ impl Store {
                 sums.insert(transaction, Table::Worker, row)?;
             }
             for (LeaseId { trial, attempt }, points) in &batch.points {
-                let trial = numbers.get(transaction, *trial)?;
+                let trial = number(transaction, *trial)?;
                 for MetricPoint { metric, step, value } in points {
                     let metric = metrics::ALL.iter().position(|name| name == metric);
                     let Some(metric) = metric else { continue };
@@ -112,7 +109,7 @@ impl Store {
                 }
             }
             for ResultRow { lease, worker, outcome, dataset_digest } in &batch.results {
-                let (trial, attempt) = (numbers.get(transaction, lease.trial)?, lease.attempt);
+                let (trial, attempt) = (number(transaction, lease.trial)?, lease.attempt);
                 let row = row![trial, attempt, worker.to_string(), dataset_digest.to_string()];
                 // The numbers of a result that is there already stay as they are.
                 if sums.insert(transaction, Table::Success, row)? {
@@ -124,7 +121,7 @@ impl Store {
             }
             for event in &batch.events {
                 if let Some(lease) = event.durable() {
-                    let trial = numbers.get(transaction, lease.trial)?;
+                    let trial = number(transaction, lease.trial)?;
                     insert_event(transaction, sums, at, trial, lease.attempt, event)?;
                 }
             }
@@ -159,20 +156,10 @@ impl Store {
     }
 }
 
-/// Row numbers of the trials of a batch, each looked up once.
-#[derive(Default)]
-struct TrialNumbers(HashMap<TrialId, i64>);
-
-impl TrialNumbers {
-    fn get(&mut self, transaction: &Transaction<'_>, trial: TrialId) -> rusqlite::Result<i64> {
-        if let Some(number) = self.0.get(&trial) {
-            return Ok(*number);
-        }
-        let mut query = transaction.prepare_cached("SELECT number FROM trial WHERE id = ?1")?;
-        let number = query.query_row([trial.to_string()], |row| row.get(0))?;
-        self.0.insert(trial, number);
-        Ok(number)
-    }
+/// The number of a trial's row.
+fn number(transaction: &Transaction<'_>, trial: TrialId) -> rusqlite::Result<i64> {
+    let mut query = transaction.prepare_cached("SELECT number FROM trial WHERE id = ?1")?;
+    query.query_row([trial.to_string()], |row| row.get(0))
 }
 
 fn insert_event(

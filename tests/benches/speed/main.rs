@@ -1,8 +1,8 @@
-//! `make bench` measures the speed on this machine, compares it with PyTorch and divides it by
-//! activity. Tables go to standard output, all numbers to `target/bench/bench.json`.
+//! `make bench` measures the speed on this machine, compares it with PyTorch and JAX, and divides it
+//! by activity. Tables go to standard output, all numbers to `target/bench/bench.json`.
 //!
 //! It only runs what users can run, as processes. `kernels` runs the worker's own timings, `steps`
-//! its benchmark of steps and PyTorch's in turn, `start` and `sweep` real sweeps. Nothing here uses
+//! its benchmark of steps and its peers' in turn, `start` and `sweep` real sweeps. Nothing here uses
 //! the trainer's internals.
 
 #![allow(
@@ -15,7 +15,7 @@
 mod command;
 mod kernels;
 mod machine;
-mod pytorch;
+mod peers;
 mod run;
 mod start;
 mod steps;
@@ -38,10 +38,10 @@ struct Arguments {
     /// Parts to measure [default: all]
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// Rounds of measuring steps, in turn with PyTorch; tables show the medians
+    /// Rounds of measuring steps, in turn with the peers; tables show the medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// A Python with PyTorch
+    /// A Python with PyTorch and JAX
     #[arg(long, value_name = "FILE", env = "SWFN_PYTHON")]
     python: Option<PathBuf>,
     /// Set by cargo

@@ -1,5 +1,5 @@
-//! Compares steps of training with PyTorch's, measured in turn, and with their arithmetic as
-//! products of large matrices.
+//! Compares steps of training with those of PyTorch and JAX, measured in turn, and with their
+//! arithmetic as products of large matrices.
 
 use std::{
     fs,
@@ -16,28 +16,50 @@ use swfn_shared::{
 };
 use swfn_tests::timeline;
 
-use crate::{command, median, pytorch::PyTorch, recreate, rounded, table};
+use crate::{
+    command, median,
+    peers::{PEERS, Peer},
+    recreate, rounded, table,
+};
 
 /// Names of cases, as in the worker's benchmark of steps and bench.py.
-const CASES: [&str; 7] = ["net", "net fn", "lenet", "lenet fn", "lenet+bn", "lenet+bn fn", "vae"];
+const CASES: [&str; 10] = [
+    "net",
+    "net fn",
+    "net fn 100",
+    "lenet",
+    "lenet fn",
+    "lenet fn 100",
+    "lenet+bn",
+    "lenet+bn fn",
+    "lenet+bn fn 100",
+    "vae",
+];
 
 const EVALUATIONS: [&str; 3] = ["net", "lenet", "lenet+bn"];
 
 /// Floating-point operations of the product that `sgemm` measures: its multiply-adds, times two.
 const SGEMM_FLOP: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
 
-/// Microseconds, one value for each round.
-#[derive(Default)]
+/// Microseconds of one case, one value for each round.
 struct Times {
+    case: &'static str,
     ours: Vec<f64>,
-    theirs: Vec<f64>,
+    /// For each peer that was there.
+    peers: Vec<(&'static Peer, Vec<f64>)>,
 }
 
 impl Times {
-    /// Returns PyTorch's time over ours in each round, whose two measurements follow directly on
-    /// each other.
-    fn ratios(&self) -> Vec<f64> {
-        self.ours.iter().zip(&self.theirs).map(|(ours, theirs)| theirs / ours).collect()
+    /// A peer's time over ours in each round, whose measurements follow on each other.
+    fn ratios(&self, theirs: &[f64]) -> Vec<f64> {
+        self.ours.iter().zip(theirs).map(|(ours, theirs)| theirs / ours).collect()
+    }
+
+    /// The fastest peer.
+    fn best(&self) -> Option<(&'static Peer, &Vec<f64>)> {
+        let fastest =
+            self.peers.iter().min_by(|one, other| median(&one.1).total_cmp(&median(&other.1)));
+        fastest.map(|(peer, times)| (*peer, times))
     }
 }
 
@@ -45,21 +67,26 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     let criterion = folder.join("criterion");
     recreate(&criterion)?;
     let program = build()?;
-    let pytorch = PyTorch::find(python);
-    if let Err(reason) = &pytorch {
-        eprintln!("note: no comparison with PyTorch: {reason}");
+    let mut versions: Vec<String> = Vec::new();
+    let mut peers = Vec::new();
+    for peer in &PEERS {
+        match peer.version(python) {
+            Ok(version) => {
+                versions.push(version);
+                peers.push(peer);
+            }
+            Err(reason) => eprintln!("note: no comparison with {}: {reason}", peer.name),
+        }
     }
-    let mut steps = CASES.map(|case| (case, Times::default()));
+    versions.dedup();
+    let mut steps = Vec::new();
+    for case in CASES {
+        eprintln!("step: {case}");
+        steps.push(case_times(&program, &criterion, rounds, case, &peers, python)?);
+    }
     let mut evaluations = EVALUATIONS.map(|architecture| (architecture, Vec::new()));
     let mut sgemm = Vec::new();
-    for round in 1..=rounds {
-        eprintln!("steps: round {round} of {rounds}");
-        for (case, times) in &mut steps {
-            times.ours.push(micros(&program, &criterion, "step", case)?);
-            if let Ok(pytorch) = &pytorch {
-                times.theirs.push(pytorch.step(case)?);
-            }
-        }
+    for _ in 0..rounds {
         for (architecture, times) in &mut evaluations {
             times.push(micros(&program, &criterion, "evaluation", architecture)?);
         }
@@ -67,41 +94,48 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     }
     let rate = SGEMM_FLOP / median(&sgemm) * 1e6;
     let mut rows = Vec::new();
+    let mut peer_rows = Vec::new();
     let mut json_steps = Vec::new();
-    for (case, times) in &steps {
-        let (micros, flop, ratios) = (median(&times.ours), step_flop(case)?, times.ratios());
+    for times in &steps {
+        let case = times.case;
+        let (micros, flop) = (median(&times.ours), step_flop(case)?);
         let share = flop / rate * 1e6 / micros;
-        // Both are empty if PyTorch is missing.
-        let (theirs, ratio) = (median(&times.theirs), median(&ratios));
-        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = ratios.iter().copied().fold(0.0, f64::max);
-        let or_none = |text: String| if ratios.is_empty() { "–".to_owned() } else { text };
-        rows.push(vec![
-            (*case).to_owned(),
-            format!("{micros:.0}"),
-            format!("{:.0}", 1e6 / micros),
-            or_none(format!("{theirs:.0}")),
-            or_none(format!("{ratio:.2}")),
-            or_none(format!("{least:.2}–{most:.2}")),
-            format!("{:.1}", flop / 1e6),
-            format!("{:.0} %", 100.0 * share),
-        ]);
+        let best = times.best().map(|(peer, theirs)| (peer.name, times.ratios(theirs)));
+        let best_texts = best.as_ref().map_or(["–"; 3].map(str::to_owned), |(name, ratios)| {
+            let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = ratios.iter().copied().fold(0.0, f64::max);
+            [(*name).to_owned(), format!("{:.2}", median(ratios)), format!("{least:.2}–{most:.2}")]
+        });
+        let mut row = vec![case.to_owned(), format!("{micros:.0}"), format!("{:.0}", 1e6 / micros)];
+        row.extend(best_texts);
+        row.extend([format!("{:.1}", flop / 1e6), format!("{:.0} %", 100.0 * share)]);
+        rows.push(row);
+        let theirs = times.peers.iter().map(|(_, theirs)| format!("{:.0}", median(theirs)));
+        peer_rows.push(std::iter::once(case.to_owned()).chain(theirs).collect::<Vec<_>>());
+        let json_peers = times.peers.iter().map(|(peer, theirs)| {
+            json!({
+                "peer": peer.name,
+                "microseconds": rounded(median(theirs), 1),
+                "times_as_fast": rounded(median(&times.ratios(theirs)), 3),
+                "times_as_fast_rounds":
+                    times.ratios(theirs).iter().map(|r| rounded(*r, 3)).collect::<Vec<_>>(),
+            })
+        });
         json_steps.push(json!({
             "case": case,
             "microseconds": rounded(micros, 1),
             "microseconds_rounds": times.ours.iter().map(|t| rounded(*t, 1)).collect::<Vec<_>>(),
-            "pytorch_microseconds": (!ratios.is_empty()).then(|| rounded(theirs, 1)),
-            "times_as_fast": (!ratios.is_empty()).then(|| rounded(ratio, 3)),
-            "times_as_fast_rounds": ratios.iter().map(|r| rounded(*r, 3)).collect::<Vec<_>>(),
+            "best_peer": best.map(|(name, _)| name),
+            "peers": json_peers.collect::<Vec<_>>(),
             "mflop": rounded(flop / 1e6, 3),
             "share_of_sgemm": rounded(share, 3),
         }));
     }
-    let columns = ["us", "steps/s", "PyTorch us", "times as fast", "range", "MFLOP", "of sgemm"];
+    let columns = ["us", "steps/s", "best peer", "times as fast", "range", "MFLOP", "of sgemm"];
     let notes = [
         format!(
-            "Processor time of one thread, medians of {rounds} rounds; PyTorch ({}) and ours by turns, the ratio within each round.",
-            pytorch.as_ref().map_or("none", |pytorch| &pytorch.version)
+            "Processor time of one thread for a step of one trial, medians of {rounds} rounds; peers ({}) and ours by turns, the ratio within each round.",
+            if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
         ),
         format!(
             "Of sgemm: the time that as many operations take in torch's product of 1024 x 1024 matrices ({:.0} GFLOP/s),",
@@ -118,6 +152,16 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
         rows,
         &notes.each_ref().map(String::as_str),
     );
+    if !peers.is_empty() {
+        let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
+        table::print(
+            "Peers, microseconds for a step of one trial",
+            &["step"],
+            &names,
+            peer_rows,
+            &[],
+        );
+    }
     let rows = evaluations.iter().map(|(architecture, times)| {
         vec![(*architecture).to_owned(), format!("{:.1}", median(times) / 1e3)]
     });
@@ -133,11 +177,36 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     });
     Ok(json!({
         "rounds": rounds,
-        "pytorch": pytorch.as_ref().map_or_else(|why| json!({ "skipped": why }), |pytorch| json!(pytorch.version)),
+        "peers": versions,
         "sgemm_gflops": rounded(rate / 1e9, 1),
         "training": json_steps,
         "evaluation": json_evaluations.collect::<Vec<_>>(),
     }))
+}
+
+/// Measures one case: in each round ours, then each peer, all compiled and warm before.
+fn case_times(
+    program: &Path,
+    criterion: &Path,
+    rounds: u32,
+    case: &'static str,
+    peers: &[&'static Peer],
+    python: Option<&Path>,
+) -> anyhow::Result<Times> {
+    let mut running = Vec::new();
+    for peer in peers {
+        let python = python.context("peers need a Python")?;
+        running.push(peer.start(python, case).with_context(|| format!("{}: {case}", peer.name))?);
+    }
+    let peers = peers.iter().map(|peer| (*peer, Vec::new())).collect();
+    let mut times = Times { case, ours: Vec::new(), peers };
+    for _ in 0..rounds {
+        times.ours.push(micros(program, criterion, "step", case)?);
+        for (turns, (_, theirs)) in running.iter_mut().zip(&mut times.peers) {
+            theirs.push(turns.measure()?);
+        }
+    }
+    Ok(times)
 }
 
 /// Builds the worker's benchmark of steps. It runs without cargo, which would rebuild it if a
@@ -185,21 +254,30 @@ fn micros(program: &Path, criterion: &Path, group: &str, name: &str) -> anyhow::
 /// length with equal evaluations.
 fn step_flop(case: &str) -> anyhow::Result<f64> {
     if case == "vae" {
-        return Ok(vae_flop(&trial("net", 0.1, 1)?));
+        return Ok(vae_flop(&trial("net", 20, 1)?));
     }
-    let (architecture, lambda) =
-        case.strip_suffix(" fn").map_or((case, 0.0), |architecture| (architecture, 0.1));
-    Ok(classifier_flop(&trial(architecture, lambda, 2)?)
-        - classifier_flop(&trial(architecture, lambda, 1)?))
+    let (architecture, samples) = match case.split(' ').collect::<Vec<_>>()[..] {
+        [architecture, "fn", samples] => (architecture, samples.parse()?),
+        [architecture, "fn"] => (architecture, 20),
+        _ => (case, 0),
+    };
+    Ok(classifier_flop(&trial(architecture, samples, 2)?)
+        - classifier_flop(&trial(architecture, samples, 1)?))
 }
 
-/// Makes the published trial with so many iterations.
-fn trial(architecture: &str, lambda: f64, iterations: u32) -> anyhow::Result<TrialSpec> {
-    let vae =
-        if lambda > 0.0 { format!("[vae]\niterations = {iterations}\n") } else { String::new() };
+/// Makes the published trial with so many iterations, and so many samples for the function norm.
+fn trial(architecture: &str, samples: u32, iterations: u32) -> anyhow::Result<TrialSpec> {
+    let (lambda, axis, vae) = match samples {
+        0 => (0.0, String::new(), String::new()),
+        _ => (
+            0.1,
+            format!("penalty_samples = {samples}\n"),
+            format!("[vae]\niterations = {iterations}\n"),
+        ),
+    };
     let text = format!(
         "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n[grid]\nsubset_size = 300\nseed = [0]\n\
-         architecture = '{architecture}'\nlambda = {lambda}\n[classifier]\niterations = {iterations}\n{vae}"
+         architecture = '{architecture}'\nlambda = {lambda}\n{axis}[classifier]\niterations = {iterations}\n{vae}"
     );
     let grid = Grid::parse("steps", &text, DEFAULT_MAX_TRIALS)?;
     grid.trials().next().context("a grid of one point has no trial")

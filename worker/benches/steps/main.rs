@@ -1,8 +1,9 @@
 //! Processor time per step of each part of a trial, on one thread of the CPU, at the published
 //! sizes. `cargo bench --bench steps -- 'lenet'` compares with the last run, and `make bench` with
-//! PyTorch.
+//! PyTorch and JAX.
 //!
-//! `step/CASE` is a step of training, where `fn` means the function norm with 20 samples.
+//! `step/CASE` is a step of training, where `fn` means the function norm with 20 samples, and
+//! `fn 100` with 100.
 //! `evaluation/ARCHITECTURE` is a pass of 1,000 images through the network. `sgemm` is torch's
 //! product of two matrices of 1024 x 1024, for scale.
 
@@ -36,9 +37,9 @@ fn steps(criterion: &mut Criterion, desk: &Desk) {
     let mut group = criterion.benchmark_group("step");
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(1));
     for architecture in ["net", "lenet", "lenet+bn"] {
-        for (name, lambda) in [("", 0.0), (" fn", 0.1)] {
+        for (name, samples) in [("", 0), (" fn", 20), (" fn 100", 100)] {
             group.bench_function(format!("{architecture}{name}"), |bencher| {
-                bencher.iter_custom(|count| desk.classifier(architecture, lambda, count));
+                bencher.iter_custom(|count| desk.classifier(architecture, samples, count));
             });
         }
     }

@@ -67,17 +67,20 @@ impl Desk {
         clock
     }
 
-    /// The time of so many steps of a classifier. Steps before a trial's first report do not count,
-    /// since they allocate memory.
-    pub(crate) fn classifier(&self, architecture: &str, lambda: f64, count: u64) -> Duration {
+    /// The time of so many steps of a classifier, with so many samples for the function norm, or
+    /// without it. Steps before a trial's first report do not count, since they allocate memory.
+    pub(crate) fn classifier(&self, architecture: &str, samples: u32, count: u64) -> Duration {
         let (steps, part) = rounded(count);
-        let vae = if lambda > 0.0 {
-            format!("[vae]\niterations = {REPORT_EVERY}\n")
-        } else {
-            String::new()
+        let classifier = format!("[classifier]\niterations = {steps}\nevaluate_every = {steps}\n");
+        let (lambda, sections) = match samples {
+            0 => (0.0, classifier),
+            _ => (
+                0.1,
+                format!(
+                    "penalty_samples = {samples}\n{classifier}[vae]\niterations = {REPORT_EVERY}\n"
+                ),
+            ),
         };
-        let sections =
-            format!("[classifier]\niterations = {steps}\nevaluate_every = {steps}\n{vae}");
         self.run(&trial(architecture, lambda, 0, &sections))
             .between(TRAIN_LOSS, TRAIN_LOSS)
             .mul_f64(part)
@@ -109,7 +112,7 @@ fn rounded(count: u64) -> (u64, f64) {
 fn trial(architecture: &str, lambda: f64, seed: u64, sections: &str) -> TrialSpec {
     let grid = format!(
         "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n\
-         [grid]\nsubset_size = 300\narchitecture = '{architecture}'\nlambda = {lambda}\nseed = {seed}\n{sections}"
+         [grid]\nsubset_size = 300\narchitecture = '{architecture}'\nlambda = {lambda}\nseed = [{seed}]\n{sections}"
     );
     let grid = Grid::parse("steps", &grid, DEFAULT_MAX_TRIALS)
         .unwrap_or_else(|error| panic!("{error}\n{grid}"));

@@ -9,7 +9,9 @@ use serde_json::Value;
 use swfn_shared::{problem, problem::Problem, quote::for_sentence, text};
 use swfn_web::{
     Certificates, Failure, Web,
-    ureq::{self, config::ConfigBuilder, typestate::AgentScope},
+    ureq::{
+        self, Body, RequestBuilder, config::ConfigBuilder, http::Response, typestate::AgentScope,
+    },
 };
 
 /// Time limit for one answer.
@@ -25,7 +27,6 @@ const CERTIFICATES: Certificates = Certificates {
 const PAUSES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(500)).with_max_times(5);
 
-/// A connection to a server.
 pub(super) struct Client {
     web: Web,
     /// Without a slash at its end.
@@ -98,14 +99,26 @@ impl Client {
 
     /// Gets something by its name; `None` if the server does not have it.
     pub(super) fn get(&self, path: &str, query: (&str, &str)) -> anyhow::Result<Option<Value>> {
-        match self.request(path, Some(query), None)? {
+        let send =
+            |url: &str| self.authorized(self.web.agent().get(url).query_pairs([query])).call();
+        match self.request(path, send)? {
             Err(Refusal { code, .. }) if code == "RESOURCE_DOES_NOT_EXIST" => Ok(None),
             answer => answer.map(Some).map_err(|refusal| self.explain(path, &refusal)),
         }
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.request(path, None, Some(body))?.map_err(|refusal| self.explain(path, &refusal))
+        let send = |url: &str| {
+            let post = self.web.agent().post(url).header("Content-Type", "application/json");
+            self.authorized(post).send(body.to_string())
+        };
+        self.request(path, send)?.map_err(|refusal| self.explain(path, &refusal))
+    }
+
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        self.authorization
+            .iter()
+            .fold(request, |request, value| request.header("Authorization", value))
     }
 
     fn explain(&self, path: &str, Refusal { status, code, message }: &Refusal) -> anyhow::Error {
@@ -132,13 +145,13 @@ impl Client {
     fn request(
         &self,
         path: &str,
-        query: Option<(&str, &str)>,
-        body: Option<&Value>,
+        send: impl Fn(&str) -> Result<Response<Body>, ureq::Error>,
     ) -> anyhow::Result<Result<Value, Refusal>> {
         let (url, mut attempts) = (&self.url, 0);
+        let address = format!("{url}/api/2.0/mlflow/{path}");
         let send = || {
             attempts += 1;
-            match self.send(path, query, body) {
+            match send(&address).and_then(read) {
                 Ok(Err(Refusal { status: status @ (429 | 500..=599), code, message })) => {
                     let problem = format!("it answers {status} {code}{}: {message}", self.web.by());
                     Err(Failure { problem, hint: None, hopeless: false })
@@ -161,40 +174,21 @@ impl Client {
             problem.into()
         })
     }
+}
 
-    fn send(
-        &self,
-        path: &str,
-        query: Option<(&str, &str)>,
-        body: Option<&Value>,
-    ) -> Result<Result<Value, Refusal>, ureq::Error> {
-        let url = format!("{}/api/2.0/mlflow/{path}", self.url);
-        let (agent, credentials) = (self.web.agent(), self.authorization.iter());
-        let mut response = match body {
-            Some(body) => {
-                let post = agent.post(&url).header("Content-Type", "application/json");
-                let post =
-                    credentials.fold(post, |post, value| post.header("Authorization", value));
-                post.send(body.to_string())?
-            }
-            None => {
-                let get = agent.get(&url).query_pairs(query);
-                credentials.fold(get, |get, value| get.header("Authorization", value)).call()?
-            }
-        };
-        let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string()?;
-        // A page instead of JSON comes from another kind of server.
-        let (status, json) = match (status, serde_json::from_str::<Value>(&text)) {
-            (200..=299, Ok(json)) => return Ok(Ok(json)),
-            (200..=299, Err(_)) => (404, None),
-            (status, json) => (status, json.ok()),
-        };
-        let field = |name| json.as_ref().and_then(|json| json[name].as_str()).unwrap_or_default();
-        let message = if json.is_some() { field("message") } else { &text };
-        let message = for_sentence(text::beginning(message.trim(), 500));
-        Ok(Err(Refusal { status, code: field("error_code").to_owned(), message }))
-    }
+fn read(mut response: Response<Body>) -> Result<Result<Value, Refusal>, ureq::Error> {
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string()?;
+    // A page instead of JSON comes from another kind of server.
+    let (status, json) = match (status, serde_json::from_str::<Value>(&text)) {
+        (200..=299, Ok(json)) => return Ok(Ok(json)),
+        (200..=299, Err(_)) => (404, None),
+        (status, json) => (status, json.ok()),
+    };
+    let field = |name| json.as_ref().and_then(|json| json[name].as_str()).unwrap_or_default();
+    let message = if json.is_some() { field("message") } else { &text };
+    let message = for_sentence(text::beginning(message.trim(), 500));
+    Ok(Err(Refusal { status, code: field("error_code").to_owned(), message }))
 }
 
 fn with_hint(what: String, hint: Option<String>) -> anyhow::Error {

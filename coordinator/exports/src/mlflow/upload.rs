@@ -9,9 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use swfn_shared::{
-    grid::Grid, metrics::OUTCOMES, problem, problem::OrProblem as _, state::TrialState, text,
-};
+use swfn_shared::{grid::Grid, problem, problem::OrProblem as _, state::TrialState, text};
 use swfn_store::Store;
 
 use super::{
@@ -35,7 +33,7 @@ const PARAMS: usize = 100;
 const TEXT_BYTES: usize = 4_000;
 const PARAM_BYTES: usize = 500;
 
-/// The tags that describe the worker of an attempt, as columns in SQL.
+/// The tags that describe the worker of an attempt, as columns of the journal and its workers.
 const WORKER: [&str; 7] = ["worker", "host", "device", "model", "software", "libtorch", "cuda"];
 
 /// The name of the sweep, from its grid file.
@@ -71,7 +69,6 @@ impl Counts {
     }
 }
 
-/// A run that the server has.
 #[derive(Default)]
 struct KnownRun {
     id: String,
@@ -105,15 +102,16 @@ pub(in super::super) fn upload(
     Ok(format!("MLflow experiment `{experiment}` at {url}: {}", counts.describe()))
 }
 
+fn id(answer: &Value, of: &str) -> anyhow::Result<String> {
+    let id = answer.as_str().or_problem(
+        || problem!("the MLflow server returns no id of {of}"; "is it one of version 1.0 or newer?"),
+    )?;
+    Ok(id.to_owned())
+}
+
 /// The id of the experiment of that name, which is created if necessary.
 fn open_experiment(client: &Client, name: &str) -> anyhow::Result<String> {
-    let id = |answer: &Value| match answer["experiment_id"].as_str() {
-        Some(id) => Ok(id.to_owned()),
-        None => bail!(problem!(
-            "the MLflow server returns no id of experiment `{name}`";
-            "is it one of version 1.0 or newer?"
-        )),
-    };
+    let id = |answer: &Value| id(&answer["experiment_id"], &format!("experiment `{name}`"));
     match client.get("experiments/get-by-name", ("experiment_name", name))? {
         None => id(&client.post("experiments/create", &json!({ "name": name }))?),
         Some(answer) if answer["experiment"]["lifecycle_stage"] == "deleted" => bail!(problem!(
@@ -213,7 +211,6 @@ fn flatten(path: &str, value: &Value, all: &mut Map<String, Value>) {
     }
 }
 
-/// An upload to one experiment.
 struct Upload<'r> {
     reader: &'r Store,
     client: Client,
@@ -258,23 +255,21 @@ impl Upload<'_> {
     }
 
     fn create(&self, trial: &Trial) -> anyhow::Result<KnownRun> {
-        let sql = "SELECT worker.id, host, device, model, software, libtorch, cuda FROM event
-                   JOIN worker ON worker.id = event.worker
-                   WHERE event.trial = ?1 AND event.attempt = ?2 AND kind = 'leased'
-                   ORDER BY sequence LIMIT 1";
-        let texts = self.reader.all(sql, (trial.number, trial.attempt), |row| {
-            let text = |column| row.get::<_, Option<String>>(column);
-            (0..WORKER.len()).map(text).collect::<rusqlite::Result<Vec<_>>>()
-        })?;
         let mut tags = vec![
             tag(TRIAL, &trial.id),
             tag(ATTEMPT, &trial.attempt.to_string()),
             tag("swfn.cell", &trial.cell),
         ];
-        for (name, text) in WORKER.iter().zip(texts.into_iter().flatten()) {
-            let text = text.filter(|text| !text.is_empty());
-            tags.extend(text.map(|text| tag(&format!("swfn.{name}"), &text)));
-        }
+        let sql = "SELECT * FROM event JOIN worker ON worker.id = event.worker
+                   WHERE event.trial = ?1 AND event.attempt = ?2 AND kind = 'leased'
+                   ORDER BY sequence LIMIT 1";
+        self.reader.each(sql, (trial.number, trial.attempt), |row| {
+            for name in WORKER {
+                let text = row.get::<_, Option<String>>(name)?.filter(|text| !text.is_empty());
+                tags.extend(text.map(|text| tag(&format!("swfn.{name}"), &text)));
+            }
+            Ok(())
+        })?;
         let body = json!({
             "experiment_id": self.experiment,
             "run_name": trial.name(),
@@ -282,13 +277,8 @@ impl Upload<'_> {
             "tags": tags,
         });
         let answer = self.client.post("runs/create", &body)?;
-        let Some(id) = answer["run"]["info"]["run_id"].as_str() else {
-            bail!(problem!(
-                "the MLflow server returns no id of a new run";
-                "is it one of version 1.0 or newer?"
-            ))
-        };
-        let run = KnownRun { id: id.to_owned(), attempt: trial.attempt, ..KnownRun::default() };
+        let id = id(&answer["run"]["info"]["run_id"], "a new run")?;
+        let run = KnownRun { id, attempt: trial.attempt, ..KnownRun::default() };
         for some in params(trial)?.chunks(PARAMS) {
             self.log(&run, json!({ "params": some }))?;
         }
@@ -302,25 +292,18 @@ impl Upload<'_> {
         // one.
         let at = milliseconds(ended.unwrap_or(began));
         self.send_points(trial, run, at)?;
-        let mut tags = vec![];
-        let mut metrics = vec![];
+        let (mut metrics, mut tags) = (vec![], vec![]);
         if trial.state == TrialState::Succeeded {
-            let names: Vec<&str> = OUTCOMES.iter().map(|metric| metric.name).collect();
-            let sql = format!(
-                "SELECT {}, dataset_digest FROM result WHERE trial = ?1 AND attempt = ?2",
-                names.join(", ")
-            );
-            self.reader.each(&sql, (trial.number, trial.attempt), |row| {
-                for (index, name) in names.iter().enumerate() {
-                    // Null without validation images.
-                    let value = row.get::<_, Option<f64>>(index)?;
-                    metrics.extend(value.map(
-                        |value| json!({ "key": name, "value": value, "timestamp": at, "step": 0 }),
-                    ));
-                }
-                let digest = row.get::<_, Option<String>>(names.len())?;
-                tags.extend(digest.map(|digest| tag("swfn.dataset_digest", &digest)));
-                Ok(())
+            let attempt = (trial.number, trial.attempt);
+            let sql = "SELECT metric, value FROM outcome WHERE trial = ?1 AND attempt = ?2";
+            metrics = self.reader.all(sql, attempt, |row| {
+                let (name, value): (String, f64) = (row.get(0)?, row.get(1)?);
+                Ok(json!({ "key": name, "value": value, "timestamp": at, "step": 0 }))
+            })?;
+            let sql = "SELECT dataset_digest FROM success
+                       WHERE trial = ?1 AND attempt = ?2 AND dataset_digest IS NOT NULL";
+            tags = self.reader.all(sql, attempt, |row| {
+                Ok(tag("swfn.dataset_digest", &row.get::<_, String>(0)?))
             })?;
         }
         if trial.state == TrialState::Quarantined {

@@ -1,5 +1,7 @@
 //! The records of event files: TensorFlow's messages and their frames.
 
+use std::io::{self, Read};
+
 use prost::Message as _;
 
 /// The messages of `proto/tensorboard.proto`.
@@ -11,15 +13,12 @@ pub(super) mod messages {
 pub(super) use messages::{Event, event::What};
 use messages::{PluginData, SessionLog, Summary, SummaryMetadata, Value};
 
-/// The version that each file begins with.
-const FILE_VERSION: &str = "brain.Event:2";
-
 /// The largest record that is read back, in bytes.
-const MAX_RECORD: usize = 1 << 20;
+const MAX_RECORD: u64 = 1 << 20;
 
 impl Event {
     pub(super) fn first(wall_time: f64) -> Self {
-        Self { wall_time, step: 0, what: Some(What::FileVersion(FILE_VERSION.to_owned())) }
+        Self { wall_time, step: 0, what: Some(What::FileVersion("brain.Event:2".to_owned())) }
     }
 
     /// Starts the run anew: TensorBoard discards what it has read of it.
@@ -57,21 +56,21 @@ fn masked_checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// The first record of `bytes` and its length; `None` if it is torn, damaged or not one of ours.
-pub(super) fn unframe(bytes: &[u8]) -> Option<(Event, usize)> {
-    let (length, rest) = bytes.split_first_chunk::<8>()?;
-    let (checksum, rest) = rest.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*checksum) != masked_checksum(length) {
-        return None;
-    }
+/// Reads bytes with their checksum behind them; `None` if they are torn or damaged.
+fn checked(file: &mut impl Read, length: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    file.take(length + 4).read_to_end(&mut bytes)?;
+    let checksum = bytes.split_off(bytes.len().min(length as usize));
+    Ok((checksum == masked_checksum(&bytes).to_le_bytes()).then_some(bytes))
+}
+
+/// Reads a record; returns its length, too. `None` if it is torn, damaged or not one of ours.
+pub(super) fn unframe(file: &mut impl Read) -> io::Result<Option<(Event, u64)>> {
     let length =
-        usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= MAX_RECORD)?;
-    let (content, rest) = rest.split_at_checked(length)?;
-    let (checksum, _) = rest.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*checksum) != masked_checksum(content) {
-        return None;
-    }
-    Some((Event::decode(content).ok()?, 8 + 4 + length + 4))
+        checked(file, 8)?.and_then(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?)));
+    let Some(length) = length.filter(|length| *length <= MAX_RECORD) else { return Ok(None) };
+    let event = checked(file, length)?.and_then(|content| Event::decode(&*content).ok());
+    Ok(event.map(|event| (event, 8 + 4 + length + 4)))
 }
 
 #[cfg(test)]
@@ -87,10 +86,12 @@ mod tests {
         assert_eq!(bytes[12..21], [9, 0, 0, 0, 0, 0, 0, 240, 63]);
         assert_eq!(bytes[21..36], *b"\x1a\x0dbrain.Event:2");
         let length = bytes.len();
+        let unframe = |bytes: &[u8]| unframe(&mut &*bytes).unwrap();
         Event::scalar(2.0, "test/accuracy", 7, 0.5).frame(&mut bytes);
-        assert_eq!(unframe(&bytes), Some((Event::first(1.0), length)));
+        assert_eq!(unframe(&bytes), Some((Event::first(1.0), length as u64)));
         let second = unframe(&bytes[length..]).unwrap();
-        assert_eq!(second, (Event::scalar(2.0, "test/accuracy", 7, 0.5), bytes.len() - length));
+        let rest = (bytes.len() - length) as u64;
+        assert_eq!(second, (Event::scalar(2.0, "test/accuracy", 7, 0.5), rest));
         // A record that is torn or damaged anywhere is not one.
         (0..length).for_each(|end| assert_eq!(unframe(&bytes[..end]), None, "{end}"));
         for position in 0..length {

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, BufReader, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -13,9 +13,6 @@ use super::{
     event::{Event, What, unframe},
     hparams::{self, SESSION_END},
 };
-
-/// Bytes that are read at once from an existing file; a record of ours is far smaller.
-const CHUNK: usize = 1 << 20;
 
 /// An event file. It is open only during a write, since thousands of trials may run at a time.
 #[derive(Debug)]
@@ -67,22 +64,11 @@ impl EventFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut bytes = Vec::new();
-        loop {
-            let before = bytes.len();
-            file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)?;
-            let mut position = 0;
-            while let Some((event, length)) = unframe(&bytes[position..]) {
-                position += length;
-                self.note(&event);
-            }
-            self.length += position as u64;
-            bytes.drain(..position);
-            // The end of the file, or a record that cannot be whole.
-            if bytes.len() + position == before || bytes.len() >= 2 * CHUNK {
-                return Ok(());
-            }
+        while let Some((event, length)) = unframe(&mut file)? {
+            self.length += length;
+            self.note(&event);
         }
+        Ok(())
     }
 
     fn note(&mut self, event: &Event) {

@@ -214,23 +214,21 @@ fn follow(database: &Path, root: &Path, over: &mpsc::Receiver<()>) {
     let mut logged = String::new();
     loop {
         let last = over.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout);
-        let mut advance = || -> anyhow::Result<Follower> {
-            let mut current = match follower.take() {
+        let mut advance = || -> anyhow::Result<()> {
+            let current = match &mut follower {
                 Some(follower) => follower,
-                None => Follower::new(Store::open_live(database)?, root.to_owned())?,
+                none => none.insert(Follower::new(Store::open_live(database)?, root.to_owned())?),
             };
             while current.advance(now())? {}
-            Ok(current)
+            Ok(())
         };
-        match advance() {
-            Ok(current) => follower = Some(current),
+        if let Err(error) = advance() {
             // The next round starts anew, from the files.
-            Err(error) => {
-                let text = format!("{error:#}");
-                if text != logged {
-                    warn!("event files for TensorBoard are behind: {text}");
-                    logged = text;
-                }
+            follower = None;
+            let text = format!("{error:#}");
+            if text != logged {
+                warn!("event files for TensorBoard are behind: {text}");
+                logged = text;
             }
         }
         if last {

@@ -16,11 +16,8 @@ use super::{
     },
 };
 
-const EXPERIMENT: &str = "_hparams_/experiment";
-const SESSION_START: &str = "_hparams_/session_start_info";
 pub(super) const SESSION_END: &str = "_hparams_/session_end_info";
 
-/// How a trial ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Success = 1,
@@ -48,7 +45,7 @@ pub(super) fn experiment(trial: &Trial, varying: &[&str]) -> Event {
     let metric = |tag: &str| Metric { name: Some(MetricName { tag: tag.to_owned() }) };
     let settings = axes(trial, varying).map(setting).collect();
     let metrics = order.map(metric).to_vec();
-    event(0.0, EXPERIMENT, Data::Experiment(Experiment { settings, metrics }))
+    event(0.0, "_hparams_/experiment", Data::Experiment(Experiment { settings, metrics }))
 }
 
 /// The axes that vary; any other would be a column with one value.
@@ -59,7 +56,6 @@ fn axes<'t>(
     trial.axes.iter().filter(|(name, _)| varying.contains(name))
 }
 
-/// Starts a trial.
 pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
     let setting = |(name, value): &(&'static str, Json)| {
         let kind = match value {
@@ -68,11 +64,17 @@ pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
         };
         ((*name).to_owned(), SettingValue { kind: Some(kind) })
     };
-    let (settings, group) = (axes(trial, varying).map(setting).collect(), trial.group());
-    event(at, SESSION_START, Data::SessionStart(SessionStart { settings, group, at }))
+    // With the beginning of the cell's id: earlier grids may have the same label.
+    let cell = trial.cell.get(..4).unwrap_or(&trial.cell);
+    let group = format!("{} ({cell})", trial.label);
+    let settings = axes(trial, varying).map(setting).collect();
+    event(
+        at,
+        "_hparams_/session_start_info",
+        Data::SessionStart(SessionStart { settings, group, at }),
+    )
 }
 
-/// Ends a trial.
 pub(super) fn end(status: Status, at: f64) -> Event {
     event(at, SESSION_END, Data::SessionEnd(SessionEnd { status: status as i32, at }))
 }
