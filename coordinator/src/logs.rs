@@ -190,8 +190,8 @@ fn show(
         let sql = "SELECT state FROM trial WHERE number = ?1";
         let states: Vec<TrialState> = reader.all(sql, [found.number], |row| parse(row, 0))?;
         let has_ended = states.first().is_none_or(|state| state.is_final());
-        let sql =
-            "SELECT event.*, worker.id || ' on ' || host || ', ' || device || ' (' || model || ')'
+        let sql = "SELECT event.*,
+                          worker.id || ' on ' || host || ', ' || device || ' (' || model || ')'
                           AS holder
                    FROM event LEFT JOIN worker ON worker.id = event.worker
                    WHERE trial = ?1 AND sequence > ?2 ORDER BY sequence";

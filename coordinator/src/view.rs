@@ -76,8 +76,8 @@ impl Sweep {
         // A grid that was run is within the limit that it had then.
         let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
         let specs = grid.trials().collect();
-        let place =
-            RunFiles::of_database(run).with_context(|| format!("cannot look at `{shown}`"))?;
+        let place = RunFiles::of(run, &["sweep.sqlite"])
+            .with_context(|| format!("cannot look at `{shown}`"))?;
         Ok(Self { text, grid: Arc::new(grid), specs, place })
     }
 

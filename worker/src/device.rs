@@ -53,23 +53,6 @@ pub fn set_precision(precision: Precision) {
     libtorch::allow_tf32(precision == Precision::Tf32);
 }
 
-/// The precision that [`set_precision`] set; `None` if matrix products and convolutions differ.
-pub fn precision() -> Option<Precision> {
-    match libtorch::tf32_allowed() {
-        (false, false) => Some(Precision::Float32),
-        (true, true) => Some(Precision::Tf32),
-        _ => None,
-    }
-}
-
-/// Bytes of tensors on a GPU now, and the most since the process began; `None` for a CPU.
-pub fn tensor_bytes(device: Device) -> Option<(u64, u64)> {
-    match device {
-        Device::Cuda(index) => libtorch::gpu_bytes(index),
-        _ => None,
-    }
-}
-
 /// Computes a small product on the device. Errors are torch's own.
 pub fn try_out(device: Device) -> Result<(), Problem> {
     let compute = || -> Result<f64, tch::TchError> {
@@ -166,6 +149,7 @@ fn field(text: &str, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::libtorch::state::{precision, tensor_bytes};
 
     #[test]
     fn names_are_read() {
@@ -181,13 +165,13 @@ mod tests {
     #[test]
     fn precision_is_set_for_products_and_convolutions() {
         open("cpu").unwrap();
-        for precision in [Precision::Tf32, Precision::Float32, Precision::Tf32] {
-            set_precision(precision);
-            assert_eq!(super::precision(), Some(precision));
+        for wanted in [Precision::Tf32, Precision::Float32, Precision::Tf32] {
+            set_precision(wanted);
+            assert_eq!(precision(), Some(wanted));
             assert_eq!(try_out(Device::Cpu), Ok(()));
         }
         open("cpu").unwrap();
-        assert_eq!(super::precision(), Some(Precision::Float32), "the default");
+        assert_eq!(precision(), Some(Precision::Float32), "the default");
         assert_eq!(tensor_bytes(Device::Cpu), None);
     }
 

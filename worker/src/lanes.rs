@@ -60,6 +60,56 @@ pub trait Lanes: Sized {
     }
 }
 
+/// Implements [`Lanes`] for a structure: the fields in braces have lanes, the others do not.
+macro_rules! impl_lanes {
+    ($type:ty { $($mapped:ident),* } $($kept:ident)*) => {
+        impl $crate::lanes::Lanes for $type {
+            #[allow(clippy::clone_on_copy, reason = "some fields are no more than numbers")]
+            fn map(&self, f: &mut $crate::lanes::Map<'_>) -> Self {
+                Self {
+                    $($mapped: $crate::lanes::Lanes::map(&self.$mapped, f),)*
+                    $($kept: self.$kept.clone(),)*
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use impl_lanes;
+
+impl Lanes for Tensor {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        f(self)
+    }
+}
+
+impl<L: Lanes> Lanes for Vec<L> {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        self.iter().map(|one| one.map(f)).collect()
+    }
+}
+
+impl<L: Lanes, const N: usize> Lanes for [L; N] {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        self.each_ref().map(|one| one.map(f))
+    }
+}
+
+/// A model or an optimiser: its tensors by their names.
+pub trait Model: Lanes {
+    /// How the names begin in a checkpoint.
+    const NAME: &'static str = "model";
+
+    /// All parameters, named as in PyTorch, in an order that never changes; the state of an
+    /// optimiser.
+    fn parameters(&self) -> Vec<Named>;
+
+    /// The running statistics of batch norm, named as in PyTorch.
+    fn buffers(&self) -> Vec<Named> {
+        Vec::new()
+    }
+}
+
 /// One lane of tensors, whose leading dimension is then 1. They share their storage.
 pub fn named_lane(tensors: Vec<Named>, lane: usize) -> Vec<Named> {
     tensors.into_iter().map(|(name, tensor)| (name, tensor.narrow(0, lane as i64, 1))).collect()

@@ -1,11 +1,13 @@
 //! The layers that all models share: convolution, fully connected layer and batch norm, as plain
 //! tensors with their initialisation. Each is K layers of the same shape, one for each lane.
 
+/// The statistics with which batch norm normalises.
+pub use swfn_shared::trial::SampleBatchNorm as NormMode;
 use swfn_shared::{image::ImageShape, trial::BatchNormScale};
 use tch::{Device, Tensor};
 
 use crate::{
-    lanes::{Lanes, Map, Named, named},
+    lanes::{Named, impl_lanes, named},
     rng::Stream,
 };
 
@@ -67,27 +69,12 @@ impl Layer {
     }
 }
 
-impl Lanes for Layer {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { weight: f(&self.weight), bias: f(&self.bias) }
-    }
-}
+impl_lanes!(Layer { weight, bias });
 
 /// `count` weights ~ N(0, 2 / fan_in) (He et al. 2015).
 pub(crate) fn he(stream: &mut Stream, count: usize, fan_in: i64) -> Vec<f32> {
     let deviation = (2.0 / fan_in as f32).sqrt();
     stream.normal(count).into_iter().map(|x| x * deviation).collect()
-}
-
-/// The statistics with which batch norm normalises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NormMode {
-    /// Those of the input, which also move the running statistics.
-    Train,
-    /// Those of the input; the running statistics do not change.
-    TrainNoUpdate,
-    /// The running statistics.
-    Eval,
 }
 
 /// K batch norms (Ioffe, Szegedy 2015) with PyTorch's defaults.
@@ -153,16 +140,7 @@ impl BatchNorm {
     }
 }
 
-impl Lanes for BatchNorm {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self {
-            scale: f(&self.scale),
-            shift: f(&self.shift),
-            running_mean: f(&self.running_mean),
-            running_var: f(&self.running_var),
-        }
-    }
-}
+impl_lanes!(BatchNorm { scale, shift, running_mean, running_var });
 
 /// Values of each lane as one tensor, `[K, shape]`.
 pub(crate) fn stacked(values: &[Vec<f32>], shape: &[i64], device: Device) -> Tensor {
@@ -198,7 +176,7 @@ mod tests {
 
     #[test]
     fn initial_weights_have_the_published_distributions() {
-        let stream = &mut [Stream::new(0, Purpose::ClassifierInit)];
+        let stream = &mut [Stream::new(0, Purpose::CLASSIFIER_INIT)];
         // With 10,000 weights the standard errors are below 1 % of the deviation and 1.5 % of the
         // variance.
         let layer = Layer::uniform(stream, &[100, 5, 5, 4], Device::Cpu);
@@ -221,7 +199,7 @@ mod tests {
         assert!(values(&layer.bias).iter().all(|&x| x == 0.0));
 
         let norm = |scale| {
-            BatchNorm::new(scale, &mut [Stream::new(0, Purpose::BatchNormInit)], 500, Device::Cpu)
+            BatchNorm::new(scale, &mut [Stream::new(0, Purpose::BATCH_NORM_INIT)], 500, Device::Cpu)
         };
         let (mean, _) = moments(&norm(BatchNormScale::Uniform).scale);
         assert!((mean - 0.5).abs() < 0.06, "{mean}");

@@ -54,24 +54,12 @@ pub enum At {
     Torch(Device),
 }
 
-impl From<Device> for At {
-    /// The fastest way on the device.
-    fn from(device: Device) -> Self {
-        if device == Device::Cpu { Self::Loop } else { Self::Torch(device) }
-    }
-}
-
 /// Uniform numbers in [0, 1), multiples of 2^-24: [streams, steps * per_step].
 ///
 /// Each step begins with a new block, so drawing several steps at once makes the same numbers as
 /// drawing them one by one.
-pub fn uniform(
-    streams: &mut [&mut Noise],
-    steps: usize,
-    per_step: usize,
-    at: impl Into<At>,
-) -> Tensor {
-    match at.into() {
+pub fn uniform(streams: &mut [&mut Noise], steps: usize, per_step: usize, at: At) -> Tensor {
+    match at {
         At::Loop => by_loop(streams, steps, per_step, |_| Law::Uniform),
         At::Torch(device) => by_torch(streams, steps, per_step, device, torch_uniform),
     }
@@ -79,13 +67,8 @@ pub fn uniform(
 
 /// Normal numbers of mean 0 and variance 1, within ±6.6: [streams, steps * per_step], by steps as
 /// in [`uniform`].
-pub fn normal(
-    streams: &mut [&mut Noise],
-    steps: usize,
-    per_step: usize,
-    at: impl Into<At>,
-) -> Tensor {
-    match at.into() {
+pub fn normal(streams: &mut [&mut Noise], steps: usize, per_step: usize, at: At) -> Tensor {
+    match at {
         At::Loop => by_loop(streams, steps, per_step, |_| Law::Normal),
         At::Torch(device) => by_torch(streams, steps, per_step, device, torch_normal),
     }
@@ -101,11 +84,11 @@ pub fn dropout(
     probabilities: &[f64],
     steps: usize,
     per_step: usize,
-    at: impl Into<At>,
+    at: At,
 ) -> Tensor {
     assert_eq!(probabilities.len(), streams.len(), "a probability for each stream");
     let keep: fn(f64) -> f32 = |probability| (1.0 / (1.0 - probability)) as f32;
-    match at.into() {
+    match at {
         At::Loop => by_loop(streams, steps, per_step, |stream| {
             let probability = probabilities[stream];
             Law::Dropout { probability: probability as f32, keep: keep(probability) }
@@ -249,7 +232,7 @@ mod tests {
     /// Streams of different seeds, purposes and positions. One position is just below 2^32.
     fn streams() -> [Noise; 3] {
         let mut streams =
-            [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::Dropout)]
+            [(3, Purpose::DROPOUT), (3, Purpose::PENALTY_NOISE), (4, Purpose::DROPOUT)]
                 .map(|(s, p)| Noise::new(s, p));
         streams[1].go_to(u64::from(u32::MAX) - 40);
         streams[2].go_to(7);
@@ -316,14 +299,14 @@ mod tests {
         // Other seeds, other purposes.
         let start =
             |seed, purpose| values(&uniform(&mut [&mut Noise::new(seed, purpose)], 1, 4, At::Loop));
-        assert_ne!(start(3, Purpose::Dropout), start(4, Purpose::Dropout));
-        assert_ne!(start(3, Purpose::Dropout), start(3, Purpose::PenaltyNoise));
+        assert_ne!(start(3, Purpose::DROPOUT), start(4, Purpose::DROPOUT));
+        assert_ne!(start(3, Purpose::DROPOUT), start(3, Purpose::PENALTY_NOISE));
     }
 
     /// Results stay comparable over years only if these numbers never change.
     #[test]
     fn numbers_are_pinned() {
-        let mut stream = Noise::new(7, Purpose::VaeNoise);
+        let mut stream = Noise::new(7, Purpose::VAE_NOISE);
         let text = format!(
             "{:?} {:?}",
             values(&uniform(&mut [&mut stream], 1, 3, At::Loop)),
@@ -341,7 +324,7 @@ mod tests {
                 let error = values.sum::<f64>() / COUNT as f64 - mean;
                 assert!(error.abs() < 5.0 * deviation / (COUNT as f64).sqrt(), "{what}: {error}");
             };
-        let mut stream = Noise::new(1, Purpose::PenaltyNoise);
+        let mut stream = Noise::new(1, Purpose::PENALTY_NOISE);
         let x: Vec<_> = values(&normal(&mut [&mut stream], 1, COUNT, At::Loop))
             .into_iter()
             .map(f64::from)
@@ -408,12 +391,12 @@ mod tests {
             println!("{what}, {count}: {:.2} ns per number", times[15]);
         };
         for count in [600, 60_000] {
-            let mut old = Stream::new(0, Purpose::VaeNoise);
+            let mut old = Stream::new(0, Purpose::VAE_NOISE);
             nanos("ChaCha8 normal", count, &mut || drop(std::hint::black_box(old.normal(count))));
             nanos("ChaCha8 uniform", count, &mut || {
                 drop(std::hint::black_box(old.uniform(0.0, 1.0, count)))
             });
-            let mut new = Noise::new(0, Purpose::VaeNoise);
+            let mut new = Noise::new(0, Purpose::VAE_NOISE);
             for at in [At::Loop, TORCH] {
                 nanos(&format!("{at:?} normal"), count, &mut || {
                     drop(normal(&mut [&mut new], 1, count, at))

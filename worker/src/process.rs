@@ -29,7 +29,7 @@ use crate::{
     libtorch::TORCH_VERSION,
     session_jobs::SessionJobs,
     setup::Setup,
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::checkpoint::Checkpoints,
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
@@ -146,13 +146,14 @@ pub(crate) fn run(setup: Setup<SharedArguments>) -> anyhow::Result<ExitCode> {
         let open = |folder: PathBuf| DiskCache::open(&folder, device, DEFAULT_LIMIT);
         let vaes = vaes.and_then(|folder| or_warn(open(folder), "trained VAEs"));
         let loader = move |dataset| data::load(&dataset, &data).map_err(|error| error.to_string());
-        let mut trainer = Trainer::new(device)
-            .with_vae_cache(vaes)
-            .with_checkpoints(checkpoints)
-            .with_width_folder(cache.map(|folder| folder.join("lanes")))
-            .with_lanes(arguments.lanes.map(usize::from))
-            .with_loader(Box::new(loader));
-        trainer.run_all(&mut SessionJobs::new(order_queue, reports));
+        let options = Options {
+            vaes,
+            checkpoints,
+            lanes: arguments.lanes.map(usize::from),
+            width_folder: cache.map(|folder| folder.join("lanes")),
+            loader: Some(Box::new(loader)),
+        };
+        Trainer::new(device, options).run_all(&mut SessionJobs::new(order_queue, reports));
     })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
     let (code, problem) = match exit {

@@ -10,55 +10,37 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 use sha2::{Digest as _, Sha256};
 
-/// The purpose of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Choice of the subset.
-    Subset,
-    /// Choice of the validation images.
-    Validation,
-    /// Initial weights of the VAE.
-    VaeInit,
-    /// Order of the VAE's training images.
-    VaeBatches,
-    /// Noise of the latent codes while the VAE trains.
-    VaeNoise,
-    /// Initial weights and biases of the classifier.
-    ClassifierInit,
-    /// Initial scales of batch norm. Initial weights are thus equal with and without batch norm.
-    BatchNormInit,
-    /// Order of the classifier's training images.
-    ClassifierBatches,
-    /// Dropout masks.
-    Dropout,
-    /// Latent codes of the penalty samples.
-    PenaltyNoise,
-    /// Latent codes of the sample sheet.
-    SampleSheet,
-}
+/// The purpose of a stream, by its name in the stream's key: another name is another stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purpose(&'static str);
 
 impl Purpose {
-    /// The purpose in the key of a stream: another name is another stream.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Subset => "subset",
-            Self::Validation => "validation",
-            Self::VaeInit => "vae init",
-            Self::VaeBatches => "vae batches",
-            Self::VaeNoise => "vae noise",
-            Self::ClassifierInit => "classifier init",
-            Self::BatchNormInit => "batch norm init",
-            Self::ClassifierBatches => "classifier batches",
-            Self::Dropout => "dropout",
-            Self::PenaltyNoise => "penalty noise",
-            Self::SampleSheet => "sample sheet",
-        }
-    }
+    /// Choice of the subset.
+    pub const SUBSET: Self = Self("subset");
+    /// Choice of the validation images.
+    pub const VALIDATION: Self = Self("validation");
+    /// Initial weights of the VAE.
+    pub const VAE_INIT: Self = Self("vae init");
+    /// Order of the VAE's training images.
+    pub const VAE_BATCHES: Self = Self("vae batches");
+    /// Noise of the latent codes while the VAE trains.
+    pub const VAE_NOISE: Self = Self("vae noise");
+    /// Initial weights and biases of the classifier.
+    pub const CLASSIFIER_INIT: Self = Self("classifier init");
+    /// Initial scales of batch norm. Initial weights are thus equal with and without batch norm.
+    pub const BATCH_NORM_INIT: Self = Self("batch norm init");
+    /// Order of the classifier's training images.
+    pub const CLASSIFIER_BATCHES: Self = Self("classifier batches");
+    /// Dropout masks.
+    pub const DROPOUT: Self = Self("dropout");
+    /// Latent codes of the penalty samples.
+    pub const PENALTY_NOISE: Self = Self("penalty noise");
+    /// Latent codes of the sample sheet.
+    pub const SAMPLE_SHEET: Self = Self("sample sheet");
 }
 
 /// SHA-256(prefix, length of the purpose's name, name, seed).
-pub(crate) fn key(prefix: &str, seed: u64, purpose: Purpose) -> [u8; 32] {
-    let name = purpose.name();
+pub(crate) fn key(prefix: &str, seed: u64, Purpose(name): Purpose) -> [u8; 32] {
     let digest = Sha256::new()
         .chain_update(prefix)
         .chain_update((name.len() as u64).to_le_bytes())
@@ -127,16 +109,16 @@ mod tests {
     #[test]
     fn streams_depend_on_seed_and_purpose_alone() {
         let draw = |seed, purpose| Stream::new(seed, purpose).uniform(0.0, 1.0, 8);
-        assert_eq!(draw(1, Purpose::Subset), draw(1, Purpose::Subset));
-        assert_ne!(draw(1, Purpose::Subset), draw(2, Purpose::Subset));
-        assert_ne!(draw(1, Purpose::Subset), draw(1, Purpose::Dropout));
+        assert_eq!(draw(1, Purpose::SUBSET), draw(1, Purpose::SUBSET));
+        assert_ne!(draw(1, Purpose::SUBSET), draw(2, Purpose::SUBSET));
+        assert_ne!(draw(1, Purpose::SUBSET), draw(1, Purpose::DROPOUT));
     }
 
     /// Results stay comparable over years only if these numbers never change. If an update of a
     /// library changes them, raise `TRAINER_REVISION`.
     #[test]
     fn streams_are_pinned() {
-        let mut stream = Stream::new(7, Purpose::ClassifierInit);
+        let mut stream = Stream::new(7, Purpose::CLASSIFIER_INIT);
         let mut items: Vec<i64> = (0..8).collect();
         stream.shuffle(&mut items);
         let text = format!("{:?} {:?} {items:?}", stream.uniform(-1.0, 1.0, 2), stream.normal(2));
@@ -148,11 +130,11 @@ mod tests {
 
     #[test]
     fn a_stream_goes_on_from_a_position() {
-        let mut stream = Stream::new(7, Purpose::Dropout);
+        let mut stream = Stream::new(7, Purpose::DROPOUT);
         for draws in [0, 1, 62, 1, 3, 64] {
             stream.uniform(0.0, 1.0, draws);
             stream.normal(draws / 2);
-            let mut other = Stream::new(7, Purpose::Dropout);
+            let mut other = Stream::new(7, Purpose::DROPOUT);
             other.go_to(stream.position());
             assert_eq!(other.normal(70), stream.clone().normal(70), "{draws}");
         }

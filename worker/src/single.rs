@@ -31,7 +31,7 @@ use crate::{
     data::{self, LoadOptions},
     device, store_file,
     supervisor::INTERRUPTED,
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::{
         checkpoint::{Checkpoints, DEFAULT_SECONDS},
         report::{Observer, Stop, TrainError},
@@ -112,8 +112,9 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<bool> {
             |error| unwritable("write into", folder, &error, "choose another with --artifacts");
         fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).map_err(cannot)?;
     }
-    let mut trainer =
-        Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
+    let options =
+        Options { lanes: Some(1), checkpoints: checkpoints.clone(), ..Options::default() };
+    let mut trainer = Trainer::new(device, options);
     trainer.load(spec.dataset, data::load(&spec.dataset, &arguments.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }))?;
     let wanted = if arguments.artifacts.is_some() { artifacts::ALL } else { Artifacts::default() };

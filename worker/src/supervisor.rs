@@ -93,24 +93,22 @@ impl Supervisor {
 
     async fn supervise(self) -> anyhow::Result<ExitCode> {
         let program = std::env::current_exe().context("this program's own path is unknown")?;
-        let prefix = self.local_to.clone().unwrap_or_else(machine);
         let (stop, stopping) = watch::channel(StopRequest::None);
         let any_welcomed = Arc::new(AtomicBool::new(false));
         let mut slots = JoinSet::new();
-        let shared = Arc::new(Shared::new(Memory::here(), self.devices.len()));
-        for (index, device) in self.devices.iter().enumerate() {
-            let slot = Slot {
-                program: program.clone(),
-                device: device.clone(),
-                index,
-                prefix: prefix.clone(),
-                arguments: self.arguments.clone(),
-                stop: stopping.clone(),
-                shared: Arc::clone(&shared),
-                leaving: false,
-                any_welcomed: Arc::clone(&any_welcomed),
-            };
-            slots.spawn(slot.keep_running());
+        let slot = Slot {
+            program,
+            device: String::new(),
+            index: 0,
+            prefix: self.local_to.clone().unwrap_or_else(machine),
+            arguments: self.arguments,
+            stop: stopping,
+            shared: Arc::new(Shared::new(Memory::here(), self.devices.len())),
+            leaving: false,
+            any_welcomed: Arc::clone(&any_welcomed),
+        };
+        for (index, device) in self.devices.into_iter().enumerate() {
+            slots.spawn(Slot { device, index, ..slot.clone() }.keep_running());
         }
         let mut coordinator = self.local_to.is_some().then(read_coordinator).transpose()?;
         let mut stops = signals::stops(true)?;
@@ -200,6 +198,7 @@ impl StopRequest {
 }
 
 /// One device and the processes that follow each other on it.
+#[derive(Clone)]
 struct Slot {
     program: PathBuf,
     device: String,

@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -121,14 +119,11 @@ impl App {
         self.snapshots.borrow().clone()
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.place.path.join(name)
-    }
-
     /// When one of these files of the run directory was last written, in seconds since 1970.
     pub(super) fn written(&self, names: &[&str]) -> Option<f64> {
-        let time =
-            |name: &&str| fs::metadata(self.file(name)).and_then(|file| file.modified()).ok();
+        let time = |name: &&str| {
+            self.place.path.join(name).metadata().and_then(|file| file.modified()).ok()
+        };
         let newest: SystemTime = names.iter().filter_map(time).max()?;
         newest.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
     }

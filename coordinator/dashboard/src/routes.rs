@@ -269,7 +269,8 @@ async fn curves(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
 
 async fn report(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
-    let mut response = files::file(&app.file("report.html"), "text/html; charset=utf-8").await?;
+    let path = app.place.path.join("report.html");
+    let mut response = files::file(&path, "text/html; charset=utf-8").await?;
     response
         .headers_mut()
         .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(files::REPORT_POLICY));

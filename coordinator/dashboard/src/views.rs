@@ -174,7 +174,7 @@ fn exact_numbers(json: &str) -> String {
 /// A trial of `/api/v1/trials`
 #[derive(Debug, Serialize)]
 pub(super) struct TrialView<'v> {
-    /// Also while it runs, it has its worker.
+    /// Its worker is known while it runs, too.
     #[serde(flatten)]
     line: TrialLine,
     /// Its values on the axes of the sweep, without the seed.

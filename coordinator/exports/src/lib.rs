@@ -6,8 +6,6 @@
 #![allow(missing_docs, reason = "a part of the coordinator, seen nowhere else")]
 
 mod command;
-mod csv;
-mod json;
 mod mlflow;
 mod parquet;
 mod tables;

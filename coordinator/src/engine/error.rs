@@ -1,15 +1,13 @@
 //! The errors that stop the actor.
 
 use swfn_shared::{problem, problem::Problem};
-use swfn_store::{FileError, StoreError};
+use swfn_store::StoreError;
 
 /// An error that stops the actor.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    File(#[from] FileError),
     #[error("{0}")]
     Other(#[from] Problem),
 }
@@ -29,10 +27,6 @@ impl EngineError {
 
     /// Whether a later attempt may succeed.
     pub(super) fn is_temporary(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_temporary(),
-            Self::File(error) => error.is_temporary(),
-            Self::Other(_) => false,
-        }
+        matches!(self, Self::Store(error) if error.is_temporary())
     }
 }

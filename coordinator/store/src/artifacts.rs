@@ -14,12 +14,12 @@ use swfn_shared::{
 };
 use tracing::warn;
 
-use super::{clean::sync_folder, error::FileError};
+use super::{clean::sync_folder, error::StoreError};
 
-fn unwritable(path: &Path, error: &io::Error) -> FileError {
+fn unwritable(path: &Path, error: &io::Error) -> StoreError {
     let hint = "check disk space and permissions, then run the same command again; or take \
                 [artifacts] off the grid file";
-    FileError::new(path, error, hint)
+    StoreError::unwritable(path, error, hint)
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct Partial {
 
 impl ArtifactFolder {
     /// Makes the folder and tries it out at once, if any files are wanted.
-    pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, FileError> {
+    pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, StoreError> {
         if wanted != Artifacts::default() {
             let probe = path.join(".probe");
             let try_out = || {
@@ -48,7 +48,7 @@ impl ArtifactFolder {
 
     /// Writes parts of files of live leases and returns when they are on the disk. Workers send
     /// parts again that were not acknowledged, so writing a part twice changes nothing.
-    pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), FileError> {
+    pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), StoreError> {
         let mut open = BTreeMap::new();
         for (lease, part) in parts {
             let whole = self.0.join(lease.trial.to_string()).join(part.name);

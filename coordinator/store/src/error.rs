@@ -18,6 +18,13 @@ pub enum StoreError {
         #[source]
         problem: Problem,
     },
+    /// A file of a trial cannot be written.
+    #[error("{problem}")]
+    File {
+        disk_full: bool,
+        #[source]
+        problem: Problem,
+    },
     /// The file does not hold what was written.
     #[error("{0}")]
     Damaged(#[source] Problem),
@@ -44,8 +51,12 @@ fn hint(code: Option<ErrorCode>) -> &'static str {
 impl StoreError {
     /// Whether writing again may succeed: the disk is full, or does not answer.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Sqlite { code: Some(ErrorCode::DiskFull), .. })
-            || self.is_device_failure()
+        let is_full = match self {
+            Self::Sqlite { code, .. } => *code == Some(ErrorCode::DiskFull),
+            Self::File { disk_full, .. } => *disk_full,
+            _ => false,
+        };
+        is_full || self.is_device_failure()
     }
 
     /// Whether the disk fails. A full one may look like that too, where SQLite cannot tell.
@@ -73,31 +84,15 @@ impl StoreError {
         ))
     }
 
+    pub(super) fn unwritable(path: &Path, error: &io::Error, hint: &str) -> Self {
+        let problem = problem!("cannot write `{}`: {error}", path.display(); "{hint}");
+        Self::File { disk_full: is_full(error), problem }
+    }
+
     pub(super) fn missing(path: &Path) -> Self {
         let path = path.display();
         problem!("`{path}` is not there"; "name the run directory of a sweep, such as runs/quick")
             .into()
-    }
-}
-
-/// A file of a trial that cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub struct FileError {
-    disk_full: bool,
-    #[source]
-    problem: Problem,
-}
-
-impl FileError {
-    pub(super) fn new(path: &Path, error: &io::Error, hint: &str) -> Self {
-        let problem = problem!("cannot write `{}`: {error}", path.display(); "{hint}");
-        Self { disk_full: is_full(error), problem }
-    }
-
-    /// Whether writing again may succeed.
-    pub fn is_temporary(&self) -> bool {
-        self.disk_full
     }
 }
 

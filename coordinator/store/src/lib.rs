@@ -29,7 +29,7 @@ mod write;
 
 pub use artifacts::ArtifactFolder;
 pub use curves::{CurveSums, MeanPoint, mean_curves};
-pub use error::{FileError, StoreError};
+pub use error::StoreError;
 pub use logs::{LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
 pub use read_only::{Chosen, ensure_readable, spec_of};

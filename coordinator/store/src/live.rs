@@ -235,10 +235,10 @@ pub fn points(
         .query_row(trial, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((number, attempt)): Option<(i64, u32)> = trial else { return Ok(None) };
-    // All metrics without a name.
+    // All metrics without a name; none for a name that the file lacks.
     let which = "trial = ?1 AND attempt = ?2
         AND metric BETWEEN coalesce((SELECT number FROM metric WHERE name = ?3), 0)
-                   AND coalesce((SELECT number FROM metric WHERE name = ?3), 1000)";
+        AND coalesce((SELECT number FROM metric WHERE name = ?3), iif(?3 IS NULL, 1000, -1))";
     let mut count =
         connection.prepare_cached(&format!("SELECT count(*) FROM point WHERE {which}"))?;
     let total = count.query_row(params![number, attempt, metric], |row| row.get(0))?;

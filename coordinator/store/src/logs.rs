@@ -10,7 +10,7 @@ use std::{
 use swfn_shared::{files, ids::LeaseId, trial_log::LogPart};
 use tracing::warn;
 
-use super::error::{FileError, is_full};
+use super::error::{StoreError, is_full};
 
 #[derive(Debug)]
 pub struct LogFolder {
@@ -33,7 +33,7 @@ impl LogFolder {
     ///
     /// Unlike results, lines are not synced: a power cut may cost a log its end. A full disk is an
     /// error, since the coordinator pauses for it. Any other obstacle costs the log alone.
-    pub fn write(&mut self, parts: &[(LeaseId, LogPart)]) -> Result<(), FileError> {
+    pub fn write(&mut self, parts: &[(LeaseId, LogPart)]) -> Result<(), StoreError> {
         let mut broken = BTreeSet::new();
         for (lease, part) in parts {
             let path = log_file(&self.path, &lease.trial.to_string(), lease.attempt);
@@ -41,7 +41,7 @@ impl LogFolder {
                 Ok(()) => {}
                 Err(error) if is_full(&error) => {
                     let hint = "check disk space, then run the same command again";
-                    return Err(FileError::new(&path, &error, hint));
+                    return Err(StoreError::unwritable(&path, &error, hint));
                 }
                 Err(error) => {
                     if !self.warned && broken.insert(path.clone()) {

@@ -47,15 +47,10 @@ pub struct RunFiles {
 type Identity = (u64, u64);
 
 impl RunFiles {
-    fn of(path: &Path, files: &[&str]) -> io::Result<Self> {
+    pub fn of(path: &Path, files: &[&str]) -> io::Result<Self> {
         let files = files.iter().map(|name| path.join(name));
         let known = files.map(|file| identity(&file).map(|found| (file, found)));
         Ok(Self { path: path.to_owned(), files: known.collect::<Result<_, _>>()? })
-    }
-
-    /// The database of a run directory that another process may hold.
-    pub fn of_database(path: &Path) -> io::Result<Self> {
-        Self::of(path, &[DATABASE])
     }
 
     /// A sentence about the first file that is not where it was, if any.

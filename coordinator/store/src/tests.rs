@@ -4,13 +4,14 @@ use swfn_shared::{
     event::{Blame, Event},
     grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::LeaseId,
-    metrics::{MAX_SECONDS, MetricPoint, TEST_ACCURACY},
+    metrics::{MAX_SECONDS, MetricPoint, TEST_ACCURACY, TRAIN_LOSS},
     state::TrialState,
     trial::TrialSpec,
 };
 
 use super::{
     Batch, CurveSums, Store, StoreError,
+    live::{self, Page},
     read::CurveRow,
     samples::{DIGEST, batch, leased, specs},
 };
@@ -302,4 +303,22 @@ fn huge_points_of_older_versions_do_not_count() {
     assert!(
         outcomes.iter().map(|outcome| outcome.classifier_seconds).sum::<f64>() <= 2.0 * MAX_SECONDS
     );
+}
+
+#[test]
+fn unknown_metrics_have_no_points() {
+    let dir = tempfile::tempdir().unwrap();
+    let specs = specs(1);
+    let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
+    store.set_trials(&specs).unwrap();
+    let lease = LeaseId { trial: specs[0].id(), attempt: 1 };
+    store.write(0.0, &leased(lease)).unwrap();
+    store.write(1.0, &batch(lease, 0.5)).unwrap();
+    let page = Page { limit: 10, offset: 0 };
+    let points = |metric| live::points(&store.connection, lease.trial, metric, page).unwrap();
+    let count = |metric| points(metric).map(|(_, total, _)| total);
+    assert_eq!([None, Some(TEST_ACCURACY)].map(count), [Some(2); 2]);
+    // A file of a version that did not report that metric.
+    store.connection.execute("DELETE FROM metric WHERE name = ?1", [TRAIN_LOSS]).unwrap();
+    assert_eq!(count(Some(TRAIN_LOSS)), Some(0));
 }

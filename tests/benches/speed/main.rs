@@ -1,9 +1,9 @@
-//! `make bench` measures the speed on this machine, compares it with PyTorch and JAX, and divides it
-//! by activity. Tables go to standard output, all numbers to `target/bench/bench.json`.
+//! `make bench` measures the speed on this machine, compares it with PyTorch and JAX, and divides
+//! it by activity. Tables go to standard output, all numbers to `target/bench/bench.json`.
 //!
 //! It only runs what users can run, as processes. `kernels` runs the worker's own timings, `steps`
-//! its benchmark of steps and its peers' in turn, `start` and `sweep` real sweeps. Nothing here uses
-//! the trainer's internals.
+//! its benchmark of steps and its peers' in turn, `start` and `sweep` real sweeps. Nothing here
+//! uses the trainer's internals.
 
 #![allow(
     clippy::print_stdout,

@@ -25,19 +25,15 @@ pub const IMAGE_SIDE: usize = SIDE;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// 60,000 images.
-    Train,
+    Train = 0,
     /// 10,000 images.
-    Test,
+    Test = 1,
 }
 
 /// Draws one image: its class, uniform in 0..10, and its pixels. Independent of all other images,
 /// so that a subset costs its own images only (7 us each on one core).
 pub fn draw(seed: u64, part: Part, index: u64) -> (u8, Pixels) {
-    let split = match part {
-        Part::Train => 0,
-        Part::Test => 1,
-    };
-    let mut stream = Stream::new(seed, split, SYNTHETIC_VERSION, index);
+    let mut stream = Stream::new(seed, part as u8, SYNTHETIC_VERSION, index);
     let class = stream.below(10);
     let pose = pose(class as usize, &mut stream);
     (class as u8, render(&pose, &mut stream))

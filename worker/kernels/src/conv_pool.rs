@@ -7,7 +7,10 @@
 mod backward;
 mod forward;
 
-use self::{backward::Backward, forward::Forward};
+use self::{
+    backward::{Backward, backward},
+    forward::{Forward, forward},
+};
 use crate::level::Level;
 
 /// Side of the filters.
@@ -87,7 +90,7 @@ impl ConvPool {
         let lens = [input.len(), output.len(), choice.len(), filters.len(), bias.len()];
         let (of_output, of_filters) = (self.output_len(), self.filters_len());
         assert_eq!(lens, [self.input_len(), of_output, of_output, of_filters, self.outputs]);
-        level.run(Forward { sizes: *self, input, filters, bias, output, choice });
+        forward(level, Forward { sizes: *self, input, filters, bias, output, choice });
     }
 
     /// Computes the gradients of filters and bias, and of the input if wanted, from that of the
@@ -104,7 +107,7 @@ impl ConvPool {
         assert!(to.input.as_ref().is_none_or(|input| input.len() == self.input_len()));
         let largest = of_filters.max(self.height * self.row());
         assert!(u32::try_from(largest).is_ok() && self.outputs <= usize::from(u16::MAX));
-        level.run(Backward { sizes: *self, from, gradient, to });
+        backward(level, Backward { sizes: *self, from, gradient, to });
     }
 }
 

@@ -1,12 +1,7 @@
 //! Cross-entropy of pixels in 0..1 and logits, with its gradient, in one pass. The compiler
 //! vectorises this loop.
 
-#![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
-
-use crate::{
-    lanes::Lanes,
-    level::{Level, Work},
-};
+use crate::level::vectorised;
 
 /// Number of values that are summed in single precision; sums of blocks are doubles.
 const BLOCK: usize = 64;
@@ -14,32 +9,11 @@ const BLOCK: usize = 64;
 /// Adding this leaves the nearest whole number in the last bits of a float of small absolute value.
 const ROUND: f32 = 12_582_912.0;
 
-/// Sum of -x log p - (1 - x) log(1 - p), p = 1 / (1 + exp(-logit)). `of_logits` gets the gradient
-/// by each logit, p - x, times `share`.
-pub fn cross_entropy(
-    level: Level,
-    logits: &[f32],
-    x: &[f32],
-    share: f32,
-    of_logits: &mut [f32],
-) -> f64 {
-    let mut sum = 0.0;
-    level.run(Pass { logits, x, share, of_logits, sum: &mut sum });
-    sum
-}
-
-struct Pass<'a> {
-    logits: &'a [f32],
-    x: &'a [f32],
-    share: f32,
-    of_logits: &'a mut [f32],
-    sum: &'a mut f64,
-}
-
-impl Work for Pass<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        let Self { logits, x, share, of_logits, sum } = self;
+vectorised! {
+    /// Sum of -x log p - (1 - x) log(1 - p), p = 1 / (1 + exp(-logit)). `of_logits` gets the
+    /// gradient by each logit, p - x, times `share`.
+    pub fn cross_entropy(logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32]) -> f64 {
+        let mut sum = 0.0;
         assert!(x.len() == logits.len() && of_logits.len() == logits.len());
         let blocks = logits.chunks(BLOCK).zip(x.chunks(BLOCK)).zip(of_logits.chunks_mut(BLOCK));
         for ((logits, x), of_logits) in blocks {
@@ -62,8 +36,9 @@ impl Work for Pass<'_> {
                 }
                 width /= 2;
             }
-            *sum += f64::from(losses[0]);
+            sum += f64::from(losses[0]);
         }
+        sum
     }
 }
 

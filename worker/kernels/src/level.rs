@@ -1,28 +1,13 @@
-//! Instructions that the processor has, and work that is compiled for them.
+//! Instructions that the processor has, and functions that are compiled for them.
 
-#![allow(unsafe_code, reason = "calls of functions for instructions that not every processor has")]
-
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m512};
 use std::{fmt, sync::LazyLock};
-
-use crate::lanes::Lanes;
-
-/// A loop that is compiled for each width of vectors. `run` and all that it calls must be
-/// `#[inline(always)]`: only then are they part of a function that has the instructions switched
-/// on.
-pub(super) trait Work {
-    /// # Safety
-    /// The processor has the instructions of V.
-    unsafe fn run<V: Lanes>(self);
-}
 
 /// Instructions for vectors. Only those that this processor has can be constructed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Level(Instructions);
+pub struct Level(pub(super) Instructions);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Instructions {
+pub(super) enum Instructions {
     Portable,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
@@ -66,32 +51,46 @@ impl Level {
             LazyLock::new(|| *Level::all().last().expect("`PORTABLE` is in it"));
         *BEST
     }
+}
 
-    /// Runs the work with these instructions.
-    pub(super) fn run(self, work: impl Work) {
-        // SAFETY: a level is only constructed where the processor has it.
-        unsafe {
-            match self.0 {
-                Instructions::Portable => work.run::<[f32; 8]>(),
+/// Functions that are compiled for each width of vectors. Their first argument is a [`Level`], and
+/// in their bodies the processor has the instructions of the type `V`. All that they call must be
+/// `#[inline(always)]`: only then is it part of a function that has the instructions switched on.
+macro_rules! vectorised {
+    ($(
+        $(#[$meta:meta])*
+        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
+    )*) => { $(
+        $(#[$meta])*
+        #[allow(unsafe_code, reason = "instructions that not every processor has")]
+        $visibility fn $name(level: $crate::Level, $($argument: $type),*) $(-> $result)? {
+            use $crate::{lanes::Lanes, level::Instructions};
+
+            #[inline(always)]
+            fn each<V: Lanes>($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                each::<std::arch::x86_64::__m256>($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx2,fma")]
+            fn avx512($($argument: $type),*) $(-> $result)? {
+                each::<std::arch::x86_64::__m512>($($argument),*)
+            }
+
+            match level.0 {
+                Instructions::Portable => each::<[f32; 8]>($($argument),*),
+                // SAFETY: a level is only constructed where the processor has it.
                 #[cfg(target_arch = "x86_64")]
-                Instructions::Avx2 => avx2(work),
+                Instructions::Avx2 => unsafe { avx2($($argument),*) },
                 #[cfg(target_arch = "x86_64")]
-                Instructions::Avx512 => avx512(work),
+                Instructions::Avx512 => unsafe { avx512($($argument),*) },
             }
         }
-    }
+    )* };
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2(work: impl Work) {
-    // SAFETY: this function has the instructions.
-    unsafe { work.run::<__m256>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn avx512(work: impl Work) {
-    // SAFETY: this function has the instructions.
-    unsafe { work.run::<__m512>() }
-}
+pub(super) use vectorised;

@@ -5,12 +5,7 @@
 //! Nothing here is fused, reordered or left to the system's mathematical library. So the numbers
 //! are the same at every level, bit for bit.
 
-#![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
-
-use crate::{
-    lanes::{Lanes, WIDEST},
-    level::{Level, Work},
-};
+use crate::{lanes::WIDEST, level::vectorised};
 
 /// Number of words that one value of the counter yields.
 pub const WORDS: usize = 4;
@@ -57,55 +52,44 @@ pub fn round_keys(key: [u32; 2]) -> [[u32; 2]; ROUNDS] {
     })
 }
 
-/// Fills `out` with numbers from the start of that block on, four from each block.
-pub fn fill(level: Level, key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
-    level.run(Fill { keys: round_keys(key), block, law, out });
-}
-
-struct Fill<'a> {
-    keys: [[u32; 2]; ROUNDS],
-    block: u64,
-    law: Law,
-    out: &'a mut [f32],
-}
-
-impl Work for Fill<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        match self.law {
-            Law::Uniform => self.each(|words| words.map(uniform)),
-            Law::Normal => self.each(normal),
-            Law::Dropout { probability, keep } => {
-                self.each(|words| {
-                    words.map(|word| if uniform(word) < probability { 0.0 } else { keep })
-                });
-            }
+vectorised! {
+    /// Fills `out` with numbers from the start of that block on, four from each block.
+    pub fn fill(key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
+        let keys = &round_keys(key);
+        match law {
+            Law::Uniform => fill_with(keys, block, out, |words| words.map(uniform)),
+            Law::Normal => fill_with(keys, block, out, normal),
+            Law::Dropout { probability, keep } => fill_with(keys, block, out, |words| {
+                words.map(|word| if uniform(word) < probability { 0.0 } else { keep })
+            }),
         }
     }
 }
 
-impl Fill<'_> {
-    #[inline(always)]
-    fn each(self, number: impl Fn([u32; WORDS]) -> [f32; WORDS]) {
-        let mut words = [[0; CHUNK]; WORDS];
-        let mut numbers = [[0.0; WORDS]; CHUNK];
-        let mut first = self.block;
-        for out in self.out.chunks_mut(CHUNK * WORDS) {
-            // Separate from the next loop: products have twice the bits, so half as many fit in a
-            // vector.
-            for i in 0..CHUNK {
-                let block = first.wrapping_add(i as u64);
-                let made = philox([block as u32, (block >> 32) as u32, 0, 0], &self.keys);
-                for (row, word) in words.iter_mut().zip(made) {
-                    row[i] = word;
-                }
+#[inline(always)]
+fn fill_with(
+    keys: &[[u32; 2]; ROUNDS],
+    mut first: u64,
+    out: &mut [f32],
+    number: impl Fn([u32; WORDS]) -> [f32; WORDS],
+) {
+    let mut words = [[0; CHUNK]; WORDS];
+    let mut numbers = [[0.0; WORDS]; CHUNK];
+    for out in out.chunks_mut(CHUNK * WORDS) {
+        // Separate from the next loop: products have twice the bits, so half as many fit in a
+        // vector.
+        for i in 0..CHUNK {
+            let block = first.wrapping_add(i as u64);
+            let made = philox([block as u32, (block >> 32) as u32, 0, 0], keys);
+            for (row, word) in words.iter_mut().zip(made) {
+                row[i] = word;
             }
-            for (i, four) in numbers.iter_mut().enumerate() {
-                *four = number([words[0][i], words[1][i], words[2][i], words[3][i]]);
-            }
-            out.copy_from_slice(&numbers.as_flattened()[..out.len()]);
-            first = first.wrapping_add(CHUNK as u64);
         }
+        for (i, four) in numbers.iter_mut().enumerate() {
+            *four = number([words[0][i], words[1][i], words[2][i], words[3][i]]);
+        }
+        out.copy_from_slice(&numbers.as_flattened()[..out.len()]);
+        first = first.wrapping_add(CHUNK as u64);
     }
 }
 
@@ -187,6 +171,7 @@ fn sine_cosine(word: u32) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::Level;
 
     /// Answers of the generator's authors (Random123, `kat_vectors`): all zeros, all ones, digits
     /// of pi.

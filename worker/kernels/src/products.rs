@@ -3,27 +3,35 @@
 
 #![allow(unsafe_code, reason = "see lanes")]
 
-use crate::{
-    lanes::Lanes,
-    level::{Level, Work},
-};
+use crate::{lanes::Lanes, level::vectorised};
 
-/// y = x w^T + bias. x: `[rows, inputs]`, w: `[outputs, inputs]`, y: `[rows, outputs]`, all row by
-/// row.
-pub fn forward(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-    let outputs = bias.len();
-    let (inputs, rows) = (w.len() / outputs, y.len() / outputs);
-    assert_eq!((w.len(), x.len(), y.len()), (inputs * outputs, inputs * rows, rows * outputs));
-    level.run(Forward { x, w, bias, y, inputs, rows });
-}
-
-/// a b, or a^T b if a is `transposed`. a: `[rows, depth]` or `[depth, rows]`, b: `[depth, columns]`
-/// -> `[rows, columns]`.
-pub fn product(level: Level, a: &[f32], transposed: bool, b: &[f32], rows: usize, to: &mut [f32]) {
-    let (depth, columns) = (a.len() / rows, to.len() / rows);
-    assert_eq!((a.len(), b.len(), to.len()), (rows * depth, depth * columns, rows * columns));
-    let steps = if transposed { (1, rows) } else { (depth, 1) };
-    level.run(Product { a, steps, b, to, rows, depth, columns });
+vectorised! {
+    /// y = x w^T + bias. x: `[rows, inputs]`, w: `[outputs, inputs]`, y: `[rows, outputs]`, all row
+    /// by row.
+    pub fn forward(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+        let outputs = bias.len();
+        let (inputs, rows) = (w.len() / outputs, y.len() / outputs);
+        assert_eq!((w.len(), x.len(), y.len()), (inputs * outputs, inputs * rows, rows * outputs));
+        let mut work = Forward { x, w, bias, y, inputs };
+        let mut output = 0;
+        while output < outputs {
+            let mut row = 0;
+            let many = output + 4 <= outputs;
+            while row < rows {
+                // SAFETY: V is that of the level; rows and outputs are there.
+                unsafe {
+                    match (row + 4 <= rows, many) {
+                        (true, true) => work.dots::<V, 4, 4>(row, output),
+                        (true, false) => work.dots::<V, 4, 1>(row, output),
+                        (false, true) => work.dots::<V, 1, 4>(row, output),
+                        (false, false) => work.dots::<V, 1, 1>(row, output),
+                    }
+                }
+                row += if row + 4 <= rows { 4 } else { 1 };
+            }
+            output += if many { 4 } else { 1 };
+        }
+    }
 }
 
 struct Forward<'a> {
@@ -32,32 +40,6 @@ struct Forward<'a> {
     bias: &'a [f32],
     y: &'a mut [f32],
     inputs: usize,
-    rows: usize,
-}
-
-impl Work for Forward<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        let outputs = self.bias.len();
-        let mut output = 0;
-        while output < outputs {
-            let mut row = 0;
-            let many = output + 4 <= outputs;
-            while row < self.rows {
-                // SAFETY: V is what the caller says; rows and outputs are there.
-                unsafe {
-                    match (row + 4 <= self.rows, many) {
-                        (true, true) => self.dots::<V, 4, 4>(row, output),
-                        (true, false) => self.dots::<V, 4, 1>(row, output),
-                        (false, true) => self.dots::<V, 1, 4>(row, output),
-                        (false, false) => self.dots::<V, 1, 1>(row, output),
-                    }
-                }
-                row += if row + 4 <= self.rows { 4 } else { 1 };
-            }
-            output += if many { 4 } else { 1 };
-        }
-    }
 }
 
 impl Forward<'_> {
@@ -110,42 +92,46 @@ impl Forward<'_> {
     }
 }
 
-struct Product<'a> {
-    a: &'a [f32],
-    /// Distance from one row of a to the next, and from one column to the next.
-    steps: (usize, usize),
-    b: &'a [f32],
-    to: &'a mut [f32],
-    rows: usize,
-    depth: usize,
-    columns: usize,
-}
-
-impl Work for Product<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+vectorised! {
+    /// a b, or a^T b if a is `transposed`. a: `[rows, depth]` or `[depth, rows]`, b:
+    /// `[depth, columns]` -> `[rows, columns]`.
+    pub fn product(a: &[f32], transposed: bool, b: &[f32], rows: usize, to: &mut [f32]) {
+        let (depth, columns) = (a.len() / rows, to.len() / rows);
+        assert_eq!((a.len(), b.len(), to.len()), (rows * depth, depth * columns, rows * columns));
+        let steps = if transposed { (1, rows) } else { (depth, 1) };
+        let mut work = Product { a, steps, b, to, depth, columns };
         let mut column = 0;
-        while column < self.columns {
-            let width = (2 * V::COUNT).min(self.columns - column);
+        while column < columns {
+            let width = (2 * V::COUNT).min(columns - column);
             let mut row = 0;
-            while row < self.rows {
-                let left = self.rows - row;
-                // SAFETY: V is what the caller says; rows and columns are there.
+            while row < rows {
+                let left = rows - row;
+                // SAFETY: V is that of the level; rows and columns are there.
                 row += unsafe {
                     match (left, width > V::COUNT) {
                         (8.., true) if V::MANY_REGISTERS => {
-                            self.block::<V, 8, 2>(row, column, width)
+                            work.block::<V, 8, 2>(row, column, width)
                         }
-                        (4.., true) => self.block::<V, 4, 2>(row, column, width),
-                        (_, true) => self.block::<V, 1, 2>(row, column, width),
-                        (8.., false) => self.block::<V, 8, 1>(row, column, width),
-                        (_, false) => self.block::<V, 1, 1>(row, column, width),
+                        (4.., true) => work.block::<V, 4, 2>(row, column, width),
+                        (_, true) => work.block::<V, 1, 2>(row, column, width),
+                        (8.., false) => work.block::<V, 8, 1>(row, column, width),
+                        (_, false) => work.block::<V, 1, 1>(row, column, width),
                     }
                 };
             }
             column += width;
         }
     }
+}
+
+struct Product<'a> {
+    a: &'a [f32],
+    /// Distance from one row of a to the next, and from one column to the next.
+    steps: (usize, usize),
+    b: &'a [f32],
+    to: &'a mut [f32],
+    depth: usize,
+    columns: usize,
 }
 
 impl Product<'_> {

@@ -11,7 +11,7 @@ use swfn_kernels::{
 };
 use tch::{Device, Kind, Tensor};
 
-use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
+use super::{AdamRates, Compute, LayerGradients, Normed, SgdRates};
 use crate::{
     layers::{BatchNorm, Layer, NormMode},
     memory::with_slices,
@@ -80,47 +80,54 @@ fn sizes(x: &Tensor, layer: &Layer, relu: bool) -> ConvPool {
     ConvPool { images, height, width, inputs, outputs, relu }
 }
 
-impl Compute for Kernels {
-    fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
-        let (lanes, sizes) = (lanes(x), sizes(x, layer, relu));
-        let (rows, columns) = sizes.pooled();
-        let mut output =
-            empty(&[lanes, sizes.images, rows, columns, sizes.outputs].map(|size| size as i64));
-        let mut choice = vec![0; lanes * sizes.output_len()];
-        let from = [x, &layer.weight, &layer.bias];
-        each_lane(lanes, from, [&mut output], |k, [x, filters, bias], [output]| {
-            let choice = &mut choice[part(lanes * sizes.output_len(), lanes, k)];
-            sizes.forward(Level::best(), x, filters, bias, output, choice);
-        });
-        Pooled { output, trace: PoolTrace::Choice(choice) }
-    }
+/// Side of the filters of [`conv_pool`].
+pub(crate) const CONV_POOL_SIDE: i64 = 5;
 
-    fn conv_pool_gradients(
-        &self,
-        layer: &Layer,
-        pass: &ConvPass,
-        of_output: &Tensor,
-    ) -> LayerGradients {
-        let PoolTrace::Choice(choice) = &pass.pooled.trace else {
-            panic!("the forward pass was computed by the same operations");
-        };
-        let (lanes, sizes) = (lanes(&pass.input), sizes(&pass.input, layer, pass.relu));
-        let (mut weight, mut bias) = (layer.weight.empty_like(), layer.bias.empty_like());
-        let mut input = empty(&if pass.of_input { pass.input.size() } else { vec![0] });
-        let from = [&pass.input, &layer.weight, &pass.pooled.output, of_output];
-        let to = [&mut weight, &mut bias, &mut input];
-        each_lane(lanes, from, to, |k, [input, filters, output, gradient], to| {
-            let choice = &choice[part(choice.len(), lanes, k)];
-            let [of_filters, of_bias, of_input] = to;
-            let to = Gradients {
-                filters: of_filters,
-                bias: of_bias,
-                input: pass.of_input.then_some(of_input),
-            };
-            let from = Passed { input, filters, output, choice };
-            sizes.backward(Level::best(), from, gradient, to);
-        });
-        LayerGradients { weight, bias, input: pass.of_input.then_some(input) }
+/// Convolution with 5x5 filters, stride 1, without padding; max-pooling of 2 x 2 pixels, rounded
+/// down; ReLU, if wanted. x: `[K, N, H, W, inputs]` -> `[K, N, P, Q, outputs]`, P = (H - 4) / 2, Q
+/// = (W - 4) / 2; and for the gradients which of its four pixels each maximum is.
+pub(crate) fn conv_pool(layer: &Layer, x: &Tensor, relu: bool) -> (Tensor, Vec<u8>) {
+    let (lanes, sizes) = (lanes(x), sizes(x, layer, relu));
+    let (rows, columns) = sizes.pooled();
+    let mut output =
+        empty(&[lanes, sizes.images, rows, columns, sizes.outputs].map(|size| size as i64));
+    let mut choice = vec![0; lanes * sizes.output_len()];
+    let from = [x, &layer.weight, &layer.bias];
+    each_lane(lanes, from, [&mut output], |k, [x, filters, bias], [output]| {
+        let choice = &mut choice[part(lanes * sizes.output_len(), lanes, k)];
+        sizes.forward(Level::best(), x, filters, bias, output, choice);
+    });
+    (output, choice)
+}
+
+/// Gradients of [`conv_pool`] from that of its output.
+pub(crate) fn conv_pool_gradients(
+    layer: &Layer,
+    relu: bool,
+    x: &Tensor,
+    (output, choice): (&Tensor, &[u8]),
+    of_output: &Tensor,
+    of_input: bool,
+) -> LayerGradients {
+    let (lanes, sizes) = (lanes(x), sizes(x, layer, relu));
+    let (mut weight, mut bias) = (layer.weight.empty_like(), layer.bias.empty_like());
+    let mut input = empty(&if of_input { x.size() } else { vec![0] });
+    let from = [x, &layer.weight, output, of_output];
+    let to = [&mut weight, &mut bias, &mut input];
+    each_lane(lanes, from, to, |k, [input, filters, output, gradient], to| {
+        let choice = &choice[part(choice.len(), lanes, k)];
+        let [of_filters, of_bias, to_input] = to;
+        let input_too = of_input.then_some(to_input);
+        let to = Gradients { filters: of_filters, bias: of_bias, input: input_too };
+        let from = Passed { input, filters, output, choice };
+        sizes.backward(Level::best(), from, gradient, to);
+    });
+    LayerGradients { weight, bias, input: of_input.then_some(input) }
+}
+
+impl Compute for Kernels {
+    fn has_conv_pool(&self) -> bool {
+        true
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
@@ -148,7 +155,7 @@ impl Compute for Kernels {
                     (norm.running_mean.empty_like(), norm.running_var.empty_like());
                 let to = [&mut mean, &mut variance];
                 each_lane(lanes, [&x], to, |_, [x], [mean, variance]| {
-                    batch_norm::statistics(x, mean, variance);
+                    batch_norm::statistics(Level::best(), x, mean, variance);
                 });
                 if mode == NormMode::Train {
                     norm.move_running(&mean, &variance, x.size()[1]);
@@ -161,7 +168,7 @@ impl Compute for Kernels {
         let from = [&x, &mean, &inverse_deviation, &norm.scale, &norm.shift];
         let to = [&mut normalised, &mut output];
         each_lane(lanes, from, to, |_, [x, of_channels @ ..], [normalised, output]| {
-            batch_norm::forward(x, of_channels, normalised, output);
+            batch_norm::forward(Level::best(), x, of_channels, normalised, output);
         });
         Normed { output, normalised, inverse_deviation, mode }
     }
@@ -177,7 +184,7 @@ impl Compute for Kernels {
         let (mut of_scale, mut of_shift) = (norm.scale.empty_like(), norm.shift.empty_like());
         let (from, to) = ([&of_output, normalised], [&mut of_scale, &mut of_shift]);
         each_lane(lanes, from, to, |_, [of_output, normalised], [of_scale, of_shift]| {
-            batch_norm::of_parameters(of_output, normalised, of_scale, of_shift);
+            batch_norm::of_parameters(Level::best(), of_output, normalised, of_scale, of_shift);
         });
         let share = match normed.mode {
             NormMode::Eval => 0.0, // the statistics do not depend on the input
@@ -189,7 +196,7 @@ impl Compute for Kernels {
         let from = [&of_output, normalised, &mean_scale, &mean_shift, &factor];
         each_lane(lanes, from, [&mut of_input], |_, from, [of_input]| {
             let [of_output, normalised, of_channels @ ..] = from;
-            batch_norm::of_input(of_output, normalised, of_channels, of_input);
+            batch_norm::of_input(Level::best(), of_output, normalised, of_channels, of_input);
         });
         [of_scale, of_shift, of_input]
     }
@@ -205,25 +212,19 @@ impl Compute for Kernels {
     fn sgd(&self, rates: &SgdRates, changed: [&mut Tensor; 2], gradient: &Tensor) {
         each_lane(rates.decay.host.len(), [gradient], changed, |k, [gradient], changed| {
             let [parameter, velocity] = changed;
-            let kernel = optimisers::Sgd {
-                learning_rate: rates.learning_rate.host[k],
-                momentum: rates.momentum.host[k],
-                decay: rates.decay.host[k],
-            };
-            kernel.step(parameter, velocity, gradient);
+            let SgdRates { learning_rate, momentum, decay } = rates;
+            let rates = [learning_rate, momentum, decay].map(|rate| rate.host[k]);
+            optimisers::sgd(Level::best(), rates, parameter, velocity, gradient);
         });
     }
 
     fn adam(&self, rates: &AdamRates, changed: [&mut Tensor; 3], gradient: &Tensor) {
         each_lane(rates.rate.host.len(), [gradient], changed, |k, [gradient], changed| {
             let [parameter, momentum, square] = changed;
-            let kernel = optimisers::Adam {
-                rate: rates.rate.host[k],
-                beta1: rates.beta1 as f32,
-                beta2: rates.beta2 as f32,
-                epsilon: rates.epsilon as f32,
-            };
-            kernel.step(parameter, momentum, square, gradient);
+            let [beta1, beta2, epsilon] =
+                [rates.beta1, rates.beta2, rates.epsilon].map(|rate| rate as f32);
+            let rates = [rates.rate.host[k], beta1, beta2, epsilon];
+            optimisers::adam(Level::best(), rates, parameter, momentum, square, gradient);
         });
     }
 

@@ -106,11 +106,11 @@ fn error(ours: &[f32], expected: &Tensor) -> f64 {
 
 #[test]
 fn both_passes_equal_torch_for_any_size() {
-    let mut stream = Stream::new(0, Purpose::Subset);
+    let mut stream = Stream::new(0, Purpose::SUBSET);
     let published = [(28, (1, 10)), (12, (10, 20)), (28, (1, 20)), (12, (20, 50))];
     let published =
         published.map(|(side, channels)| sizes(3, (side, side), channels, channels.1 < 50));
-    let mut pick = Stream::new(1, Purpose::Subset);
+    let mut pick = Stream::new(1, Purpose::SUBSET);
     let mut up_to = |low: i64, high: i64| (low + pick.below(high - low + 1, 1)[0]) as usize;
     let random = (0..24).map(|number| {
         let sides = (up_to(6, 28), up_to(6, 28));
@@ -136,7 +136,7 @@ fn both_passes_equal_torch_for_any_size() {
 /// With small whole numbers nothing is rounded, many maxima are ties and many outputs zero.
 #[test]
 fn ties_and_zeros_are_those_of_torch() {
-    let mut stream = Stream::new(2, Purpose::Subset);
+    let mut stream = Stream::new(2, Purpose::SUBSET);
     for (channels, relu) in [((1, 10), true), ((3, 17), true), ((1, 20), false), ((4, 50), false)] {
         let case = Case::new(sizes(2, (16, 19), channels, relu), |count| {
             stream.below(3, count).iter().map(|&number| (number - 1) as f32).collect()
@@ -151,7 +151,7 @@ fn ties_and_zeros_are_those_of_torch() {
 
 #[test]
 fn nan_is_passed_on() {
-    let mut stream = Stream::new(3, Purpose::Subset);
+    let mut stream = Stream::new(3, Purpose::SUBSET);
     let mut case = Case::new(sizes(1, (16, 16), (2, 12), true), |count| stream.normal(count));
     // It is in the window of a convolution's pixel that is not the first of its maximum.
     case.input[(15 * 16 + 15) * 2] = f32::NAN;
@@ -167,7 +167,7 @@ fn nan_is_passed_on() {
 
 #[test]
 fn convolutions_are_the_same_with_and_without_avx512() {
-    let mut stream = Stream::new(4, Purpose::Subset);
+    let mut stream = Stream::new(4, Purpose::SUBSET);
     let case = Case::new(sizes(2, (20, 24), (20, 50), false), |count| stream.normal(count));
     let passes: Vec<_> = Level::all().into_iter().skip(1).map(|level| case.ours(level)).collect();
     assert!(passes.windows(2).all(|pair| pair[0] == pair[1]));
@@ -175,8 +175,8 @@ fn convolutions_are_the_same_with_and_without_avx512() {
 
 #[test]
 fn products_equal_torch_for_any_size() {
-    let mut stream = Stream::new(6, Purpose::Subset);
-    let mut pick = Stream::new(7, Purpose::Subset);
+    let mut stream = Stream::new(6, Purpose::SUBSET);
+    let mut pick = Stream::new(7, Purpose::SUBSET);
     for _ in 0..30 {
         let [rows, inputs, outputs] = [40, 200, 60].map(|most| 1 + pick.below(most, 1)[0]);
         let mut draw = |rows, columns| {
@@ -211,7 +211,7 @@ fn products_equal_torch_for_any_size() {
 
 #[test]
 fn optimisers_equal_torch() {
-    let mut stream = Stream::new(5, Purpose::Subset);
+    let mut stream = Stream::new(5, Purpose::SUBSET);
     let mut draw = || Tensor::from_slice(&stream.normal(1003));
     let (weights, first, gradient) = (draw(), draw(), draw());
     let second = draw().square();
@@ -220,14 +220,14 @@ fn optimisers_equal_torch() {
     let (w, m, v, g) = (double(&weights), double(&first), double(&second), double(&gradient));
 
     let (mut ours, mut velocity) = (floats(&weights), floats(&first));
-    let sgd = optimisers::Sgd { learning_rate: 0.25, momentum: 0.5, decay: 0.125 };
-    sgd.step(&mut ours, &mut velocity, &floats(&gradient));
+    let rates = [0.25, 0.5, 0.125];
+    optimisers::sgd(Level::best(), rates, &mut ours, &mut velocity, &floats(&gradient));
     let expected = &m * 0.5 + &g * 0.25 + &w * 0.125;
     assert!(error(&velocity, &expected) < TOLERANCE && error(&ours, &(&w - expected)) < TOLERANCE);
 
     let (mut ours, mut momentum, mut square) = (floats(&weights), floats(&first), floats(&second));
-    let adam = optimisers::Adam { rate: 0.25, beta1: 0.5, beta2: 0.75, epsilon: 0.125 };
-    adam.step(&mut ours, &mut momentum, &mut square, &floats(&gradient));
+    let (rates, gradient) = ([0.25, 0.5, 0.75, 0.125], floats(&gradient));
+    optimisers::adam(Level::best(), rates, &mut ours, &mut momentum, &mut square, &gradient);
     let (m, v) = (m * 0.5 + &g, v * 0.75 + g.square());
     assert!(error(&momentum, &m) < TOLERANCE && error(&square, &v) < TOLERANCE);
     assert!(error(&ours, &(w - m / (v.sqrt() + 0.125) * 0.25)) < TOLERANCE);
@@ -235,9 +235,9 @@ fn optimisers_equal_torch() {
 
 #[test]
 fn cross_entropy_equals_torch_for_any_logit() {
-    let mut logits = Stream::new(3, Purpose::Subset).uniform(-20.0, 20.0, 1001);
+    let mut logits = Stream::new(3, Purpose::SUBSET).uniform(-20.0, 20.0, 1001);
     logits.extend([0.0, -0.0, 1e-30, -1e-30, 88.5, -88.5, 1000.0, -1000.0]);
-    let x = Stream::new(4, Purpose::Subset).uniform(0.0, 1.0, logits.len());
+    let x = Stream::new(4, Purpose::SUBSET).uniform(0.0, 1.0, logits.len());
     let expected = |i: usize| {
         let (l, x) = (f64::from(logits[i]), f64::from(x[i]));
         (l.max(0.0) + (-l.abs()).exp().ln_1p() - x * l, 1.0 / (1.0 + (-l).exp()) - x)

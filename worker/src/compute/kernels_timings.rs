@@ -8,7 +8,7 @@ use std::{fmt::Display, time::Instant};
 use swfn_kernels::{
     Level,
     conv_pool::{ConvPool, Gradients, Passed},
-    optimisers::{Adam, Sgd},
+    optimisers::{adam, sgd},
     philox::{self, Law},
     products,
 };
@@ -37,7 +37,7 @@ fn line(kernel: &str, size: impl Display, level: Level, flop: f64, work: &mut dy
 #[test]
 #[ignore = "prints timings: make kernels"]
 fn timings() {
-    let mut stream = Stream::new(0, Purpose::Subset);
+    let mut stream = Stream::new(0, Purpose::SUBSET);
     let mut draw = |count: usize| stream.normal(count);
     println!("\n{:<18} {:<18} {:<9} {:>8} {:>8}", "kernel", "size", "vectors", "us", "GFLOP/s");
     // A batch and the samples of the function norm.
@@ -96,10 +96,10 @@ fn timings() {
     let [mut w, mut m, mut g] = [weights; 3].map(&mut draw);
     let mut v = vec![1.0; weights];
     g.iter_mut().for_each(|g| *g *= 1e-6);
-    let sgd = Sgd { learning_rate: 0.01, momentum: 0.5, decay: 0.0 };
-    let adam = Adam { rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-    line("sgd", weights, Level::best(), 0.0, &mut || sgd.step(&mut w, &mut m, &g));
-    line("adam", weights, Level::best(), 0.0, &mut || adam.step(&mut w, &mut m, &mut v, &g));
+    let best = Level::best();
+    line("sgd", weights, best, 0.0, &mut || sgd(best, [0.01, 0.5, 0.0], &mut w, &mut m, &g));
+    let rates = [1e-3, 0.9, 0.999, 1e-8];
+    line("adam", weights, best, 0.0, &mut || adam(best, rates, &mut w, &mut m, &mut v, &g));
     let numbers = 8192;
     let mut out = vec![0.0; numbers];
     for (name, law) in [("uniform", Law::Uniform), ("normal", Law::Normal)] {

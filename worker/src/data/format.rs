@@ -20,21 +20,24 @@ use super::{
     problems::{self, UNREADABLE, malformed},
 };
 
-/// Reads the files of a published data set at these paths: training and test images.
-pub(super) fn read(
-    entry: &Entry,
-    published: &Published,
+/// Training and test images from the contents of four files, in the order of
+/// [`IDX_FILES`](swfn_shared::catalogue::IDX_FILES).
+pub(super) fn splits(
     paths: &[PathBuf],
+    contents: impl IntoIterator<Item = Idx>,
+    classes: usize,
 ) -> Result<(Split, Split), Problem> {
-    let part = |first: usize| {
-        let [images, labels] = [first, first + 1].map(|file| {
-            let content = read_file(entry, published, &published.files[file], &paths[file]);
-            content.map(|content| (&*paths[file], content))
-        });
-        split(images?, labels?, entry.sizes.classes as usize)
+    let mut files = paths.iter().map(PathBuf::as_path).zip(contents);
+    let mut part = || {
+        let mut file = || files.next().expect("a data set has four files");
+        split(file(), file(), classes)
     };
-    let (train, test) = (part(0)?, part(2)?);
-    check_shape(&train, &paths[2], &test)?;
+    let (train, test) = (part()?, part()?);
+    if train.shape != test.shape {
+        let why = format!("the images have `{}`, those to train on {}", test.shape, train.shape);
+        // The sizes stand after the magic number and the count.
+        return Err(malformed(&paths[2], 8, why));
+    }
     Ok((train, test))
 }
 
@@ -77,16 +80,6 @@ pub(super) fn split(
     }
     let shape = ImageShape { height, width, channels };
     Ok(Split { images: images.data, labels: labels.data, shape })
-}
-
-/// Checks that the test images, read from an IDX file, have the shape of the training images.
-pub(super) fn check_shape(train: &Split, test_file: &Path, test: &Split) -> Result<(), Problem> {
-    if train.shape == test.shape {
-        return Ok(());
-    }
-    let why = format!("the images have `{}`, those to train on {}", test.shape, train.shape);
-    // The sizes stand after the magic number and the count.
-    Err(malformed(test_file, 8, why))
 }
 
 /// Reads a published IDX file from `path` and checks its digest.

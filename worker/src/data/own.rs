@@ -15,7 +15,7 @@ use swfn_shared::{
 use super::{
     dataset::{LoadOptions, Split, Splits},
     find::{find, folders, prefix},
-    format::{check_shape, split},
+    format,
     idx::{Idx, MAX_ELEMENTS, read_idx},
     problems::{list, no_folder, unfit},
 };
@@ -125,13 +125,7 @@ impl Files {
 
     /// Training and test images.
     fn splits(self) -> Result<(Split, Split), Problem> {
-        let [train_images, train_labels, test_images, test_labels] = self.contents;
-        let train =
-            split((&self.paths[0], train_images), (&self.paths[1], train_labels), MOST_CLASSES)?;
-        let test =
-            split((&self.paths[2], test_images), (&self.paths[3], test_labels), MOST_CLASSES)?;
-        check_shape(&train, &self.paths[2], &test)?;
-        Ok((train, test))
+        format::splits(&self.paths, self.contents, MOST_CLASSES)
     }
 }
 

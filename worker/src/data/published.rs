@@ -27,8 +27,11 @@ pub(super) fn load_published(
         None => in_cache(entry, published, file, options),
     });
     let paths = paths.collect::<Result<Vec<_>, _>>()?;
-    let (train, test) = format::read(entry, published, &paths)?;
+    let contents = published.files.iter().zip(&paths);
+    let contents = contents.map(|(file, path)| format::read_file(entry, published, file, path));
     let classes = entry.sizes.classes as usize;
+    let contents = contents.collect::<Result<Vec<_>, _>>()?;
+    let (train, test) = format::splits(&paths, contents, classes)?;
     Ok(Splits { train: train.into(), test, classes, units: entry.units })
 }
 

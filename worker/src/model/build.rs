@@ -1,17 +1,15 @@
 //! Operations from a list of layers. Each layer is one operation, unless a faster kernel joins it
 //! with those before it.
 
+use super::op::{Inputs, Learnt, Op};
+use crate::{
+    compute::{Backend, kernels::CONV_POOL_SIDE},
+    layers::{BatchNorm, Layer},
+    rng::{Purpose, Stream},
+};
 use swfn_shared::{
     layers::{Kernel, LayerSpec, Placed, Shape},
     trial::BatchNormScale,
-};
-use tch::Device;
-
-use super::op::{Inputs, Learnt, Op};
-use crate::{
-    compute::CONV_POOL_SIDE,
-    layers::{BatchNorm, Layer},
-    rng::{Purpose, Stream},
 };
 
 /// Most outputs of two fully connected layers that are computed as one. With more outputs than a
@@ -24,10 +22,10 @@ pub(super) fn ops(
     layers: &[Placed],
     scale: BatchNormScale,
     seeds: &[u64],
-    device: Device,
+    Backend { device, compute }: Backend,
 ) -> Vec<Op> {
-    let streams = &mut Stream::each(seeds, Purpose::ClassifierInit);
-    let scales = &mut Stream::each(seeds, Purpose::BatchNormInit);
+    let streams = &mut Stream::each(seeds, Purpose::CLASSIFIER_INIT);
+    let scales = &mut Stream::each(seeds, Purpose::BATCH_NORM_INIT);
     let mut learnt = |placed: &Placed, shape: &[i64], inputs| {
         let layer = Layer::uniform(streams, shape, device);
         Learnt { name: placed.name.clone(), layer, inputs }
@@ -58,7 +56,7 @@ pub(super) fn ops(
                 Op::Dropout { site: sites.next().unwrap_or_default(), width: channels }
             }
         };
-        push(&mut ops, op);
+        push(&mut ops, op, compute.has_conv_pool());
     }
     ops
 }
@@ -75,9 +73,11 @@ fn inputs(placed: &Placed) -> Inputs {
 }
 
 /// Adds an operation, joined with the last one where one kernel does both.
-fn push(ops: &mut Vec<Op>, op: Op) {
+fn push(ops: &mut Vec<Op>, op: Op, has_conv_pool: bool) {
     let joined = match (ops.pop(), op) {
-        (Some(Op::Conv(learnt)), Op::Pool) if learnt.layer.weight.size()[2] == CONV_POOL_SIDE => {
+        (Some(Op::Conv(learnt)), Op::Pool)
+            if has_conv_pool && learnt.layer.weight.size()[2] == CONV_POOL_SIDE =>
+        {
             Op::ConvPool { learnt, relu: false }
         }
         (Some(Op::ConvPool { learnt, relu: false }), Op::Relu) => {
@@ -99,10 +99,10 @@ fn push(ops: &mut Vec<Op>, op: Op) {
 #[cfg(test)]
 mod tests {
     use swfn_shared::{image::ImageShape, trial::Architecture};
-    use tch::Tensor;
+    use tch::{Device, Tensor};
 
     use super::*;
-    use crate::{layers::InputShape, model::network::Network};
+    use crate::{lanes::Model as _, layers::InputShape, model::network::Network};
 
     /// The operations of that network, a letter for each.
     fn kernels(architecture: Architecture, classes: u32) -> String {
@@ -119,7 +119,7 @@ mod tests {
             Op::BatchNorm { .. } => 'b',
             Op::Dropout { .. } => 'd',
         };
-        ops(&placed, BatchNormScale::Ones, &[1], Device::Cpu).iter().map(letter).collect()
+        ops(&placed, BatchNormScale::Ones, &[1], Device::Cpu.into()).iter().map(letter).collect()
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn joint_last_layers_equal_separate_ones() {
-        let images = Stream::new(0, Purpose::Subset).normal(3 * 20 * 33);
+        let images = Stream::new(0, Purpose::SUBSET).normal(3 * 20 * 33);
         let images = Tensor::from_slice(&images).view([1, 3, 20, 33, 1]);
         // Up to the bias of the last layer, logits of the first classes do not depend on the number
         // of classes.

@@ -4,14 +4,13 @@
 use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm};
 use tch::{Tensor, no_grad_guard};
 
-pub use super::op::DropoutMasks;
 use super::{
     build,
-    op::{Op, Pass, Trace},
+    op::{Op, Trace},
 };
 use crate::{
     compute::Backend,
-    lanes::{Lanes, Map, Named},
+    lanes::{Model, Named, impl_lanes},
     layers::{InputShape, NormMode},
 };
 
@@ -29,17 +28,16 @@ pub struct StepInput {
     pub images: Tensor,
     /// Classes of the batch, `[K, B]`.
     pub labels: Tensor,
-    /// Dropout's masks for B + M rows. Those of the samples are ones, because the function norm is
-    /// that of f without dropout.
-    pub masks: Option<DropoutMasks>,
+    /// Factors of each dropout layer, if there are any, `[K, B + M, channels or values]`: 0, or 1 /
+    /// (1 - probability). Those of the samples are ones, because the function norm is that of f
+    /// without dropout.
+    pub masks: Vec<Tensor>,
 }
 
-/// Memory of a forward pass in training mode for the gradients.
+/// Memory of a forward pass in training mode for the gradients: one pass of batch and samples
+/// together, or one of each.
 #[derive(Debug)]
-pub struct Traces {
-    /// One pass of batch and samples together, or one of each.
-    passes: Vec<Vec<Trace>>,
-}
+pub struct Traces(Vec<Vec<Trace>>);
 
 impl Network {
     /// Draws the initial weights of these seeds, one for each lane. `scale` is that of batch norm.
@@ -55,7 +53,7 @@ impl Network {
     ) -> Self {
         let classes = u32::try_from(input.classes).expect("some classes");
         let placed = architecture.placed(input.image, classes).expect("trials are checked before");
-        Self { ops: build::ops(&placed, scale, seeds, backend.device), backend }
+        Self { ops: build::ops(&placed, scale, seeds, backend), backend }
     }
 
     /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training
@@ -74,35 +72,35 @@ impl Network {
         let split = |x: &Tensor| (x.narrow(1, 0, batch), x.narrow(1, batch, samples));
         let has_batch_norm = self.ops.iter().any(|op| matches!(op, Op::BatchNorm { .. }));
         if !has_batch_norm || samples == 0 {
-            let (logits, passes) =
-                self.forward(&input.images, NormMode::Train, input.masks.as_ref());
+            let (logits, passes) = self.forward(&input.images, NormMode::Train, &input.masks);
             let (of_batch, of_samples) = split(&logits);
-            return (of_batch, of_samples, Traces { passes: vec![passes] });
+            return (of_batch, of_samples, Traces(vec![passes]));
         }
         let (batch, samples) = split(&input.images);
-        let mode = match batch_norm {
-            SampleBatchNorm::Train => NormMode::Train,
-            SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
-            SampleBatchNorm::Eval => NormMode::Eval,
-        };
-        let masks = input.masks.as_ref().map(|masks| masks.first(batch.size()[1]));
-        let (of_batch, first) = self.forward(&batch, NormMode::Train, masks.as_ref());
-        let (of_samples, second) = self.forward(&samples, mode, None);
-        (of_batch, of_samples, Traces { passes: vec![first, second] })
+        let of_batch = |mask: &Tensor| mask.narrow(1, 0, batch.size()[1]);
+        let masks: Vec<_> = input.masks.iter().map(of_batch).collect();
+        let (of_batch, first) = self.forward(&batch, NormMode::Train, &masks);
+        let (of_samples, second) = self.forward(&samples, batch_norm, &[]);
+        (of_batch, of_samples, Traces(vec![first, second]))
     }
 
     /// Gradients of all parameters, in the order of [`Self::parameters`], from those of the logits
     /// of batch and samples.
-    pub fn gradients(&self, traces: &Traces, of_batch: Tensor, of_samples: Tensor) -> Vec<Tensor> {
+    pub fn gradients(
+        &self,
+        Traces(passes): &Traces,
+        of_batch: Tensor,
+        of_samples: Tensor,
+    ) -> Vec<Tensor> {
         let _guard = no_grad_guard();
         let counts: Vec<usize> = self.ops.iter().map(|op| op.parameters().len()).collect();
         let mut gradients: Vec<Option<Tensor>> = (0..counts.iter().sum()).map(|_| None).collect();
-        let of_logits = match traces.passes.len() {
+        let of_logits = match passes.len() {
             1 if of_samples.size()[1] == 0 => vec![of_batch],
             1 => vec![Tensor::cat(&[of_batch, of_samples], 1)],
             _ => vec![of_batch, of_samples],
         };
-        for (traces, mut gradient) in traces.passes.iter().zip(of_logits) {
+        for (traces, mut gradient) in passes.iter().zip(of_logits) {
             let mut end = gradients.len();
             for ((op, trace), count) in self.ops.iter().zip(traces).zip(&counts).rev() {
                 let own = end - count..end;
@@ -123,21 +121,15 @@ impl Network {
     /// `[K, N, H, W, C]` -> `[K, N, classes]`.
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
         let _guard = no_grad_guard();
-        let pass = Pass { mode: NormMode::Eval, masks: None };
-        let images = images.shallow_clone();
-        self.ops.iter().fold(images, |x, op| op.forward(self.backend.compute, x, pass, true).0)
+        let forward = |x, op: &Op| op.forward(self.backend.compute, x, NormMode::Eval, &[], true).0;
+        self.ops.iter().fold(images.shallow_clone(), forward)
     }
 
-    fn forward(
-        &self,
-        images: &Tensor,
-        mode: NormMode,
-        masks: Option<&DropoutMasks>,
-    ) -> (Tensor, Vec<Trace>) {
+    fn forward(&self, images: &Tensor, mode: NormMode, masks: &[Tensor]) -> (Tensor, Vec<Trace>) {
         let mut x = images.shallow_clone(); // [K, N, H, W, C]
         let mut traces = Vec::with_capacity(self.ops.len());
         for (index, op) in self.ops.iter().enumerate() {
-            let (y, trace) = op.forward(self.backend.compute, x, Pass { mode, masks }, index == 0);
+            let (y, trace) = op.forward(self.backend.compute, x, mode, masks, index == 0);
             traces.push(trace);
             x = y;
         }
@@ -148,17 +140,6 @@ impl Network {
     pub fn mask_widths(&self) -> Vec<i64> {
         let width = |op: &Op| if let Op::Dropout { width, .. } = op { Some(*width) } else { None };
         self.ops.iter().filter_map(width).collect()
-    }
-
-    /// All parameters, named as in PyTorch, with a leading dimension of lanes and the channels
-    /// last.
-    pub fn parameters(&self) -> Vec<Named> {
-        self.ops.iter().flat_map(Op::parameters).collect()
-    }
-
-    /// Batch norm's running statistics, named as in PyTorch, `[K, channels]` each.
-    pub fn buffers(&self) -> Vec<Named> {
-        self.ops.iter().flat_map(Op::buffers).collect()
     }
 
     /// One lane of tensors in the order of [`Self::parameters`], such as gradients, in PyTorch's
@@ -198,11 +179,17 @@ impl Network {
     }
 }
 
-impl Lanes for Network {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { ops: self.ops.iter().map(|op| op.map(f)).collect(), backend: self.backend }
+impl Model for Network {
+    fn parameters(&self) -> Vec<Named> {
+        self.ops.iter().flat_map(Op::parameters).collect()
+    }
+
+    fn buffers(&self) -> Vec<Named> {
+        self.ops.iter().flat_map(Op::buffers).collect()
     }
 }
+
+impl_lanes!(Network { ops } backend);
 
 #[cfg(test)]
 mod tests {
@@ -211,7 +198,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        lanes::named_lane,
+        lanes::{Lanes as _, named_lane},
         rng::{Purpose, Stream},
     };
 
@@ -232,12 +219,12 @@ mod tests {
             &[1],
             Device::Cpu.into(),
         );
-        let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
+        let pixels = Stream::new(0, Purpose::SUBSET).normal(5 * 784);
         let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28, 1]);
         let input = StepInput {
             images,
             labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]),
-            masks: None,
+            masks: Vec::new(),
         };
         let (_, samples, _) = network.training_logits(&input, mode);
         let buffers: Vec<_> = network.buffers().into_iter().map(|(_, buffer)| buffer).collect();
@@ -258,7 +245,7 @@ mod tests {
         assert_ne!(moved, kept, "the published way moves the running statistics");
         assert_eq!(kept, also_kept);
         // The samples as tests would see them at that moment.
-        let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
+        let pixels = Stream::new(0, Purpose::SUBSET).normal(5 * 784);
         let tested =
             network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28, 1]));
         assert_eq!(flat(&[eval]), flat(&[tested]));

@@ -3,8 +3,8 @@
 use tch::{Kind, Tensor};
 
 use crate::{
-    compute::{Compute, ConvPass, LayerGradients, Normed, convolution},
-    lanes::{Lanes, Map, Named},
+    compute::{self, Compute, LayerGradients, Normed, convolution, kernels},
+    lanes::{Lanes, Map, Named, impl_lanes},
     layers::{BatchNorm, Layer, NormMode},
 };
 
@@ -63,30 +63,18 @@ pub(super) enum Inputs {
     Image((i64, i64)),
 }
 
-/// Factors of one forward pass with dropout: 0, or 1 / (1 - probability); 1 in rows without
-/// dropout. They are a tensor for each dropout layer, `[K, N, channels or values]`.
-#[derive(Debug)]
-pub struct DropoutMasks(pub Vec<Tensor>);
-
 /// Memory of an operation's forward pass for its gradients.
 #[derive(Debug)]
 pub(super) enum Trace {
     Conv { size: Vec<i64>, columns: Tensor, of_input: bool },
     Pool { x: Tensor, indices: Tensor },
     Relu(Tensor),
-    ConvPool(ConvPass),
+    ConvPool { x: Tensor, output: Tensor, choice: Vec<u8>, of_input: bool },
     Linear { x: Tensor, output: Tensor },
     TwoLinear { x: Tensor, weight: Tensor },
     BatchNorm { size: Vec<i64>, normed: Normed },
     Factors(Tensor),
     Nothing,
-}
-
-/// Settings of a forward pass.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pass<'a> {
-    pub(super) mode: NormMode,
-    pub(super) masks: Option<&'a DropoutMasks>,
 }
 
 /// `[K, N, ...]` -> `[K, N, values]`.
@@ -97,13 +85,6 @@ fn rows(x: &Tensor) -> Tensor {
 /// `[K, N, ..., channels]` -> `[K, N * ..., channels]`.
 fn channels(x: &Tensor) -> Tensor {
     x.flatten(1, -2)
-}
-
-impl DropoutMasks {
-    /// The masks of the first `count` rows.
-    pub(super) fn first(&self, count: i64) -> Self {
-        Self(self.0.iter().map(|mask| mask.narrow(1, 0, count)).collect())
-    }
 }
 
 impl Inputs {
@@ -121,12 +102,14 @@ impl Inputs {
 }
 
 impl Op {
-    /// Computes the output. In the `first` operation, the input needs no gradient.
+    /// Computes the output. In the `first` operation, the input needs no gradient. `masks` are
+    /// those of dropout, see [`StepInput`](super::network::StepInput).
     pub(super) fn forward(
         &self,
         compute: &dyn Compute,
         x: Tensor,
-        pass: Pass<'_>,
+        mode: NormMode,
+        masks: &[Tensor],
         first: bool,
     ) -> (Tensor, Trace) {
         match self {
@@ -143,12 +126,8 @@ impl Op {
                 (output.shallow_clone(), Trace::Relu(output))
             }
             Self::ConvPool { learnt, relu } => {
-                let pooled = compute.conv_pool(&learnt.layer, &x, *relu);
-                let output = pooled.output.shallow_clone();
-                (
-                    output,
-                    Trace::ConvPool(ConvPass { input: x, pooled, relu: *relu, of_input: !first }),
-                )
+                let (output, choice) = kernels::conv_pool(&learnt.layer, &x, *relu);
+                (output.shallow_clone(), Trace::ConvPool { x, output, choice, of_input: !first })
             }
             Self::Linear { learnt: Learnt { layer, .. }, relu } => {
                 let mut output = compute.linear(&rows(&x), &layer.weight, &layer.bias);
@@ -164,12 +143,11 @@ impl Op {
                 (compute.linear(&rows(&x), &weight, &bias), Trace::TwoLinear { x, weight })
             }
             Self::BatchNorm { norm, .. } => {
-                let normed = compute.batch_norm(norm, &channels(&x), pass.mode);
+                let normed = compute.batch_norm(norm, &channels(&x), mode);
                 (normed.output.view_as(&x), Trace::BatchNorm { size: x.size(), normed })
             }
             Self::Dropout { site, .. } => {
-                let Some(masks) = pass.masks else { return (x, Trace::Nothing) };
-                let mask = &masks.0[*site];
+                let Some(mask) = masks.get(*site) else { return (x, Trace::Nothing) };
                 let factors = match x.dim() {
                     5 => mask.unsqueeze(2).unsqueeze(2), // of images: [K, N, 1, 1, channels]
                     _ => mask.shallow_clone(),
@@ -188,13 +166,7 @@ impl Op {
         of_output: &Tensor,
         gradients: &mut [Option<Tensor>],
     ) -> Option<Tensor> {
-        let mut add = |index: usize, gradient: Tensor| {
-            let sum: &mut Option<Tensor> = &mut gradients[index];
-            *sum = Some(match sum.take() {
-                Some(sum) => sum + gradient,
-                None => gradient,
-            });
-        };
+        let mut add = |index: usize, gradient| compute::add(&mut gradients[index], gradient);
         let mut add_both = |LayerGradients { weight, bias, input }: LayerGradients| {
             add(0, weight);
             add(1, bias);
@@ -208,8 +180,9 @@ impl Op {
                 Some(convolution::pool_gradients(x, indices, of_output))
             }
             (Self::Relu, Trace::Relu(output)) => Some(output.threshold_backward(of_output, 0.0)),
-            (Self::ConvPool { learnt, .. }, Trace::ConvPool(pass)) => {
-                add_both(compute.conv_pool_gradients(&learnt.layer, pass, of_output))
+            (Self::ConvPool { learnt, relu }, Trace::ConvPool { x, output, choice, of_input }) => {
+                let (layer, made) = (&learnt.layer, (output, &choice[..]));
+                add_both(kernels::conv_pool_gradients(layer, *relu, x, made, of_output, *of_input))
             }
             (Self::Linear { learnt, relu }, Trace::Linear { x, output }) => {
                 let of_output = match relu {
@@ -308,7 +281,7 @@ impl Lanes for Op {
                 Self::ConvPool { learnt: learnt.map(f), relu: *relu }
             }
             Self::Linear { learnt, relu } => Self::Linear { learnt: learnt.map(f), relu: *relu },
-            Self::TwoLinear([first, second]) => Self::TwoLinear([first.map(f), second.map(f)]),
+            Self::TwoLinear(both) => Self::TwoLinear(Lanes::map(both, f)),
             Self::BatchNorm { name, norm } => {
                 Self::BatchNorm { name: name.clone(), norm: norm.map(f) }
             }
@@ -317,11 +290,7 @@ impl Lanes for Op {
     }
 }
 
-impl Lanes for Learnt {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { name: self.name.clone(), layer: self.layer.map(f), inputs: self.inputs }
-    }
-}
+impl_lanes!(Learnt { layer } name inputs);
 
 /// Sum over the rows: `[K, N, outputs]` -> `[K, outputs]`.
 fn sum(x: &Tensor) -> Tensor {

@@ -16,7 +16,7 @@ use crate::{
         report::TrainError,
         state::{Misfit, State},
     },
-    vae::{cache::VaeCache, disk::DiskCache, training},
+    vae::{cache::VaeCache, disk::DiskCache, trained::TrainedVae, training},
 };
 
 /// Number of VAEs in memory: half a megabyte each in the published size.
@@ -82,7 +82,7 @@ impl<'o> Arrivals<'o> {
 /// Sources of VAEs: memory, a folder, and training.
 pub(super) struct Vaes {
     pub(super) memory: VaeCache,
-    pub(super) disk: Option<DiskCache>,
+    disk: Option<DiskCache>,
     /// VAEs in memory that were read from a file.
     read: HashSet<VaeId>,
     /// Whether a trial was returned because of a file.
@@ -90,8 +90,8 @@ pub(super) struct Vaes {
 }
 
 impl Vaes {
-    pub(super) fn new() -> Self {
-        Self { memory: VaeCache::new(VAES), disk: None, read: HashSet::new(), returned: false }
+    pub(super) fn new(disk: Option<DiskCache>) -> Self {
+        Self { memory: VaeCache::new(VAES), disk, read: HashSet::new(), returned: false }
     }
 
     /// Returns a trial without a result if it diverged after it began from a file, and removes the
@@ -112,7 +112,7 @@ impl Vaes {
             reporter.reject_checkpoint(&error.to_string());
         }
         if *from_file || read.is_some() {
-            reporter.span().in_scope(|| {
+            reporter.span.in_scope(|| {
                 warn!("removed a file that the trial began from, and returned the trial: {error}")
             });
             self.returned = true;
@@ -195,7 +195,7 @@ impl Vaes {
                     let mut losses =
                         state.points(|point| point.check_against(&candidate.spec).is_ok())?;
                     losses.retain(|point| point.metric == VAE_LOSS);
-                    Ok::<_, Misfit>(vae.with_losses(losses))
+                    Ok::<_, Misfit>(TrainedVae { losses, ..vae })
                 };
                 // So a trial can resume where its VAE is unknown.
                 let restored = (!known).then(from_state).transpose();
@@ -225,7 +225,7 @@ impl Vaes {
         if let Some(vae) = self.memory.get(id) {
             // A classifier's checkpoint has the VAE's points.
             if candidate.resumed.is_none() {
-                candidate.reporter.report(settings.iterations.into(), vae.losses());
+                candidate.reporter.report(settings.iterations.into(), &vae.losses);
             }
             candidate.vae = Some(vae);
         }

@@ -43,7 +43,7 @@ pub(crate) fn make(
         files.push(Artifact { name: VAE_SHEET, content: vae_sheet(spec, data, subset, vae)? });
     }
     if wanted.confusion {
-        let counts = confusion(&data.test().labels, predicted, data.shape().classes)?;
+        let counts = confusion(&data.test.labels, predicted, data.shape.classes)?;
         files.push(Artifact { name: CONFUSION, content: confusion_csv(&counts).into_bytes() });
     }
     Ok(files)
@@ -75,17 +75,17 @@ fn vae_sheet(
     vae: &TrainedVae,
 ) -> Result<Vec<u8>, TrainError> {
     let _guard = no_grad_guard();
-    let reconstructions = vae.reconstructions();
+    let reconstructions = &vae.reconstructions;
     let columns = reconstructions.size()[0];
     let spread = spec.vae_samples().map_or(1.0, |samples| samples.spread);
-    let stream = &mut Stream::new(spec.seed, Purpose::SampleSheet);
+    let stream = &mut Stream::new(spec.seed, Purpose::SAMPLE_SHEET);
     let count = SAMPLE_ROWS * columns as usize;
-    let noise = Tensor::from_slice(&stream.normal(count * vae.density().latent()));
+    let noise = Tensor::from_slice(&stream.normal(count * vae.density.latent()));
     let noise = noise.view([1, count as i64, -1]).to_device(reconstructions.device());
-    let samples = vae.density().decode(&noise, spread).squeeze_dim(0); // [count, H * W * C]
+    let samples = vae.density.decode(&noise, spread).squeeze_dim(0); // [count, H * W * C]
     let originals = subset.pixels.narrow(0, 0, columns).flatten(1, -1);
     let rows = Tensor::cat(&[&originals, reconstructions, &samples], 0); // [6 * columns, H * W * C]
-    sheet(&bytes(&brightness(&rows, data.units())), data.shape().image, columns as usize)
+    sheet(&bytes(&brightness(&rows, data.units)), data.shape.image, columns as usize)
         .map_err(|error| TrainError::Data(error.to_string()))
 }
 

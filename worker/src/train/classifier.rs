@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     compute::Backend,
-    lanes::Lanes as _,
+    lanes::{Lanes as _, Model as _},
     model::network::StepInput,
     trial::{
         pool::Pool,
@@ -117,7 +117,7 @@ impl<'o> Classifiers<'o> {
         let subsets: Vec<_> = self.lanes.iter().map(|lane| &*lane.candidate.subset).collect();
         let shape = specs[0];
         let densities = self.lanes.iter().filter_map(|lane| lane.candidate.vae.as_deref());
-        let mut densities: Vec<_> = densities.map(|vae| vae.density().shallow_clone()).collect();
+        let mut densities: Vec<_> = densities.map(|vae| vae.density.shallow_clone()).collect();
         let densities = (densities.len() == self.lanes.len()).then(|| {
             let mut first = densities.remove(0);
             first.join(&densities);
@@ -125,14 +125,14 @@ impl<'o> Classifiers<'o> {
         });
         let samples = shape
             .penalty
-            .map(|penalty| Samples::new(&penalty, densities, self.data.units()))
+            .map(|penalty| Samples::new(&penalty, densities, self.data.units))
             .transpose()?;
         let inputs = Inputs {
             pool: Pool::new(&subsets),
             batch: shape.classifier.batch_size as usize,
             samples,
             dropout: shape.classifier.dropout,
-            mask_widths: core.network.mask_widths(),
+            mask_widths: core.model.mask_widths(),
             backend: self.backend,
         };
         Ok(Group { core, inputs, objective: Objective::new(&specs, self.backend.device) })
@@ -200,10 +200,10 @@ impl<'o> Classifiers<'o> {
     fn evaluate(&mut self, indices: &[usize]) -> Result<(), TrainError> {
         let Some(group) = &self.group else { return Ok(()) };
         let network = if indices.len() == self.lanes.len() {
-            group.core.network.shallow_clone()
+            group.core.model.shallow_clone()
         } else {
             let lanes: Vec<_> = indices.iter().map(|index| *index as i64).collect();
-            group.core.network.select(&lanes)
+            group.core.model.select(&lanes)
         };
         let validation = |index: &usize| self.lanes[*index].candidate.validation.clone();
         let own: Vec<_> = indices.iter().filter_map(validation).collect();
@@ -214,7 +214,7 @@ impl<'o> Classifiers<'o> {
                 lane.candidate.reporter.tick(at);
             }
         };
-        let test = vec![self.data.test(); indices.len()];
+        let test = vec![&self.data.test; indices.len()];
         let evaluations = evaluate(&network, &test, self.backend, &mut tick);
         // Either all trials of a shape have validation images, or none has.
         let validations = match &own[..] {
@@ -259,7 +259,7 @@ impl<'o> Classifiers<'o> {
                 vae_seconds: *vae_seconds,
                 classifier_seconds: lane.progress.seconds(),
             };
-            let (vae, weights) = (vae.as_deref(), group.core.network.state_dict(index as i64));
+            let (vae, weights) = (vae.as_deref(), group.core.model.state_dict(index as i64));
             let files =
                 artifacts::make(*wanted, spec, &self.data, subset, vae, weights, &predicted)?;
             lane.result = Some((outcome, files));
@@ -304,7 +304,7 @@ impl<'o> Classifiers<'o> {
 impl Group {
     /// Trains all lanes for one iteration.
     fn step(&mut self, input: &StepInput) {
-        let Core { network, optimiser, sums } = &mut self.core;
+        let Core { model: network, optimiser, sums } = &mut self.core;
         let Gradient { values, of_parameters } = self.objective.gradient(network, input);
         for (index, value) in values {
             let _ = sums.select(1, index as i64).g_add_(&value);

@@ -20,9 +20,12 @@ use crate::{
 #[derive(Debug)]
 pub struct DeviceData {
     train: Train,
-    test: Images,
-    shape: InputShape,
-    units: Units,
+    /// The test images.
+    pub test: Images,
+    /// Sizes of the images and number of classes.
+    pub shape: InputShape,
+    /// The units of its images.
+    pub units: Units,
     device: Device,
     /// Labels of all training images, for balanced subsets.
     labels: OnceCell<Vec<u8>>,
@@ -35,21 +38,6 @@ impl DeviceData {
         let shape = InputShape { image: test.shape, classes: classes as i64 };
         let test = images(&test, units, device);
         Self { train, test, shape, units, device, labels: OnceCell::new() }
-    }
-
-    /// Sizes of the images and number of classes.
-    pub fn shape(&self) -> InputShape {
-        self.shape
-    }
-
-    /// The units of its images.
-    pub fn units(&self) -> Units {
-        self.units
-    }
-
-    /// The test images.
-    pub fn test(&self) -> &Images {
-        &self.test
     }
 
     /// Draws `size` training images without replacement, by the seed. A uniform subset contains the
@@ -70,7 +58,7 @@ impl DeviceData {
             left[number] = false;
         }
         let left: Vec<usize> = (0..left.len()).filter(|number| left[*number]).collect();
-        let mut stream = Stream::new(spec.seed, Purpose::Validation);
+        let mut stream = Stream::new(spec.seed, Purpose::VALIDATION);
         let drawn = data::subset(left.len(), count, stream.generator());
         let drawn = drawn.map_err(|error| TrainError::Data(error.to_string()))?;
         Ok(drawn.into_iter().map(|index| left[index]).collect())
@@ -86,7 +74,7 @@ impl DeviceData {
         sampling: Sampling,
         seed: u64,
     ) -> Result<Vec<usize>, TrainError> {
-        let mut stream = Stream::new(seed, Purpose::Subset);
+        let mut stream = Stream::new(seed, Purpose::SUBSET);
         let numbers = match sampling {
             Sampling::Uniform => data::subset(self.train.len(), size, stream.generator()),
             Sampling::Balanced => {

@@ -93,7 +93,7 @@ mod tests {
     fn chunks_count_every_image_once_in_every_lane() {
         let backend = Backend::from(Device::Cpu);
         let total = 2 * backend.compute.images_at_once(2) as i64 + 23;
-        let pixels = Stream::new(0, Purpose::Subset).normal(784 * total as usize);
+        let pixels = Stream::new(0, Purpose::SUBSET).normal(784 * total as usize);
         let pixels = Tensor::from_slice(&pixels).view([total, 28, 28, 1]);
         let shape = InputShape { image: ImageShape::grey(28, 28), classes: 10 };
         let network =

@@ -17,9 +17,10 @@ use super::{
 };
 use crate::{
     compute::Backend,
-    lanes::{Lanes, Map, Named, named_lane},
+    lanes::Model as _,
     model::network::Network,
     trial::{
+        core,
         pool::Images,
         report::{Outcome, REPORT_EVERY, Reporter, TrainError},
         state::{Misfit, Phase, State},
@@ -76,25 +77,13 @@ pub(super) struct Progress {
     earlier: f64,
 }
 
-/// Everything that training changes, of K lanes.
-pub(super) struct Core {
-    pub(super) network: Network,
-    pub(super) optimiser: Sgd,
-    /// Sums of the terms' values since the last report, `[K, terms]`.
-    pub(super) sums: Tensor,
-}
-
-impl Lanes for Core {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        let (network, optimiser) = (self.network.map(f), self.optimiser.map(f));
-        Self { network, optimiser, sums: f(&self.sums) }
-    }
-}
+/// Everything that training changes. The sums are those of the terms' values, `[K, terms]`.
+pub(super) type Core = core::Core<Network, Sgd>;
 
 impl Candidate<'_> {
     /// Starts or resumes the trial. A state that does not fit is rejected.
     pub(super) fn start(&mut self, data: &DeviceData, backend: Backend) -> (Progress, Core) {
-        let fresh = |spec: &TrialSpec| (Progress::new(spec), Core::new(spec, data, backend));
+        let fresh = |spec: &TrialSpec| (Progress::new(spec), fresh_core(spec, data, backend));
         let (mut progress, core) = fresh(&self.spec);
         if let Some(state) = self.resumed.take() {
             match progress
@@ -105,7 +94,7 @@ impl Candidate<'_> {
                 Err(misfit) => {
                     self.reporter.reject_checkpoint(&misfit.to_string());
                     if let Some(vae) = &self.vae {
-                        self.reporter.report(total_step(&self.spec, 0), vae.losses());
+                        self.reporter.report(total_step(&self.spec, 0), &vae.losses);
                     }
                     return fresh(&self.spec);
                 }
@@ -115,27 +104,13 @@ impl Candidate<'_> {
     }
 }
 
-impl Core {
-    /// The core of one lane before its first step.
-    fn new(spec: &TrialSpec, data: &DeviceData, backend: Backend) -> Self {
-        let scale = spec.classifier.batch_norm_scale;
-        let network = Network::new(spec.architecture, scale, data.shape(), &[spec.seed], backend);
-        let optimiser = Sgd::new(&network.parameters(), &[sgd_settings(spec)], backend);
-        let sums = Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, backend.device));
-        Self { network, optimiser, sums }
-    }
-
-    /// Tensors of a lane that a checkpoint keeps: of the model, and of the optimiser.
-    fn of_lane(&self, lane: usize) -> [(&'static str, Vec<Named>); 2] {
-        let mut model = self.network.parameters();
-        model.extend(self.network.buffers());
-        [("model", model), ("momentum", self.optimiser.state())]
-            .map(|(prefix, tensors)| (prefix, named_lane(tensors, lane)))
-    }
-
-    fn lanes(&self) -> usize {
-        self.sums.size()[0] as usize
-    }
+/// The core of one lane before its first step.
+fn fresh_core(spec: &TrialSpec, data: &DeviceData, backend: Backend) -> Core {
+    let scale = spec.classifier.batch_norm_scale;
+    let model = Network::new(spec.architecture, scale, data.shape, &[spec.seed], backend);
+    let optimiser = Sgd::new(&model.parameters(), &[sgd_settings(spec)], backend);
+    let sums = Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, backend.device));
+    Core { model, optimiser, sums }
 }
 
 impl Progress {
@@ -183,9 +158,7 @@ impl Progress {
 
     /// Resumes from the state, with the core of this lane alone.
     fn restore(&mut self, core: &Core, state: &State, spec: &TrialSpec) -> Result<(), Misfit> {
-        for (prefix, tensors) in core.of_lane(0) {
-            state.restore_named(prefix, tensors)?;
-        }
+        core.restore(state)?;
         self.draws.restore(state)?;
         self.stop_rules.iter_mut().try_for_each(|rule| rule.restore(state))?;
         (self.best, self.earlier) = (state.share("best")?, state.seconds("classifier.seconds")?);
@@ -199,9 +172,7 @@ impl Progress {
 
     fn keep(&self, core: &Core, index: usize, vae: Option<&TrainedVae>, vae_seconds: f64) -> State {
         let mut state = State::new(Phase::Classifier, self.step);
-        for (prefix, tensors) in core.of_lane(index) {
-            state.set_named(prefix, tensors);
-        }
+        core.keep(index, &mut state);
         self.draws.keep(&mut state);
         self.stop_rules.iter().for_each(|rule| rule.keep(&mut state));
         if let Some(vae) = vae {
@@ -277,7 +248,8 @@ impl<'o> Lane<'o> {
         match core {
             Some(core) => {
                 let keep = || progress.keep(core, index, vae, seconds);
-                candidate.reporter.report_and_save(at, points, core.lanes(), keep);
+                let lanes = core.sums.size()[0] as usize;
+                candidate.reporter.report_and_save(at, points, lanes, keep);
             }
             None => candidate.reporter.report(at, points),
         }

@@ -64,12 +64,3 @@ impl Objective {
         Gradient { values, of_parameters: network.gradients(&traces, of_batch, of_samples) }
     }
 }
-
-impl Gradient {
-    /// The value of the term with this metric, `[K]`.
-    pub fn value(&self, metric: &str) -> Option<&Tensor> {
-        let has_metric =
-            |(index, _): &&(usize, Tensor)| terms::ALL[*index].metric() == Some(metric);
-        self.values.iter().find(has_metric).map(|(_, value)| value)
-    }
-}

@@ -53,9 +53,9 @@ impl Draw {
     /// The stream of a trial.
     pub(crate) fn new(density: Density, seed: u64) -> Self {
         match density {
-            Density::Data => Self::Images(Box::new(Stream::new(seed, Purpose::PenaltyNoise))),
+            Density::Data => Self::Images(Box::new(Stream::new(seed, Purpose::PENALTY_NOISE))),
             Density::Vae | Density::ConvVae | Density::UniformNoise | Density::GaussianNoise => {
-                Self::Noise(Noise::new(seed, Purpose::PenaltyNoise))
+                Self::Noise(Noise::new(seed, Purpose::PENALTY_NOISE))
             }
         }
     }

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use crate::{
     compute::{Backend, Rate, SgdRates},
-    lanes::{Lanes, Map, Named, named},
+    lanes::{Model, Named, impl_lanes, named},
 };
 
 /// The hyperparameters of one trial.
@@ -43,12 +43,6 @@ impl Sgd {
         self.rates = Rc::new(rates(settings, self.backend));
     }
 
-    /// Velocities of each parameter, for checkpoints.
-    pub(crate) fn state(&self) -> Vec<Named> {
-        let velocities = self.velocities.iter().enumerate();
-        velocities.map(|(index, velocity)| named(index.to_string(), velocity)).collect()
-    }
-
     /// Changes the parameters in place by one step. There is a gradient for each parameter.
     pub fn step(&mut self, parameters: &mut [Named], gradients: &[Tensor]) {
         let with = gradients.iter().zip(&mut self.velocities);
@@ -58,13 +52,17 @@ impl Sgd {
     }
 }
 
-impl Lanes for Sgd {
-    /// The hyperparameters stay: [`Sgd::set`] follows.
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        let velocities = self.velocities.iter().map(f).collect();
-        Self { rates: Rc::clone(&self.rates), velocities, backend: self.backend }
+impl Model for Sgd {
+    const NAME: &'static str = "momentum";
+
+    fn parameters(&self) -> Vec<Named> {
+        let velocities = self.velocities.iter().enumerate();
+        velocities.map(|(index, velocity)| named(index.to_string(), velocity)).collect()
     }
 }
+
+// The hyperparameters stay: `Sgd::set` follows.
+impl_lanes!(Sgd { velocities } rates backend);
 
 fn rates(settings: &[Settings], backend: Backend) -> SgdRates {
     let rate = |of: fn(&Settings) -> f64| {

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::samples::{Draw, Samples};
 use crate::{
     compute::Backend,
-    model::network::{DropoutMasks, StepInput},
+    model::network::StepInput,
     noise::{self, Noise},
     rng::Purpose,
     trial::{
@@ -36,12 +36,12 @@ impl Draws {
     pub(crate) fn new(spec: &TrialSpec) -> Self {
         let (images, batch) = (spec.subset_size as usize, spec.classifier.batch_size as usize);
         Self {
-            batches: Batches::new(images, batch, batch_seed(spec), Purpose::ClassifierBatches),
+            batches: Batches::new(images, batch, batch_seed(spec), Purpose::CLASSIFIER_BATCHES),
             samples: spec.penalty.map(|penalty| Draw::new(penalty.density, spec.seed)),
             dropout: spec
                 .architecture
                 .has_dropout()
-                .then(|| Noise::new(spec.seed, Purpose::Dropout)),
+                .then(|| Noise::new(spec.seed, Purpose::DROPOUT)),
         }
     }
 
@@ -108,13 +108,13 @@ impl Inputs {
         }
         let step = |step| {
             let (images, labels) = (images.get(step), labels.get(step));
-            StepInput { images, labels, masks: masks.next() }
+            StepInput { images, labels, masks: masks.next().unwrap_or_default() }
         };
         (0..s).map(step).collect()
     }
 
     /// The masks of each step; none without dropout. Masks of samples are ones.
-    fn masks(&self, draws: &mut [&mut Draws], steps: usize) -> Vec<DropoutMasks> {
+    fn masks(&self, draws: &mut [&mut Draws], steps: usize) -> Vec<Vec<Tensor>> {
         let mut noises: Vec<_> =
             draws.iter_mut().filter_map(|draws| draws.dropout.as_mut()).collect();
         if noises.is_empty() {
@@ -129,8 +129,7 @@ impl Inputs {
         let ones = Tensor::ones(of_samples, (Kind::Float, backend.device));
         // [steps, K, B + M, width]
         let factors = Tensor::cat(&[factors.view(of_batch), ones], 2).transpose(0, 1);
-        let step =
-            |step| DropoutMasks(factors.get(step).split_with_sizes(&self.mask_widths[..], 2));
+        let step = |step| factors.get(step).split_with_sizes(&self.mask_widths[..], 2);
         (0..steps as i64).map(step).collect()
     }
 
@@ -148,7 +147,7 @@ mod tests {
     use crate::{
         train::samples::Source,
         trial::pool::Images,
-        vae::{model::Vae, trained::Densities},
+        vae::{family::Either, model::Vae, trained::Densities},
     };
 
     const B: usize = 3;
@@ -169,7 +168,8 @@ mod tests {
         let backend = Backend::from(Device::Cpu);
         let subsets: Vec<_> = seeds.iter().map(|seed| images(10 * seed.cast_signed())).collect();
         let codes = Tensor::zeros([seeds.len() as i64, 1, 3], (Kind::Float, Device::Cpu));
-        let densities = Densities::new(Vae::new(4, 5, 3, seeds, backend).decoder, &codes, &codes);
+        let decoder = Either::Vanilla(Vae::new(4, 5, 3, seeds, backend).decoder);
+        let densities = Densities::new(decoder, &codes, &codes);
         let samples = Samples {
             source: Source::Vaes { densities, spread: 3.0 },
             count: M,
@@ -184,9 +184,9 @@ mod tests {
             backend,
         };
         let draws = |&seed: &u64| Draws {
-            batches: Batches::new(7, B, seed, Purpose::ClassifierBatches),
-            samples: Some(Draw::Noise(Noise::new(seed, Purpose::PenaltyNoise))),
-            dropout: Some(Noise::new(seed, Purpose::Dropout)),
+            batches: Batches::new(7, B, seed, Purpose::CLASSIFIER_BATCHES),
+            samples: Some(Draw::Noise(Noise::new(seed, Purpose::PENALTY_NOISE))),
+            dropout: Some(Noise::new(seed, Purpose::DROPOUT)),
         };
         (inputs, seeds.iter().map(draws).collect())
     }
@@ -201,9 +201,8 @@ mod tests {
 
     /// All numbers of a lane of one step.
     fn all(input: &StepInput, lane: i64) -> Vec<f32> {
-        let masks = input.masks.as_ref().unwrap();
         let parts = [&input.images, &input.labels];
-        parts.into_iter().chain(&masks.0).flat_map(|part| values(&part.get(lane))).collect()
+        parts.into_iter().chain(&input.masks).flat_map(|part| values(&part.get(lane))).collect()
     }
 
     #[test]
@@ -226,8 +225,7 @@ mod tests {
                     "of its own subset: {labels:?}"
                 );
                 assert!(samples.iter().all(|x| (0.0..=1.0).contains(x)), "{samples:?}");
-                let masks = input.masks.as_ref().unwrap();
-                for (mask, width) in masks.0.iter().zip([20, 50]) {
+                for (mask, width) in input.masks.iter().zip([20, 50]) {
                     assert_eq!(mask.size(), [2, (B + M) as i64, width]);
                     let factors = values(&mask.get(lane));
                     let (batch, samples) = factors.split_at(B * width as usize);

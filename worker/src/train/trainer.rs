@@ -22,7 +22,7 @@ use super::{
     device_data::DeviceData,
     jobs::{Job, Jobs, OneJob},
     lane::{Candidate, FinishedTrial},
-    width::{Reason, Widths},
+    width::Widths,
 };
 use crate::{
     compute::Backend,
@@ -47,8 +47,23 @@ const ANSWER_TIME: Duration = Duration::from_millis(500);
 /// Reads a data set that a trial needs. The error is the reason why it cannot.
 pub type Loader = Box<dyn FnMut(Dataset) -> Result<Splits, String>>;
 
-/// Trains trials on one device, those of one shape side by side. Its caches change the time
-/// of trials, never their results.
+/// What a trainer may use, which changes the time of trials and never their results.
+#[derive(Default)]
+pub struct Options {
+    /// VAEs of the same device on disk.
+    pub vaes: Option<DiskCache>,
+    /// The checkpoints that trials write and resume from. The trainer keeps the checkpoint of a
+    /// trial that ends, because its result is not in a safe place yet.
+    pub checkpoints: Option<Checkpoints>,
+    /// The number of lanes; by default one on a CPU, and the best number on a GPU.
+    pub lanes: Option<usize>,
+    /// The folder in which the best numbers of lanes are kept.
+    pub width_folder: Option<PathBuf>,
+    /// Loads data sets that were not added.
+    pub loader: Option<Loader>,
+}
+
+/// Trains trials on one device, those of one shape side by side.
 pub struct Trainer {
     backend: Backend,
     data: HashMap<Dataset, Rc<DeviceData>>,
@@ -59,46 +74,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer without data, with one lane on a CPU and the best number of lanes on a GPU.
-    pub fn new(backend: impl Into<Backend>) -> Self {
-        let backend = backend.into();
-        Self {
-            backend,
-            data: HashMap::new(),
-            loader: None,
-            vaes: Vaes::new(),
-            checkpoints: None,
-            widths: Widths::new(backend.device),
-        }
-    }
-
-    /// Sets the cache of VAEs, which must be for the same device.
-    pub fn with_vae_cache(mut self, disk: Option<DiskCache>) -> Self {
-        self.vaes.disk = disk;
-        self
-    }
-
-    /// Sets the checkpoints that trials write and resume from. The trainer keeps the checkpoint of
-    /// a trial that ends, because its result is not in a safe place yet.
-    pub fn with_checkpoints(self, checkpoints: Option<Checkpoints>) -> Self {
-        Self { checkpoints, ..self }
-    }
-
-    /// Sets the number of lanes.
-    pub fn with_lanes(mut self, lanes: Option<usize>) -> Self {
-        self.widths.set(lanes);
-        self
-    }
-
-    /// Sets the folder in which the best numbers of lanes are kept.
-    pub fn with_width_folder(mut self, folder: Option<PathBuf>) -> Self {
-        self.widths.keep_in(folder);
-        self
-    }
-
-    /// Sets the function that loads data sets.
-    pub fn with_loader(self, loader: Loader) -> Self {
-        Self { loader: Some(loader), ..self }
+    /// A trainer without data.
+    pub fn new(backend: impl Into<Backend>, options: Options) -> Self {
+        let (backend, data) = (backend.into(), HashMap::new());
+        let Options { vaes, checkpoints, lanes, width_folder, loader } = options;
+        let widths = Widths::new(backend.device, lanes, width_folder);
+        Self { backend, data, loader, vaes: Vaes::new(vaes), checkpoints, widths }
     }
 
     /// Adds a data set for the trials that name it, with its test images on the device.
@@ -113,25 +94,13 @@ impl Trainer {
         self.vaes.memory.ids()
     }
 
-    /// Trains one trial to its end.
+    /// Trains one trial to its end. Returns its outcome and the wanted files.
     ///
     /// # Errors
     /// [`TrainError::Cancelled`] if the observer breaks, [`TrainError::Diverged`] if a loss is not
     /// finite, [`TrainError::Data`] if the trial does not fit its data, [`TrainError::Torch`] in
     /// all other cases. The trainer is then ready for the next trial, unless the device itself is
     /// lost.
-    pub fn run(
-        &mut self,
-        spec: &TrialSpec,
-        observer: &mut dyn Observer,
-    ) -> Result<Outcome, TrainError> {
-        self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
-    }
-
-    /// [`Self::run`], which also returns the wanted files.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`].
     pub fn run_for(
         &mut self,
         spec: &TrialSpec,
@@ -355,8 +324,7 @@ impl Trainer {
         if together {
             let lanes = candidates.len().div_ceil(2);
             warn!(lanes, "reduced the number of lanes: {error}");
-            let reason = if error.is_out_of_memory() { Reason::Memory } else { Reason::Fault };
-            self.widths.shrink(shape, lanes, reason);
+            self.widths.shrink(shape, lanes, error);
         }
         if together && !lost {
             requeued.extend(candidates.into_iter().map(|candidate| {
@@ -391,7 +359,7 @@ fn take_requeued<'o>(shape: ShapeId, requeued: &mut VecDeque<Job<'o>>) -> Option
 
 fn hand_over<'o>(finished: FinishedTrial<'o>, jobs: &mut dyn Jobs<'o>) {
     let FinishedTrial { candidate, result } = finished;
-    candidate.reporter.span().in_scope(|| jobs.ended(candidate.ticket, result));
+    candidate.reporter.span.in_scope(|| jobs.ended(candidate.ticket, result));
 }
 
 /// Checks a trial whose faults torch would report less clearly.

@@ -63,15 +63,6 @@ struct StoredWidth {
     until: Option<u64>,
 }
 
-/// The reason why there are fewer lanes than before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// Memory ran out.
-    Memory,
-    /// Another error, perhaps because of one of the trials.
-    Fault,
-}
-
 /// Time for which later processes know of a fault.
 const FAULT: Duration = Duration::from_secs(3600);
 
@@ -87,16 +78,8 @@ pub(super) struct Widths {
 }
 
 impl Widths {
-    pub(super) fn new(device: Device) -> Self {
-        Self { device, fixed: None, known: HashMap::new(), folder: None }
-    }
-
-    pub(super) fn set(&mut self, lanes: Option<usize>) {
-        self.fixed = lanes;
-    }
-
-    pub(super) fn keep_in(&mut self, folder: Option<PathBuf>) {
-        self.folder = folder;
+    pub(super) fn new(device: Device, fixed: Option<usize>, folder: Option<PathBuf>) -> Self {
+        Self { device, fixed, known: HashMap::new(), folder }
     }
 
     /// Number of trials to request while their shape is unknown.
@@ -139,9 +122,9 @@ impl Widths {
 
     /// Limits the number of lanes from now on, in later processes too. The limit lasts for ever if
     /// memory ran out, and else for an hour, so that the trial whose fault it is ends up alone.
-    pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, reason: Reason) {
+    pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, error: &TrainError) {
         self.known.insert(shape, lanes);
-        self.write(shape, lanes, (reason == Reason::Fault).then(|| now() + FAULT.as_secs()));
+        self.write(shape, lanes, (!error.is_out_of_memory()).then(|| now() + FAULT.as_secs()));
     }
 
     /// The path of a shape's file, and its identity.
@@ -287,6 +270,10 @@ mod tests {
 
     const GPU: Device = Device::Cuda(0);
 
+    fn out_of_memory() -> TrainError {
+        TrainError::Torch("CUDA out of memory".to_owned())
+    }
+
     fn spec() -> TrialSpec {
         let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n\
                     [grid]\nsubset_size = 40\nseed = [1]\n\
@@ -304,34 +291,31 @@ mod tests {
     fn later_processes_know_the_number_of_lanes() {
         let folder = tempfile::tempdir().unwrap();
         let (spec, data, backend) = (spec(), data(), Backend::from(Device::Cpu));
-        let widths = || {
-            let mut widths = Widths::new(GPU);
-            widths.keep_in(Some(folder.path().join("lanes")));
-            widths
-        };
-        let (mut first, shape) = (widths(), spec.shape());
+        let widths = |fixed| Widths::new(GPU, fixed, Some(folder.path().join("lanes")));
+        let (mut first, shape) = (widths(None), spec.shape());
         assert_eq!(first.unknown_shape(), 1);
-        first.shrink(shape, 48, Reason::Memory);
+        first.shrink(shape, 48, &out_of_memory());
         assert_eq!(first.find(shape, &spec, &data, backend), Ok(48));
-        assert_eq!(widths().find(shape, &spec, &data, backend), Ok(48), "from the file");
-        first.shrink(shape, 3, Reason::Fault);
+        assert_eq!(widths(None).find(shape, &spec, &data, backend), Ok(48), "from the file");
+        first.shrink(shape, 3, &TrainError::Cancelled);
         assert_eq!(
-            (first.find(shape, &spec, &data, backend), widths().find(shape, &spec, &data, backend)),
+            (
+                first.find(shape, &spec, &data, backend),
+                widths(None).find(shape, &spec, &data, backend)
+            ),
             (Ok(3), Ok(3))
         );
-        let mut asked = widths();
-        asked.set(Some(7));
+        let mut asked = widths(Some(7));
         assert_eq!(
             asked.find(shape, &spec, &data, backend),
             Ok(3),
             "a fault limits the user's number"
         );
         first.write(shape, 3, Some(now() - 1));
-        assert_eq!(widths().read(shape), None, "the hour is over");
-        let mut asked = widths();
-        asked.set(Some(7));
+        assert_eq!(widths(None).read(shape), None, "the hour is over");
+        let mut asked = widths(Some(7));
         assert_eq!((asked.unknown_shape(), asked.find(shape, &spec, &data, backend)), (7, Ok(7)));
-        asked.shrink(shape, 4, Reason::Memory);
+        asked.shrink(shape, 4, &out_of_memory());
         assert_eq!(asked.find(shape, &spec, &data, backend), Ok(4), "what memory allows");
         // A wrong file is ignored.
         let (path, _) = first.path(shape).unwrap();
@@ -343,10 +327,10 @@ mod tests {
         ] {
             assert_ne!(wrong, text);
             fs::write(&path, wrong).unwrap();
-            assert_eq!(widths().read(shape), None);
+            assert_eq!(widths(None).read(shape), None);
         }
         assert_eq!(
-            Widths::new(Device::Cpu).find(shape, &spec, &data, backend),
+            Widths::new(Device::Cpu, None, None).find(shape, &spec, &data, backend),
             Ok(1),
             "nothing is gained on a CPU"
         );
@@ -373,7 +357,6 @@ mod tests {
 
     #[test]
     fn memory_ends_the_search() {
-        let out_of_memory = || TrainError::Torch("CUDA out of memory".to_owned());
         let found = search(|lanes| if lanes < 8 { Ok(lanes as f64) } else { Err(out_of_memory()) });
         assert_eq!(found.unwrap().0, 4);
         assert!(search(|_| Err(out_of_memory())).is_err(), "not even one");

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn an_epoch_shows_each_image_at_most_once() {
-        let mut batches = Batches::new(11, 3, 5, Purpose::ClassifierBatches);
+        let mut batches = Batches::new(11, 3, 5, Purpose::CLASSIFIER_BATCHES);
         let (mut first, second) = (draw(&mut batches, 3), draw(&mut batches, 3));
         assert_ne!(first, second);
         first.sort_unstable();
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_fresh_epoch_follows_one_that_was_ended() {
         let whole = |end: bool| {
-            let mut batches = Batches::new(6, 2, 5, Purpose::ClassifierBatches);
+            let mut batches = Batches::new(6, 2, 5, Purpose::CLASSIFIER_BATCHES);
             let first = draw(&mut batches, 1);
             if end {
                 batches.end_epoch();

@@ -79,7 +79,9 @@ impl Checkpoints {
             debug!(trial = %trial.short(), "another worker's checkpoint is further");
             return;
         }
-        self.folder.put(trial, encode(trial, self.folder.device, state));
+        let numbers = Some(state.numbers.clone());
+        let (owner, device) = (Owner::Trial(trial), self.folder.device);
+        self.folder.put(trial, folder::encode(owner, device, &state.tensors, numbers), MOST);
     }
 
     /// Removes the trial's checkpoint, if it has one.
@@ -93,16 +95,6 @@ impl Checkpoints {
         let description: Description = store_file::description_alone(&file)?;
         description.numbers.as_ref().map(progress)
     }
-}
-
-fn encode(trial: TrialId, device: Device, state: &State) -> io::Result<Vec<u8>> {
-    let numbers = Some(state.numbers.clone());
-    let content = folder::encode(Owner::Trial(trial), device, &state.tensors, numbers);
-    let content = content.map_err(io::Error::other)?;
-    if content.len() as u64 > MOST {
-        return Err(io::Error::other(format!("a file of `{}` bytes is too large", content.len())));
-    }
-    Ok(content)
 }
 
 fn decode(content: &[u8], trial: TrialId, device: Device) -> Result<State, FileError> {

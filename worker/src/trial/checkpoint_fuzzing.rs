@@ -48,14 +48,14 @@ fn resume(state: &State) {
         state.seconds("best").is_ok_and(|best| best.is_finite() && best >= 0.0)
             || state.seconds("best").is_err()
     );
-    let mut batches = Batches::new(IMAGES, 3, 0, Purpose::ClassifierBatches);
+    let mut batches = Batches::new(IMAGES, 3, 0, Purpose::CLASSIFIER_BATCHES);
     if batches.restore("batches", state).is_ok() {
         for _ in 0..2 * IMAGES {
             assert!(batches.take_next().iter().all(|image| (0..IMAGES as i64).contains(image)));
         }
         batches.keep("batches", &mut State::default());
     }
-    let mut stream = Stream::new(0, Purpose::PenaltyNoise);
+    let mut stream = Stream::new(0, Purpose::PENALTY_NOISE);
     if let Ok(position) = state.position("samples") {
         stream.go_to(position);
         stream.below(10, 10);

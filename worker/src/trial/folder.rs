@@ -173,13 +173,22 @@ impl Folder {
         None
     }
 
-    /// Writes an id's file. An error is logged, the first one as a warning. Returns whether it
-    /// succeeded.
-    pub(crate) fn put(&self, id: impl Display, content: io::Result<Vec<u8>>) -> bool {
+    /// Writes an id's file of at most `most` bytes. An error is logged, the first one as a warning.
+    /// Returns whether it succeeded.
+    pub(crate) fn put(
+        &self,
+        id: impl Display,
+        content: Result<Vec<u8>, FileError>,
+        most: u64,
+    ) -> bool {
         let path = self.path(&id);
-        let write =
-            |content: Vec<u8>| store_file::write(&self.path, &id.to_string(), &path, &content);
-        match content.and_then(write) {
+        let write = |content: Vec<u8>| match content.len() {
+            bytes if bytes as u64 > most => {
+                Err(io::Error::other(format!("a file of `{bytes}` bytes is too large")))
+            }
+            _ => store_file::write(&self.path, &id.to_string(), &path, &content),
+        };
+        match content.map_err(io::Error::other).and_then(write) {
             Ok(()) => debug!(file = %path.display(), "wrote {}", self.what),
             Err(error) if self.warned.swap(true, Ordering::Relaxed) => {
                 debug!(file = %path.display(), "{} cannot be written: {error}", self.what);

@@ -4,6 +4,7 @@
 pub mod batches;
 pub(crate) mod border;
 pub mod checkpoint;
+pub(crate) mod core;
 pub(crate) mod folder;
 pub mod pool;
 pub mod report;

@@ -85,7 +85,7 @@ impl TrainError {
 pub(crate) struct Reporter<'o> {
     observer: Box<dyn Observer + 'o>,
     /// The span of the trial's log lines.
-    span: Span,
+    pub(crate) span: Span,
     last: Instant,
     saver: Option<Saver>,
     /// When and why the observer cancelled the trial.
@@ -139,11 +139,6 @@ impl<'o> Reporter<'o> {
             cancelled: None,
             stopped: None,
         }
-    }
-
-    /// The span of the trial's log lines.
-    pub(crate) fn span(&self) -> &Span {
-        &self.span
     }
 
     /// Observer and span, to train the trial again.

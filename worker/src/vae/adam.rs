@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::{
     compute::{AdamRates, Backend, Rate},
-    lanes::{Lanes, Map, Named, named},
+    lanes::{Model, Named, impl_lanes, named},
 };
 
 const BETA1: f64 = 0.9;
@@ -31,16 +31,6 @@ impl Adam {
         let zeros =
             || parameters.iter().map(|(_, parameter)| parameter.detach().zeros_like()).collect();
         Self { learning_rate, momenta: zeros(), squares: zeros(), backend }
-    }
-
-    /// Moments of each parameter, for checkpoints. Beside them only the number of steps changes.
-    pub(crate) fn state(&self) -> Vec<Named> {
-        let moments = [("momentum", &self.momenta), ("square", &self.squares)];
-        let all = moments.into_iter().flat_map(|(name, tensors)| {
-            let tensors = tensors.iter().enumerate();
-            tensors.map(move |(index, tensor)| named(format!("{name}.{index}"), tensor))
-        });
-        all.collect()
     }
 
     /// The rates of consecutive steps. `counts` has t of each lane, for each step. Copies to a GPU
@@ -74,11 +64,18 @@ impl Adam {
     }
 }
 
-impl Lanes for Adam {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        let Self { learning_rate, backend, .. } = *self;
-        let (momenta, squares) = (&self.momenta, &self.squares);
-        let momenta = momenta.iter().map(&mut *f).collect();
-        Self { learning_rate, momenta, squares: squares.iter().map(f).collect(), backend }
+impl Model for Adam {
+    const NAME: &'static str = "adam";
+
+    /// The moments. Beside them only the number of steps changes.
+    fn parameters(&self) -> Vec<Named> {
+        let moments = [("momentum", &self.momenta), ("square", &self.squares)];
+        let all = moments.into_iter().flat_map(|(name, tensors)| {
+            let tensors = tensors.iter().enumerate();
+            tensors.map(move |(index, tensor)| named(format!("{name}.{index}"), tensor))
+        });
+        all.collect()
     }
 }
+
+impl_lanes!(Adam { momenta, squares } learning_rate backend);

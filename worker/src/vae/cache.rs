@@ -52,14 +52,14 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::*;
-    use crate::vae::{model::Vae, trained::Densities};
+    use crate::vae::{family::Either, model::Vae, trained::Densities};
 
     #[test]
     fn the_least_recently_used_vae_is_dropped() {
         let codes = Tensor::zeros([1, 1, 1], (Kind::Float, Device::Cpu));
-        let density =
-            || Densities::new(Vae::new(1, 1, 1, &[0], Device::Cpu.into()).decoder, &codes, &codes);
-        let vae = || Rc::new(TrainedVae::new(density(), codes.squeeze_dim(0), Vec::new()));
+        let decoder = || Either::Vanilla(Vae::new(1, 1, 1, &[0], Device::Cpu.into()).decoder);
+        let density = || Densities::new(decoder(), &codes, &codes);
+        let vae = || Rc::new(TrainedVae::new(density(), codes.squeeze_dim(0)));
         let id = |digit: &str| digit.repeat(32).parse::<VaeId>().unwrap();
         let (a, b, c) = (id("a"), id("b"), id("c"));
         let mut cache = VaeCache::new(2);

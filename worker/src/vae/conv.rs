@@ -20,9 +20,9 @@
 use swfn_shared::trial::BatchNormScale;
 use tch::{Device, Tensor};
 
-use super::model::{Elbo, latent_code};
+use super::model::{Autoencoder, Elbo, latent_code};
 use crate::{
-    lanes::{Lanes, Map, Named, named},
+    lanes::{Model, Named, impl_lanes, named},
     layers::{BatchNorm, Layer, NormMode, he, stacked},
     rng::{Purpose, Stream},
 };
@@ -79,14 +79,8 @@ pub struct ConvDecoder {
     bias: Tensor,
 }
 
-/// Encoder and decoder.
-#[derive(Debug)]
-pub struct ConvVae {
-    /// x -> (mu, logvar).
-    pub encoder: ConvEncoder,
-    /// z -> x.
-    pub decoder: ConvDecoder,
-}
+/// An autoencoder of strided convolutions.
+pub type ConvVae = Autoencoder<ConvEncoder, ConvDecoder>;
 
 /// Convolution with filters of 4 x 4 pixels, stride 2, padding 1. x: `[B, K * inputs, H, W]`,
 /// weight: `[K, outputs, inputs, 4, 4]` -> `[B, K * outputs, H / 2, W / 2]`, rounded down.
@@ -147,30 +141,21 @@ impl ConvEncoder {
         let latent = heads.size()[2] / 2;
         (heads.narrow(2, 0, latent), heads.narrow(2, latent, latent))
     }
+}
 
-    /// All parameters, named as in PyTorch.
-    pub fn parameters(&self) -> Vec<Named> {
+impl Model for ConvEncoder {
+    fn parameters(&self) -> Vec<Named> {
         let convs = numbered("encoder.conv", &self.convs, filters);
         let norms = numbered("encoder.bn", &self.norms, BatchNorm::parameters);
         convs.chain(norms).chain(self.heads.named("encoder.heads")).collect()
     }
 
-    /// The running statistics of batch norm, named as in PyTorch.
-    pub fn buffers(&self) -> Vec<Named> {
+    fn buffers(&self) -> Vec<Named> {
         numbered("encoder.bn", &self.norms, BatchNorm::buffers).collect()
     }
 }
 
-impl Lanes for ConvEncoder {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self {
-            shapes: self.shapes,
-            convs: self.convs.each_ref().map(&mut *f),
-            norms: self.norms.each_ref().map(|norm| norm.map(f)),
-            heads: self.heads.map(f),
-        }
-    }
-}
+impl_lanes!(ConvEncoder { convs, norms, heads } shapes);
 
 impl ConvDecoder {
     /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W * C]`; their sigmoid is the
@@ -190,38 +175,23 @@ impl ConvDecoder {
         let (height, width) = sides[0];
         x.reshape([-1, lanes, channels[0], height, width]).permute([1, 0, 3, 4, 2]).flatten(2, -1)
     }
+}
 
-    /// All parameters, named as in PyTorch.
-    pub fn parameters(&self) -> Vec<Named> {
+impl Model for ConvDecoder {
+    fn parameters(&self) -> Vec<Named> {
         let norms = numbered("decoder.bn", &self.norms, BatchNorm::parameters);
         let convs = numbered("decoder.conv", &self.convs, filters);
         let bias = named("decoder.conv3.bias", &self.bias);
-        self.input
-            .named("decoder.input")
-            .into_iter()
-            .chain(norms)
-            .chain(convs)
-            .chain([bias])
-            .collect()
+        let input = self.input.named("decoder.input").into_iter();
+        input.chain(norms).chain(convs).chain([bias]).collect()
     }
 
-    /// The running statistics of batch norm, named as in PyTorch.
-    pub fn buffers(&self) -> Vec<Named> {
+    fn buffers(&self) -> Vec<Named> {
         numbered("decoder.bn", &self.norms, BatchNorm::buffers).collect()
     }
 }
 
-impl Lanes for ConvDecoder {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self {
-            shapes: self.shapes,
-            input: self.input.map(f),
-            norms: self.norms.each_ref().map(|norm| norm.map(f)),
-            convs: self.convs.each_ref().map(&mut *f),
-            bias: f(&self.bias),
-        }
-    }
-}
+impl_lanes!(ConvDecoder { input, norms, convs, bias } shapes);
 
 /// The filters of a convolution, as PyTorch names them.
 fn filters(conv: &Tensor, layer: &str) -> Vec<Named> {
@@ -249,7 +219,7 @@ impl ConvVae {
             height.min(width) >= MIN_SIDE,
             "images of {height} x {width} pixels leave nothing to the convolutions"
         );
-        let streams = &mut Stream::each(seeds, Purpose::VaeInit);
+        let streams = &mut Stream::each(seeds, Purpose::VAE_INIT);
         let shapes = Shapes::new(image, hidden);
         let [c0, c1, c2, c3] = shapes.channels;
         // As scales are ones, nothing is drawn for batch norm.
@@ -297,22 +267,6 @@ impl ConvVae {
         let gradients = Tensor::run_backward(&[loss], &parameters, false, false);
         (elbo, gradients)
     }
-
-    /// All parameters, named as in PyTorch.
-    pub fn parameters(&self) -> Vec<Named> {
-        [self.encoder.parameters(), self.decoder.parameters()].into_iter().flatten().collect()
-    }
-
-    /// The running statistics of batch norm, named as in PyTorch.
-    pub fn buffers(&self) -> Vec<Named> {
-        [self.encoder.buffers(), self.decoder.buffers()].into_iter().flatten().collect()
-    }
-}
-
-impl Lanes for ConvVae {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { encoder: self.encoder.map(f), decoder: self.decoder.map(f) }
-    }
 }
 
 #[cfg(test)]
@@ -323,7 +277,7 @@ mod tests {
 
     /// Normal numbers of one lane.
     fn normal(rows: i64, columns: i64) -> Tensor {
-        Tensor::from_slice(&Stream::new(3, Purpose::VaeNoise).normal((rows * columns) as usize))
+        Tensor::from_slice(&Stream::new(3, Purpose::VAE_NOISE).normal((rows * columns) as usize))
             .view([1, rows, columns])
     }
 

@@ -72,18 +72,10 @@ impl DiskCache {
 
     /// Keeps a VAE, and removes the least recently used ones if there are too many. Logs an error.
     pub fn put(&self, id: VaeId, vae: &TrainedVae) {
-        if self.folder.put(id, self.encode(id, vae)) {
+        let content = file::encode(id, self.folder.device, vae);
+        if self.folder.put(id, content, self.limit.min(file::most_bytes(vae))) {
             self.evict();
         }
-    }
-
-    fn encode(&self, id: VaeId, vae: &TrainedVae) -> io::Result<Vec<u8>> {
-        let content = file::encode(id, self.folder.device, vae).map_err(io::Error::other)?;
-        let bytes = content.len() as u64;
-        if bytes > self.limit.min(file::most_bytes(vae)) {
-            return Err(io::Error::other(format!("a file of `{bytes}` bytes is too large")));
-        }
-        Ok(content)
     }
 
     /// Removes files that dead writers left behind and, while there are too many bytes, the least

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     store_file::ABANDONED,
-    vae::{conv::ConvVae, model::Vae, trained::Densities},
+    vae::{conv::ConvVae, family::Either, model::Vae, trained::Densities},
 };
 
 const SIDE: i64 = 8;
@@ -22,7 +22,7 @@ const SIDE: i64 = 8;
 fn trained(seed: u64) -> TrainedVae {
     let points = [(100, 0.1 + seed as f64 / 3.0), (130, f64::MIN_POSITIVE)];
     let losses = points.map(|(step, value)| MetricPoint { metric: VAE_LOSS, step, value }).to_vec();
-    blank(seed).with_losses(losses)
+    TrainedVae { losses, ..blank(seed) }
 }
 
 /// The same without a curve.
@@ -32,18 +32,16 @@ fn blank(seed: u64) -> TrainedVae {
     };
     let vae = Vae::new(SIDE * SIDE, 5, 3, &[seed], Device::Cpu.into());
     let reconstructions = Tensor::full([2, SIDE * SIDE], seed as f64, (Kind::Float, Device::Cpu));
-    let density = Densities::new(vae.decoder, &code(seed as f64), &code(-1.0));
-    TrainedVae::new(density, reconstructions, Vec::new())
+    let density = Densities::new(Either::Vanilla(vae.decoder), &code(seed as f64), &code(-1.0));
+    TrainedVae::new(density, reconstructions)
 }
 
 fn convolutional(seed: u64) -> TrainedVae {
     let code = Tensor::full([1, 1, 3], seed as f64, (Kind::Float, Device::Cpu));
     let vae = ConvVae::new([SIDE, SIDE, 1], 16, 3, &[seed], Device::Cpu);
-    TrainedVae::new(
-        Densities::new(vae.decoder, &code, &code),
-        Tensor::zeros_like(&code.squeeze_dim(0)),
-        Vec::new(),
-    )
+    let decoder = Either::Convolutional(Box::new(vae.decoder));
+    let density = Densities::new(decoder, &code, &code);
+    TrainedVae::new(density, Tensor::zeros_like(&code.squeeze_dim(0)))
 }
 
 /// Names, places in memory and bits of all tensors, and bits of all points.
@@ -61,7 +59,7 @@ fn bits(vae: &TrainedVae) -> Bits {
     });
     (
         tensors.collect(),
-        vae.losses().iter().map(|point| (point.step, point.value.to_bits())).collect(),
+        vae.losses.iter().map(|point| (point.step, point.value.to_bits())).collect(),
     )
 }
 
@@ -128,7 +126,7 @@ fn a_file_with_impossible_numbers_is_not_used() {
             step: *step,
             value: *value,
         };
-        trained(1).with_losses(points.iter().map(point).collect())
+        TrainedVae { losses: points.iter().map(point).collect(), ..trained(1) }
     };
     let vae = trained(1);
     let mut tensors = vae.tensors();
@@ -155,9 +153,12 @@ fn a_file_with_a_wrong_byte_is_rejected() {
     let small = |seed: i64| {
         let vae = Vae::new(2, 1, 1, &[seed.unsigned_abs()], Device::Cpu.into());
         let code = Tensor::full([1, 1, 1], seed, (Kind::Float, Device::Cpu));
-        TrainedVae::new(Densities::new(vae.decoder, &code, &code), code.squeeze_dim(0), Vec::new())
+        TrainedVae::new(
+            Densities::new(Either::Vanilla(vae.decoder), &code, &code),
+            code.squeeze_dim(0),
+        )
     };
-    let vae = small(1).with_losses(trained(1).losses().to_vec());
+    let vae = TrainedVae { losses: trained(1).losses, ..small(1) };
     let file = file::encode(id("a"), Device::Cpu, &vae).unwrap();
     for at in 0..file.len() {
         let mut damaged = file.clone();
@@ -198,9 +199,8 @@ fn a_wrong_file_is_removed() {
         let vae = Vae::new(SIDE * SIDE, 6, 3, &[1], Device::Cpu.into());
         let code = Tensor::zeros([1, 1, 3], (Kind::Float, Device::Cpu));
         let other = TrainedVae::new(
-            Densities::new(vae.decoder, &code, &code),
+            Densities::new(Either::Vanilla(vae.decoder), &code, &code),
             code.squeeze_dim(0),
-            Vec::new(),
         );
         *content = file::encode(id("a"), Device::Cpu, &other).unwrap();
     });
@@ -212,7 +212,9 @@ fn a_wrong_file_is_removed() {
     });
     refused("a curve that is not finite", |content| {
         let point = MetricPoint { metric: VAE_LOSS, step: 1, value: f64::NAN };
-        *content = file::encode(id("a"), Device::Cpu, &blank(1).with_losses(vec![point])).unwrap();
+        *content =
+            file::encode(id("a"), Device::Cpu, &TrainedVae { losses: vec![point], ..blank(1) })
+                .unwrap();
     });
 }
 

@@ -9,27 +9,24 @@ use super::{
 };
 use crate::{
     compute::Backend,
-    lanes::{Lanes, Map, Named},
+    lanes::{Lanes, Map, Model, Named},
     layers::NormMode,
 };
 
-/// K VAEs of either family.
+/// K models of one of the two families.
 #[derive(Debug)]
-pub enum AnyVae {
+pub enum Either<V, C> {
     /// Fully connected layers.
-    Vanilla(Vae),
+    Vanilla(V),
     /// Strided convolutions.
-    Convolutional(Box<ConvVae>),
+    Convolutional(Box<C>),
 }
 
+/// K VAEs of either family.
+pub type AnyVae = Either<Vae, ConvVae>;
+
 /// K decoders of either family.
-#[derive(Debug)]
-pub enum AnyDecoder {
-    /// Fully connected layers.
-    Vanilla(Decoder),
-    /// Strided convolutions.
-    Convolutional(Box<ConvDecoder>),
-}
+pub type AnyDecoder = Either<Decoder, ConvDecoder>;
 
 /// The same expression for either family.
 macro_rules! either {
@@ -57,7 +54,7 @@ impl AnyVae {
     }
 
     /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of
-    /// [`Self::parameters`], with batch norm in training mode. x: `[K, B, H * W * C]` in 0..1;
+    /// [`Model::parameters`], with batch norm in training mode. x: `[K, B, H * W * C]` in 0..1;
     /// noise: `[K, B, latent]` ~ N(0, 1).
     pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
         either!(self, vae => vae.gradients(x, noise))
@@ -73,22 +70,12 @@ impl AnyVae {
         }
     }
 
-    /// All parameters, named as in PyTorch.
-    pub fn parameters(&self) -> Vec<Named> {
-        either!(self, vae => vae.parameters())
-    }
-
-    /// The running statistics of batch norm, named as in PyTorch.
-    pub fn buffers(&self) -> Vec<Named> {
-        match self {
-            Self::Vanilla(_) => Vec::new(),
-            Self::Convolutional(vae) => vae.buffers(),
-        }
-    }
-
     /// The part that samples need.
     pub fn into_decoder(self) -> AnyDecoder {
-        either!(self, vae => vae.decoder.into())
+        match self {
+            Self::Vanilla(vae) => Either::Vanilla(vae.decoder),
+            Self::Convolutional(vae) => Either::Convolutional(Box::new(vae.decoder)),
+        }
     }
 }
 
@@ -103,44 +90,23 @@ impl AnyDecoder {
             Self::Convolutional(decoder) => decoder.forward(z, NormMode::Eval),
         }
     }
+}
 
-    /// All parameters, named as in PyTorch.
-    pub fn parameters(&self) -> Vec<Named> {
-        either!(self, decoder => decoder.parameters())
+impl<V: Model, C: Model> Model for Either<V, C> {
+    fn parameters(&self) -> Vec<Named> {
+        either!(self, model => model.parameters())
     }
 
-    /// The running statistics of batch norm, named as in PyTorch.
-    pub fn buffers(&self) -> Vec<Named> {
-        match self {
-            Self::Vanilla(_) => Vec::new(),
-            Self::Convolutional(decoder) => decoder.buffers(),
-        }
+    fn buffers(&self) -> Vec<Named> {
+        either!(self, model => model.buffers())
     }
 }
 
-impl Lanes for AnyVae {
+impl<V: Lanes, C: Lanes> Lanes for Either<V, C> {
     fn map(&self, f: &mut Map<'_>) -> Self {
         match self {
-            Self::Vanilla(vae) => Self::Vanilla(vae.map(f)),
-            Self::Convolutional(vae) => Self::Convolutional(Box::new(vae.map(f))),
+            Self::Vanilla(model) => Self::Vanilla(model.map(f)),
+            Self::Convolutional(model) => Self::Convolutional(Box::new(model.map(f))),
         }
-    }
-}
-
-impl Lanes for AnyDecoder {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        either!(self, decoder => decoder.map(f).into())
-    }
-}
-
-impl From<Decoder> for AnyDecoder {
-    fn from(decoder: Decoder) -> Self {
-        Self::Vanilla(decoder)
-    }
-}
-
-impl From<ConvDecoder> for AnyDecoder {
-    fn from(decoder: ConvDecoder) -> Self {
-        Self::Convolutional(Box::new(decoder))
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn encode(id: VaeId, device: Device, vae: &TrainedVae) -> Result<Vec<
     for (name, tensor) in vae.tensors() {
         contents.insert(name.into_owned(), (dtype(&tensor), shape(&tensor), bytes(&tensor)));
     }
-    let points = vae.losses();
+    let points = &vae.losses;
     let steps = points.iter().flat_map(|point| point.step.to_le_bytes()).collect();
     let values = points.iter().flat_map(|point| point.value.to_le_bytes()).collect();
     contents.insert(STEPS.to_owned(), (Dtype::U64, vec![points.len()], steps));
@@ -65,7 +65,7 @@ pub(super) fn decode(
     id: VaeId,
     device: Device,
     iterations: u32,
-    blank: TrainedVae,
+    mut blank: TrainedVae,
 ) -> Result<TrainedVae, FileError> {
     let (contents, _) = folder::decode(file, Owner::Vae(id), device)?;
     let points =
@@ -85,7 +85,8 @@ pub(super) fn decode(
         let values = Tensor::from_data_size(&contents[&*name].2, &tensor.size(), tensor.kind());
         tensor.copy_(&values);
     }
-    Ok(blank.with_losses(self::curve(&contents[STEPS].2, &contents[VALUES].2, iterations)?))
+    blank.losses = self::curve(&contents[STEPS].2, &contents[VALUES].2, iterations)?;
+    Ok(blank)
 }
 
 /// The points of a curve, from little-endian integers and floats.

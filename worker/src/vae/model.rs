@@ -5,7 +5,7 @@ use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
 use crate::{
     compute::Backend,
-    lanes::{Lanes, Map, Named},
+    lanes::{Lanes, Map, Model, Named, impl_lanes},
     layers::Layer,
     rng::{Purpose, Stream},
 };
@@ -27,13 +27,32 @@ pub struct Decoder {
     backend: Backend,
 }
 
+/// An autoencoder of fully connected layers.
+pub type Vae = Autoencoder<Encoder, Decoder>;
+
 /// Encoder and decoder.
 #[derive(Debug)]
-pub struct Vae {
+pub struct Autoencoder<E, D> {
     /// x -> (mu, logvar).
-    pub encoder: Encoder,
+    pub encoder: E,
     /// z -> x.
-    pub decoder: Decoder,
+    pub decoder: D,
+}
+
+impl<E: Lanes, D: Lanes> Lanes for Autoencoder<E, D> {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { encoder: self.encoder.map(f), decoder: self.decoder.map(f) }
+    }
+}
+
+impl<E: Model, D: Model> Model for Autoencoder<E, D> {
+    fn parameters(&self) -> Vec<Named> {
+        [self.encoder.parameters(), self.decoder.parameters()].into_iter().flatten().collect()
+    }
+
+    fn buffers(&self) -> Vec<Named> {
+        [self.encoder.buffers(), self.decoder.buffers()].into_iter().flatten().collect()
+    }
 }
 
 /// Result of one pass over a batch.
@@ -98,30 +117,29 @@ impl Decoder {
         let _guard = no_grad_guard();
         linear(self.backend, &self.output, &linear(self.backend, &self.hidden, z).relu_())
     }
+}
 
-    /// All parameters, named as in PyTorch.
-    pub fn parameters(&self) -> Vec<Named> {
+impl Model for Encoder {
+    fn parameters(&self) -> Vec<Named> {
+        let layers = [self.hidden.named("encoder.hidden"), self.heads.named("encoder.heads")];
+        layers.into_iter().flatten().collect()
+    }
+}
+
+impl Model for Decoder {
+    fn parameters(&self) -> Vec<Named> {
         let layers = [self.hidden.named("decoder.hidden"), self.output.named("decoder.output")];
         layers.into_iter().flatten().collect()
     }
 }
 
-impl Lanes for Encoder {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { hidden: self.hidden.map(f), heads: self.heads.map(f), backend: self.backend }
-    }
-}
-
-impl Lanes for Decoder {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { hidden: self.hidden.map(f), output: self.output.map(f), backend: self.backend }
-    }
-}
+impl_lanes!(Encoder { hidden, heads } backend);
+impl_lanes!(Decoder { hidden, output } backend);
 
 impl Vae {
     /// Draws the initial weights of these seeds, one for each lane.
     pub fn new(pixels: i64, hidden: i64, latent: i64, seeds: &[u64], backend: Backend) -> Self {
-        let streams = &mut Stream::each(seeds, Purpose::VaeInit);
+        let streams = &mut Stream::each(seeds, Purpose::VAE_INIT);
         let mut layer = |shape: &[i64]| Layer::he(streams, shape, backend.device);
         let (encode, heads) = (layer(&[hidden, pixels]), layer(&[2 * latent, hidden]));
         let (decode, output) = (layer(&[hidden, latent]), layer(&[pixels, hidden]));
@@ -181,18 +199,5 @@ impl Vae {
             of_output_bias,
         ];
         (Elbo::from_sums(&reconstruction, mu, logvar), gradients)
-    }
-
-    /// All parameters, named as in PyTorch.
-    pub fn parameters(&self) -> Vec<Named> {
-        let Encoder { hidden, heads, .. } = &self.encoder;
-        let encoder = [hidden.named("encoder.hidden"), heads.named("encoder.heads")];
-        encoder.into_iter().flatten().chain(self.decoder.parameters()).collect()
-    }
-}
-
-impl Lanes for Vae {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { encoder: self.encoder.map(f), decoder: self.decoder.map(f) }
     }
 }

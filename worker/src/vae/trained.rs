@@ -4,7 +4,7 @@ use swfn_shared::metrics::MetricPoint;
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::family::AnyDecoder;
-use crate::lanes::{Lanes, Map, Named, named};
+use crate::lanes::{Model as _, Named, impl_lanes, named};
 
 /// K densities Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x =
 /// sigmoid(decoder(z)).
@@ -21,21 +21,21 @@ pub struct Densities {
 #[derive(Debug)]
 pub struct TrainedVae {
     /// Its density, of one lane.
-    density: Densities,
+    pub density: Densities,
     /// Reconstructions of the first images that it was trained on: `[k, pixels]` in normalised
     /// units.
-    reconstructions: Tensor,
-    /// The curve of its training. A trial that finds this VAE reports the same points as one that
-    /// trains it.
-    losses: Vec<MetricPoint>,
+    pub reconstructions: Tensor,
+    /// The curve of its training, in `vae/loss`. A trial that finds this VAE reports the same
+    /// points as one that trains it.
+    pub losses: Vec<MetricPoint>,
 }
 
 impl Densities {
     /// Densities from codes of the images that represent all: `mu`, `logvar`: `[K, B, latent]`.
-    pub fn new(decoder: impl Into<AnyDecoder>, mu: &Tensor, logvar: &Tensor) -> Self {
+    pub fn new(decoder: AnyDecoder, mu: &Tensor, logvar: &Tensor) -> Self {
         let _guard = no_grad_guard();
         let mean = |x: &Tensor| x.mean_dim([1_i64].as_slice(), false, Kind::Float).detach();
-        Self { decoder: decoder.into(), mu: mean(mu), deviation: (mean(logvar) * 0.5).exp() }
+        Self { decoder, mu: mean(mu), deviation: (mean(logvar) * 0.5).exp() }
     }
 
     /// Dimensions of the latent code.
@@ -62,47 +62,18 @@ impl Densities {
     }
 }
 
-impl Lanes for Densities {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { decoder: self.decoder.map(f), mu: f(&self.mu), deviation: f(&self.deviation) }
-    }
-}
+impl_lanes!(Densities { decoder, mu, deviation });
 
 impl TrainedVae {
-    /// `reconstructions`: `[k, pixels]` in normalised units; `losses` in `vae/loss`.
-    ///
-    /// # Panics
-    /// If there is more than one density.
-    pub fn new(density: Densities, reconstructions: Tensor, losses: Vec<MetricPoint>) -> Self {
+    /// A VAE with that density, of one lane, those reconstructions and no curve.
+    pub fn new(density: Densities, reconstructions: Tensor) -> Self {
         assert_eq!(density.mu.size()[0], 1, "a VAE is one");
-        Self { density, reconstructions, losses }
-    }
-
-    /// The density, of one lane.
-    pub fn density(&self) -> &Densities {
-        &self.density
-    }
-
-    /// Reconstructions of the first images that it was trained on: `[k, pixels]` in normalised
-    /// units.
-    pub fn reconstructions(&self) -> &Tensor {
-        &self.reconstructions
-    }
-
-    /// The curve of its training, in `vae/loss`.
-    pub fn losses(&self) -> &[MetricPoint] {
-        &self.losses
-    }
-
-    /// The same VAE with another curve.
-    pub(crate) fn with_losses(self, losses: Vec<MetricPoint>) -> Self {
-        Self { losses, ..self }
+        Self { density, reconstructions, losses: Vec::new() }
     }
 
     /// All tensors, named. They share their storage with the VAE's.
     pub(crate) fn tensors(&self) -> Vec<Named> {
-        let Self { density: Densities { decoder, mu, deviation }, reconstructions, losses: _ } =
-            self;
+        let Self { density: Densities { decoder, mu, deviation }, reconstructions, .. } = self;
         let others = [
             named("latent.mu", mu),
             named("latent.deviation", deviation),

@@ -16,11 +16,12 @@ use super::{
 };
 use crate::{
     compute::Backend,
-    lanes::{Lanes, Map, Named, named_lane},
+    lanes::{Lanes as _, Model as _},
     noise::{self, Noise},
     rng::Purpose,
     trial::{
         batches::Batches,
+        core,
         pool::{Images, Pool, sizes},
         report::{REPORT_EVERY, Reporter, TrainError},
         state::{Misfit, Phase, State},
@@ -54,7 +55,7 @@ pub(crate) fn untrained(settings: &Settings, pixels: &Tensor, backend: Backend) 
     let vae = AnyVae::new(settings, sizes(pixels), &[0], backend);
     let codes = Tensor::zeros([1, 1, settings.latent.into()], (Kind::Float, backend.device));
     let density = Densities::new(vae.into_decoder(), &codes, &codes);
-    TrainedVae::new(density, first(pixels).flatten(1, -1).zeros_like(), Vec::new())
+    TrainedVae::new(density, first(pixels).flatten(1, -1).zeros_like())
 }
 
 /// Trains VAEs of the same settings, each on a subset. Returns each with the seconds that its
@@ -82,34 +83,14 @@ pub(crate) fn train(
     Ok(trained)
 }
 
-/// Everything that training changes, of K lanes.
-struct Core {
-    vae: AnyVae,
-    optimiser: Adam,
-    /// Sums of the losses since the last report, `[K]`.
-    sums: Tensor,
-}
+/// Everything that training changes. The sums are those of the losses, `[K]`.
+type Core = core::Core<AnyVae, Adam>;
 
-impl Core {
-    fn new(settings: &Settings, image: [i64; 3], seed: u64, backend: Backend) -> Self {
-        let vae = AnyVae::new(settings, image, &[seed], backend);
-        let optimiser = Adam::new(&vae.parameters(), settings.learning_rate, backend);
-        Self { vae, optimiser, sums: Tensor::zeros([1], (Kind::Float, backend.device)) }
-    }
-
-    /// Tensors of a lane that a checkpoint keeps: of the model, and of the optimiser.
-    fn of_lane(&self, lane: usize) -> [(&'static str, Vec<Named>); 2] {
-        let mut model = self.vae.parameters();
-        model.extend(self.vae.buffers());
-        [("model", model), ("adam", self.optimiser.state())]
-            .map(|(prefix, tensors)| (prefix, named_lane(tensors, lane)))
-    }
-}
-
-impl Lanes for Core {
-    fn map(&self, f: &mut Map<'_>) -> Self {
-        Self { vae: self.vae.map(f), optimiser: self.optimiser.map(f), sums: f(&self.sums) }
-    }
+/// The core of one lane before its first step.
+fn fresh_core(settings: &Settings, image: [i64; 3], seed: u64, backend: Backend) -> Core {
+    let model = AnyVae::new(settings, image, &[seed], backend);
+    let optimiser = Adam::new(&model.parameters(), settings.learning_rate, backend);
+    Core { model, optimiser, sums: Tensor::zeros([1], (Kind::Float, backend.device)) }
 }
 
 /// One VAE in training.
@@ -132,9 +113,7 @@ struct Lane<'r, 'o> {
 impl Lane<'_, '_> {
     /// Resumes from the state, with the core of this lane alone.
     fn restore(&mut self, core: &Core, state: &State, settings: &Settings) -> Result<(), Misfit> {
-        for (prefix, tensors) in core.of_lane(0) {
-            state.restore_named(prefix, tensors)?;
-        }
+        core.restore(state)?;
         self.batches.restore("batches", state)?;
         self.noise.go_to(state.position("noise")?);
         self.earlier = state.seconds("vae.seconds")?;
@@ -192,15 +171,15 @@ impl<'r, 'o> Training<'r, 'o> {
                     request: number,
                     subset: Rc::clone(&subset),
                     waiting,
-                    batches: Batches::new(images, batch, seed, Purpose::VaeBatches),
-                    noise: Noise::new(seed, Purpose::VaeNoise),
+                    batches: Batches::new(images, batch, seed, Purpose::VAE_BATCHES),
+                    noise: Noise::new(seed, Purpose::VAE_NOISE),
                     step: 0,
                     since: 0,
                     losses: Vec::new(),
                     start: Instant::now(),
                     earlier: 0.0,
                 };
-                (lane, Core::new(settings, sizes(&subset.pixels), seed, backend))
+                (lane, fresh_core(settings, sizes(&subset.pixels), seed, backend))
             };
             let (mut lane, mut core) = fresh(waiting);
             if let Some(Err(misfit)) = resumed.map(|state| lane.restore(&core, &state, settings)) {
@@ -247,11 +226,11 @@ impl<'r, 'o> Training<'r, 'o> {
             noise::normal(&mut noises, steps, batch * latent as usize, self.backend.noise());
         // [steps, K, B, latent]
         let noise = noise.view([k, s, b, latent]).transpose(0, 1).contiguous();
-        let mut parameters = self.core.vae.parameters();
+        let mut parameters = self.core.model.parameters();
         let counts = |step| self.lanes.iter().map(|lane| lane.step + 1 + step).collect();
         let rates = self.core.optimiser.rates(&(0..steps as u32).map(counts).collect::<Vec<_>>());
         for (step, rates) in (0..s).zip(&rates) {
-            let (elbo, gradients) = self.core.vae.gradients(&x.get(step), &noise.get(step));
+            let (elbo, gradients) = self.core.model.gradients(&x.get(step), &noise.get(step));
             self.core.optimiser.step(&mut parameters, &gradients, rates);
             let _guard = no_grad_guard();
             self.core.sums += elbo.loss;
@@ -294,9 +273,7 @@ impl<'r, 'o> Training<'r, 'o> {
             let (core, seconds) = (&self.core, lane.seconds());
             let keep = || {
                 let mut state = State::new(Phase::Vae, lane.step);
-                for (prefix, tensors) in core.of_lane(index) {
-                    state.set_named(prefix, tensors);
-                }
+                core.keep(index, &mut state);
                 lane.batches.keep("batches", &mut state);
                 state.set("noise", lane.noise.position());
                 state.set_float("vae.seconds", seconds);
@@ -339,7 +316,7 @@ impl<'r, 'o> Training<'r, 'o> {
 
     fn trained(&self, index: usize) -> Result<TrainedVae, TrainError> {
         let lane = &self.lanes[index];
-        let vae = self.core.vae.select(&[index as i64]);
+        let vae = self.core.model.select(&[index as i64]);
         // [1, n, H * W * C]
         let images = |pixels: &Tensor| pixels.flatten(1, -1).sigmoid().unsqueeze(0);
         let (mu, logvar) = match (self.settings.latent_statistics, &self.codes) {
@@ -357,7 +334,7 @@ impl<'r, 'o> Training<'r, 'o> {
         let decoder = vae.into_decoder();
         let reconstructions = decoder.forward(&codes).squeeze_dim(0); // [k, H * W * C]
         let density = Densities::new(decoder, &mu, &logvar);
-        Ok(TrainedVae::new(density, reconstructions, lane.losses.clone()))
+        Ok(TrainedVae { density, reconstructions, losses: lane.losses.clone() })
     }
 }
 

@@ -95,7 +95,7 @@ fn the_convolutional_vae_reconstructs_better() {
         (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..50)));
     let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 50));
     let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional].map(|family| {
-        fitted(&settings(family, 120), &train, |training| excess(&training.core.vae, &test).0)
+        fitted(&settings(family, 120), &train, |training| excess(&training.core.model, &test).0)
     });
     assert!(0.0 < convolutional && convolutional < vanilla, "{convolutional} {vanilla}");
 }
@@ -103,12 +103,12 @@ fn the_convolutional_vae_reconstructs_better() {
 #[test]
 fn a_convolutional_vae_repeats_from_its_tensors() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13))
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::SUBSET).normal(20 * 9 * 13))
         .view([20, 9, 13, 1]);
     let settings = settings(VaeFamily::Convolutional, 3);
     let noise =
-        Tensor::from_slice(&Stream::new(0, Purpose::PenaltyNoise).normal(400)).view([1, 4, 100]);
-    let sample = |vae: &TrainedVae| vae.density().decode(&noise, 3.0);
+        Tensor::from_slice(&Stream::new(0, Purpose::PENALTY_NOISE).normal(400)).view([1, 4, 100]);
+    let sample = |vae: &TrainedVae| vae.density.decode(&noise, 3.0);
     let (one, other) = (trained(&settings, &pixels), trained(&settings, &pixels));
     assert_eq!(sample(&one).size(), [1, 4, 9 * 13]);
     assert_eq!(sample(&one), sample(&other));
@@ -122,8 +122,8 @@ fn a_convolutional_vae_repeats_from_its_tensors() {
         to.copy_(&from);
     }
     assert_eq!(sample(&blank), sample(&one));
-    assert_eq!(blank.reconstructions(), one.reconstructions());
-    assert_eq!(one.reconstructions().size(), [20, 9 * 13]);
+    assert_eq!(blank.reconstructions, one.reconstructions);
+    assert_eq!(one.reconstructions.size(), [20, 9 * 13]);
 }
 
 /// With batches of the whole subset, the last batch is the subset under the weights before the last
@@ -131,7 +131,7 @@ fn a_convolutional_vae_repeats_from_its_tensors() {
 #[test]
 fn latent_statistics_are_of_last_batch_or_subset() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13))
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::SUBSET).normal(20 * 9 * 13))
         .view([20, 9, 13, 1]);
     let images = pixels.flatten(1, -1).sigmoid().unsqueeze(0);
     let settings = |iterations, latent_statistics| Settings {
@@ -144,7 +144,7 @@ fn latent_statistics_are_of_last_batch_or_subset() {
         vae.tensors().into_iter().find(|(name, _)| name == "latent.mu").unwrap().1
     };
     let [before, after] = [2, 3].map(|iterations| {
-        let encode = |training: &Training<'_, '_>| training.core.vae.encode(&images).0;
+        let encode = |training: &Training<'_, '_>| training.core.model.encode(&images).0;
         let mu = fitted(&settings(iterations, LatentStatistics::LastBatch), &pixels, encode);
         mu.mean_dim([1_i64].as_slice(), false, Kind::Float)
     });

@@ -20,10 +20,13 @@ use swfn_worker::{
     data::{LoadOptions, Splits, load},
     train::{
         jobs::{Job, Jobs},
-        trainer::Trainer,
+        objective::Gradient,
+        terms,
+        trainer::{Options, Trainer},
     },
     trial::report::{Observer, Outcome, Stop, TrainError},
 };
+use tch::Tensor;
 use tracing::Span;
 
 pub(crate) const DATASET: Dataset = Dataset::of(&SYNTHETIC);
@@ -89,6 +92,22 @@ pub(crate) struct Recording {
     pub(crate) beside: Vec<usize>,
 }
 
+pub(crate) trait Run {
+    /// Trains one trial to its end, without files.
+    fn run(&mut self, spec: &TrialSpec, observer: &mut dyn Observer)
+    -> Result<Outcome, TrainError>;
+}
+
+impl Run for Trainer {
+    fn run(
+        &mut self,
+        spec: &TrialSpec,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, TrainError> {
+        self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
+    }
+}
+
 /// Trials that are there from the start.
 struct Batch {
     waiting: VecDeque<(u64, TrialSpec)>,
@@ -145,7 +164,11 @@ impl<'o> Jobs<'o> for Batch {
 }
 
 pub(crate) fn trainer(backend: Backend, lanes: usize) -> Trainer {
-    let mut trainer = Trainer::new(backend).with_lanes(Some(lanes));
+    trainer_with(backend, Options { lanes: Some(lanes), ..Options::default() })
+}
+
+pub(crate) fn trainer_with(backend: impl Into<Backend>, options: Options) -> Trainer {
+    let mut trainer = Trainer::new(backend, options);
     trainer.load(DATASET, digits()).unwrap();
     trainer
 }
@@ -244,4 +267,10 @@ pub(crate) fn bases() -> Vec<TrialSpec> {
         }),
     ]);
     all
+}
+
+/// The value of the term with this metric, `[K]`.
+pub(crate) fn value_of<'g>(gradient: &'g Gradient, metric: &str) -> Option<&'g Tensor> {
+    let has_metric = |(index, _): &&(usize, Tensor)| terms::ALL[*index].metric() == Some(metric);
+    gradient.values.iter().find(has_metric).map(|(_, value)| value)
 }

@@ -14,12 +14,15 @@ use swfn_worker::{
     device,
     noise::{self, At, Noise},
     rng::Purpose,
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::report::TrainError,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::common::{DATASET, assert_close, bases, digits, run, spec, trainer, varied};
+use crate::{
+    common::{DATASET, assert_close, bases, digits, run, spec, trainer, varied},
+    libtorch::{precision, tensor_bytes},
+};
 
 /// Tolerance of losses after a short horizon, relative: libraries sum in other orders for other
 /// sizes. Batch norm divides by the deviation of a few similar samples, which enlarges the
@@ -107,7 +110,7 @@ fn random_numbers_are_those_of_the_cpu() {
     for (index, (make, tolerance)) in make.into_iter().enumerate() {
         let [cpu, gpu] = [At::Loop, At::Torch(backend.device)].map(|at| {
             let mut streams =
-                [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::VaeNoise)]
+                [(3, Purpose::DROPOUT), (3, Purpose::PENALTY_NOISE), (4, Purpose::VAE_NOISE)]
                     .map(|(s, p)| Noise::new(s, p));
             // The counter's 32nd bit turns over on the way.
             streams[1].go_to(u64::from(u32::MAX) - 1000);
@@ -129,7 +132,7 @@ fn bytes_in_use(device: Device) -> u64 {
     };
     match device {
         Device::Cpu => of_process(),
-        gpu => device::tensor_bytes(gpu).expect("torch counts the bytes of GPUs").0,
+        gpu => tensor_bytes(gpu).expect("torch counts the bytes of GPUs"),
     }
 }
 
@@ -164,7 +167,8 @@ fn lanes_are_calibrated_and_the_result_is_kept() {
     }
     let folder = tempfile::tempdir().unwrap();
     let trainer = || {
-        let mut trainer = Trainer::new(backend).with_width_folder(Some(folder.path().to_owned()));
+        let width_folder = Some(folder.path().to_owned());
+        let mut trainer = Trainer::new(backend, Options { width_folder, ..Options::default() });
         trainer.load(DATASET, digits()).unwrap();
         trainer
     };
@@ -207,7 +211,7 @@ fn tf32_rounds_only_where_it_is_wanted() {
     let numbers = |seed, purpose| {
         noise::normal(&mut [&mut Noise::new(seed, purpose)], 1, 512 * 512, At::Loop)
     };
-    let [a, b] = [(1, Purpose::Dropout), (2, Purpose::VaeNoise)]
+    let [a, b] = [(1, Purpose::DROPOUT), (2, Purpose::VAE_NOISE)]
         .map(|(seed, purpose)| numbers(seed, purpose));
     let [a, b] = [a, b].map(|x| x.to_device(backend.device));
     let matrices = |a: &Tensor, b: &Tensor| a.view([4, 256, 256]).bmm(&b.view([4, 256, 256]));
@@ -250,7 +254,7 @@ fn a_trial_sets_its_precision() {
     let rounded = TrialSpec { classifier, ..exact };
     for trial in [exact, rounded, exact] {
         run(&mut trainer(backend, 1), &[trial], Vec::new());
-        assert_eq!(device::precision(), Some(trial.classifier.precision));
+        assert_eq!(precision(), Some(trial.classifier.precision));
     }
     device::set_precision(Precision::Float32);
 }

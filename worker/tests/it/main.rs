@@ -7,6 +7,7 @@
 mod common;
 mod golden;
 mod gpu;
+mod libtorch;
 mod networks;
 mod sizes;
 mod trainer;

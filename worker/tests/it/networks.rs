@@ -18,13 +18,13 @@ use swfn_shared::{
 use swfn_worker::{
     compute::{Backend, Torch},
     layers::InputShape,
-    model::network::{DropoutMasks, Network, StepInput},
+    model::network::{Network, StepInput},
     train::objective::Objective,
 };
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    common::{run, spec, trainer},
+    common::{run, spec, trainer, value_of},
     trainer::weights_file,
 };
 
@@ -167,9 +167,7 @@ fn check_gradients(architecture: Architecture, lambda: f64, backend: Backend) {
     let step = StepInput {
         images: images.shallow_clone(),
         labels: labels.shallow_clone(),
-        masks: architecture
-            .has_dropout()
-            .then(|| DropoutMasks(masks.iter().map(Tensor::shallow_clone).collect())),
+        masks: masks.iter().map(Tensor::shallow_clone).collect(),
     };
     let specs = specs(architecture, lambda);
     let weights: Vec<BTreeMap<_, _>> = (0..LANES)
@@ -194,7 +192,7 @@ fn check_gradients(architecture: Architecture, lambda: f64, backend: Backend) {
         let masks: Vec<_> = masks.iter().map(|mask| mask.get(lane).narrow(0, 0, BATCH)).collect();
         let logits = forward(&placed, weights, of_lane.narrow(0, 0, BATCH), Some(&masks));
         let nll = logits.cross_entropy_for_logits(&labels.get(lane));
-        let value = |metric| gradient.value(metric).unwrap().double_value(&[lane]);
+        let value = |metric| value_of(&gradient, metric).unwrap().double_value(&[lane]);
         assert!((value(TRAIN_LOSS) - nll.double_value(&[])).abs() < 1e-4, "{architecture}");
         let mut loss = nll;
         if samples > 0 {

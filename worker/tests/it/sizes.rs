@@ -16,10 +16,12 @@ use swfn_shared::{
 };
 use swfn_worker::{
     data::{Split, Splits},
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::report::{Observer, Stop},
 };
 use tch::Device;
+
+use crate::common::Run as _;
 
 struct Silent;
 
@@ -104,7 +106,7 @@ fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) 
 }
 
 fn trainer(own: IdxDataset) -> Trainer {
-    let mut trainer = Trainer::new(Device::Cpu);
+    let mut trainer = Trainer::new(Device::Cpu, Options::default());
     let (train, test) = (images(&own, own.sizes.train_images), images(&own, own.sizes.test_images));
     let classes = own.sizes.classes as usize;
     let splits = Splits { train: train.into(), test, classes, units: Units::OF_MNIST };

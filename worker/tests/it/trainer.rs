@@ -18,22 +18,21 @@ use swfn_shared::{
     },
 };
 use swfn_worker::{
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::report::{Observer, Outcome, Stop, TrainError},
     vae::{
         disk::{DEFAULT_LIMIT, DiskCache},
+        family::Either,
         model::Vae,
         trained::{Densities, TrainedVae},
     },
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::common::{DATASET, digits, spec};
+use crate::common::{Run as _, digits, spec, trainer_with};
 
 fn trainer() -> Trainer {
-    let mut trainer = Trainer::new(Device::Cpu);
-    trainer.load(DATASET, digits()).unwrap();
-    trainer
+    trainer_with(Device::Cpu, Options::default())
 }
 
 /// The file of a trial's final weights.
@@ -213,9 +212,7 @@ fn a_vae_from_disk_only_saves_time() {
     let folder = tempfile::tempdir().unwrap();
     let trainer = |folder: &Path| {
         let disk = DiskCache::open(folder, Device::Cpu, DEFAULT_LIMIT).unwrap();
-        let mut trainer = Trainer::new(Device::Cpu).with_vae_cache(Some(disk));
-        trainer.load(DATASET, digits()).unwrap();
-        trainer
+        trainer_with(Device::Cpu, Options { vaes: Some(disk), ..Options::default() })
     };
     for architecture in [Architecture::NET, Architecture::LENET_BN] {
         let mut trial = spec(architecture, 0.1);
@@ -266,19 +263,21 @@ fn a_vae_that_makes_trials_diverge_is_retrained() {
     let (alone, _) = run(&mut trainer(), &trial);
     let folder = tempfile::tempdir().unwrap();
     let cache = || DiskCache::open(folder.path(), Device::Cpu, DEFAULT_LIMIT).unwrap();
-    let mut training = trainer().with_vae_cache(Some(cache()));
-    run(&mut training, &trial);
+    let caching =
+        || trainer_with(Device::Cpu, Options { vaes: Some(cache()), ..Options::default() });
+    run(&mut caching(), &trial);
     let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let sound = fs::read(&file).unwrap();
     // Finite numbers, and the right shapes.
     let code = Tensor::full([1, 1, i64::from(settings.latent)], 1e38, (Kind::Float, Device::Cpu));
     let decoder = || {
-        Vae::new(784, settings.hidden.into(), settings.latent.into(), &[0], Device::Cpu.into())
-            .decoder
+        let decoder =
+            Vae::new(784, settings.hidden.into(), settings.latent.into(), &[0], Device::Cpu.into())
+                .decoder;
+        Either::Vanilla(decoder)
     };
     let images = |count: i64| Tensor::zeros([count, 784], (Kind::Float, Device::Cpu));
-    let wrong =
-        |count| TrainedVae::new(Densities::new(decoder(), &code, &code), images(count), Vec::new());
+    let wrong = |count| TrainedVae::new(Densities::new(decoder(), &code, &code), images(count));
     let count = (1..100).find(|count| {
         cache().get(vae, settings.iterations, || wrong(*count)).is_some() || {
             fs::write(&file, &sound).unwrap();
@@ -287,7 +286,7 @@ fn a_vae_that_makes_trials_diverge_is_retrained() {
     });
     cache().put(vae, &wrong(count.unwrap()));
     assert_ne!(fs::read(&file).unwrap(), sound);
-    let (outcome, _) = run(&mut trainer().with_vae_cache(Some(cache())), &trial);
+    let (outcome, _) = run(&mut caching(), &trial);
     assert_eq!(finals(&outcome), finals(&alone));
     assert_eq!(fs::read(&file).unwrap(), sound);
 }

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "see lanes")]
 
 use super::{ConvPool, Gradients, Passed, SIDE};
-use crate::{lanes::Lanes, level::Work};
+use crate::{lanes::Lanes, level::vectorised};
 
 /// Most vectors of a row that are summed at once.
 const MOST_VECTORS: usize = 8;
@@ -111,10 +111,10 @@ fn count_of(counts: u64, choice: usize) -> usize {
     usize::from((counts >> (16 * choice)) as u16)
 }
 
-impl Work for Backward<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        let sizes = self.sizes;
+vectorised! {
+    pub(super) fn backward(work: Backward<'_>) {
+        let mut work = work;
+        let sizes = work.sizes;
         let (outputs, inputs, places) = (sizes.outputs, sizes.inputs, sizes.places());
         let ((_, columns), row, filter_row) = (sizes.pooled(), sizes.row(), sizes.filter_row());
         let image_len = sizes.height * row;
@@ -125,28 +125,28 @@ impl Work for Backward<'_> {
             bias: vec![0.0; outputs],
             of_places: vec![
                 Term::default();
-                if self.to.input.is_some() { 4 * outputs * places } else { 0 }
+                if work.to.input.is_some() { 4 * outputs * places } else { 0 }
             ],
             places: vec![0; places],
         };
-        self.to.filters.fill(0.0);
-        self.to.bias.fill(0.0);
-        if let Some(input) = &mut self.to.input {
+        work.to.filters.fill(0.0);
+        work.to.bias.fill(0.0);
+        if let Some(input) = &mut work.to.input {
             input.fill(0.0);
         }
         // Short rows of a filter are summed several at once, so that enough sums are in flight.
         let vectors = filter_row.div_ceil(V::COUNT);
         let rows = if vectors == 1 || (V::MANY_REGISTERS && vectors <= 4) { SIDE } else { 1 };
         for image in 0..sizes.images {
-            self.sort(image, &mut terms);
-            self.to.bias.iter_mut().zip(&terms.bias).for_each(|(sum, term)| *sum += *term as f32);
-            let input = &self.from.input[image * image_len..(image + 1) * image_len];
+            work.sort(image, &mut terms);
+            work.to.bias.iter_mut().zip(&terms.bias).for_each(|(sum, term)| *sum += *term as f32);
+            let input = &work.from.input[image * image_len..(image + 1) * image_len];
             for channel in 0..outputs {
                 let of_channel = &terms.of_channels[channel * places..][..terms.channels[channel]];
                 for y in (0..SIDE).step_by(rows) {
-                    let to = &mut self.to.filters[(channel * SIDE + y) * filter_row..]
+                    let to = &mut work.to.filters[(channel * SIDE + y) * filter_row..]
                         [..rows * filter_row];
-                    // SAFETY: V is what the caller says; where a filter met the image, all its rows
+                    // SAFETY: V is that of the level; where a filter met the image, all its rows
                     // are in it.
                     unsafe {
                         add_rows::<V>(
@@ -161,17 +161,17 @@ impl Work for Backward<'_> {
                     }
                 }
             }
-            let Some(to) = &mut self.to.input else { continue };
+            let Some(to) = &mut work.to.input else { continue };
             let to = &mut to[image * image_len..(image + 1) * image_len];
             for y in (0..SIDE).step_by(rows) {
-                let filters = &self.from.filters[y * filter_row..];
+                let filters = &work.from.filters[y * filter_row..];
                 for place in 0..places {
                     for choice in 0..4 {
                         let count = count_of(terms.places[place], choice);
                         let of_place = &terms.of_places[(4 * place + choice) * outputs..][..count];
                         let corner = (2 * (place / columns) + choice / 2 + y) * row;
                         let to = &mut to[corner + (2 * (place % columns) + choice % 2) * inputs..];
-                        // SAFETY: V is what the caller says; filters start at multiples of their
+                        // SAFETY: V is that of the level; filters start at multiples of their
                         // size, and where they met the image, all their rows are in it.
                         unsafe {
                             add_rows::<V>(

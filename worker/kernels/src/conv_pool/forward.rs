@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "see lanes")]
 
 use super::{ConvPool, SIDE};
-use crate::{lanes::Lanes, level::Work};
+use crate::{lanes::Lanes, level::vectorised};
 
 /// Pixels of the convolution per pixel of the output.
 const WINDOW: usize = 4;
@@ -19,31 +19,25 @@ pub(super) struct Forward<'a> {
     pub(super) choice: &'a mut [u8],
 }
 
-impl Work for Forward<'_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        let vectors = self.sizes.outputs.div_ceil(V::COUNT);
+vectorised! {
+    pub(super) fn forward(work: Forward<'_>) {
+        let mut work = work;
+        let vectors = work.sizes.outputs.div_ceil(V::COUNT);
         let most = if V::MANY_REGISTERS { 2 } else { 3 };
         let groups = vectors.div_ceil(most);
         let mut packed = Vec::new();
         let mut done = 0;
         for group in 0..groups {
             let size = (vectors - done).div_ceil(groups - group);
-            pack(
-                &self.sizes,
-                self.filters,
-                self.bias,
-                done * V::COUNT,
-                size * V::COUNT,
-                &mut packed,
-            );
-            // SAFETY: V is what the caller says; `packed` is of this group.
+            let first = done * V::COUNT;
+            pack(&work, first, size * V::COUNT, &mut packed);
+            // SAFETY: V is that of the level; `packed` is of this group.
             unsafe {
                 match (size, V::MANY_REGISTERS) {
-                    (1, _) => all_places::<V, 1, 2>(&mut self, &packed, done * V::COUNT),
-                    (2, true) => all_places::<V, 2, 2>(&mut self, &packed, done * V::COUNT),
-                    (2, false) => all_places::<V, 2, 1>(&mut self, &packed, done * V::COUNT),
-                    _ => all_places::<V, 3, 1>(&mut self, &packed, done * V::COUNT),
+                    (1, _) => all_places::<V, 1, 2>(&mut work, &packed, first),
+                    (2, true) => all_places::<V, 2, 2>(&mut work, &packed, first),
+                    (2, false) => all_places::<V, 2, 1>(&mut work, &packed, first),
+                    _ => all_places::<V, 3, 1>(&mut work, &packed, first),
                 }
             }
             done += size;
@@ -54,14 +48,8 @@ impl Work for Forward<'_> {
 /// Packs bias and filters of `lanes` channels from `first` on: `[1 + 25 * I, lanes]`, zero where
 /// there is no channel.
 #[inline(always)]
-fn pack(
-    sizes: &ConvPool,
-    filters: &[f32],
-    bias: &[f32],
-    first: usize,
-    lanes: usize,
-    packed: &mut Vec<f32>,
-) {
+fn pack(work: &Forward<'_>, first: usize, lanes: usize, packed: &mut Vec<f32>) {
+    let Forward { sizes, filters, bias, .. } = work;
     let taps = SIDE * sizes.filter_row();
     packed.clear();
     packed.resize((1 + taps) * lanes, 0.0);

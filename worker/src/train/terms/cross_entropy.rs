@@ -3,7 +3,7 @@
 use swfn_shared::{metrics::TRAIN_LOSS, trial::TrialSpec};
 use tch::Tensor;
 
-use super::{Gradients, Logits, Term, sum};
+use super::{Gradients, Logits, Term, add, sum};
 
 /// Mean negative log-likelihood of the labels, in nats.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Term for CrossEntropy {
         // softmax(logits) / B, minus 1 / B at the label.
         let mut of_batch = log_likelihoods.exp().g_mul_scalar_(-share);
         let _ = of_batch.scatter_add_(2, labels, &of_labels.full_like(share));
-        gradients.add_to_batch(of_batch);
+        add(&mut gradients.batch, of_batch);
         Some(sum(&of_labels) * share)
     }
 }

@@ -3,7 +3,7 @@
 use swfn_shared::{metrics::TRAIN_FUNCTION_NORM, trial::TrialSpec};
 use tch::Tensor;
 
-use super::{Gradients, Logits, Term, sum};
+use super::{Gradients, Logits, Term, add, sum};
 
 /// Monte-Carlo estimate of the squared weighted norm of f.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Term for FunctionNorm {
         gradients: &mut Gradients,
     ) -> Option<Tensor> {
         let count = samples.size()[1] as f64;
-        gradients.add_to_samples(samples * (weights * (2.0 / count)).view([-1, 1, 1]));
+        add(&mut gradients.samples, samples * (weights * (2.0 / count)).view([-1, 1, 1]));
         Some(sum(&samples.square()) / count)
     }
 }

@@ -4,7 +4,7 @@
 use swfn_shared::{axes::Axis, trial::TrialSpec};
 use tch::Tensor;
 
-use super::{Gradients, Logits, Term};
+use super::{Gradients, Logits, Term, add};
 
 const SHARE: Axis = Axis::at("label_smoothing");
 
@@ -25,7 +25,7 @@ impl Term for LabelSmoothing {
         let share = weights.view([lanes, 1, 1]) / batch as f64;
         let everywhere = (&share / -(classes as f64)).expand([lanes, batch, classes], false);
         let at_labels = share.expand([lanes, batch, 1], false);
-        gradients.add_to_batch(everywhere.scatter_add(2, labels, &at_labels));
+        add(&mut gradients.batch, everywhere.scatter_add(2, labels, &at_labels));
         None
     }
 }

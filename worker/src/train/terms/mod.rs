@@ -13,6 +13,7 @@ use swfn_shared::trial::TrialSpec;
 use tch::{Kind, Tensor};
 
 use super::sgd;
+pub(crate) use crate::compute::add;
 
 /// All terms. Trials report their values in this order.
 pub const ALL: [&dyn Term; 4] = [
@@ -61,8 +62,10 @@ pub struct Logits {
 /// Sums of the terms' gradients by the logits.
 #[derive(Debug, Default)]
 pub struct Gradients {
-    batch: Option<Tensor>,
-    samples: Option<Tensor>,
+    /// By the logits of the batch, `[K, B, classes]`.
+    pub batch: Option<Tensor>,
+    /// By the logits of the samples, `[K, M, classes]`.
+    pub samples: Option<Tensor>,
 }
 
 impl Logits {
@@ -77,16 +80,6 @@ impl Logits {
 }
 
 impl Gradients {
-    /// Adds a gradient by the logits of the batch, `[K, B, classes]`.
-    pub fn add_to_batch(&mut self, gradient: Tensor) {
-        add(&mut self.batch, gradient);
-    }
-
-    /// Adds a gradient by the logits of the samples, `[K, M, classes]`.
-    pub fn add_to_samples(&mut self, gradient: Tensor) {
-        add(&mut self.samples, gradient);
-    }
-
     /// The gradients by the logits of batch and samples.
     pub fn into_parts(self, logits: &Logits) -> (Tensor, Tensor) {
         let or_zero = |gradient: Option<Tensor>, logits: &Tensor| {
@@ -94,13 +87,6 @@ impl Gradients {
         };
         (or_zero(self.batch, &logits.log_likelihoods), or_zero(self.samples, &logits.samples))
     }
-}
-
-fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
-    *sum = Some(match sum.take() {
-        Some(sum) => sum + gradient,
-        None => gradient,
-    });
 }
 
 /// Sum over each lane: `[K, N, classes]` -> `[K]`.

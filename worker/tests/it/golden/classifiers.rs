@@ -9,7 +9,8 @@ use swfn_shared::{
 use swfn_worker::{
     compute::{Backend, Torch},
     device,
-    model::network::{DropoutMasks, Network, StepInput},
+    lanes::Model as _,
+    model::network::{Network, StepInput},
     train::{
         objective::Objective,
         samples::in_units,
@@ -20,7 +21,7 @@ use swfn_worker::{
 use tch::{Device, Kind, Tensor};
 
 use super::dump::{Dump, Inputs};
-use crate::common::spec;
+use crate::common::{spec, value_of};
 
 /// Parameters of `lenet+bn` whose gradient is zero, or the remainder of large terms that cancel.
 ///
@@ -68,9 +69,8 @@ impl Case {
             Tensor::cat(&[kept, ones], 0)
         };
         let masks = self.spec.architecture.has_dropout();
-        let masks = masks.then(|| {
-            DropoutMasks(["kept_channels", "kept_hidden"].map(|kept| lane(&mask(kept))).into())
-        });
+        let sites: &[&str] = if masks { &["kept_channels", "kept_hidden"] } else { &[] };
+        let masks = sites.iter().map(|kept| lane(&mask(kept))).collect();
         StepInput { images: lane(&images), labels: lane(&labels), masks }
     }
 }
@@ -120,7 +120,7 @@ fn check(case: &Case, dump: &Dump, inputs: &Inputs, backend: Backend) {
             dump.assert_tensor(&format!("{number}/logits"), &logits);
         }
         let gradient = objective.gradient(&network, &input);
-        let value = |metric| gradient.value(metric).map(|value| value.double_value(&[0]));
+        let value = |metric| value_of(&gradient, metric).map(|value| value.double_value(&[0]));
         nll.extend(value(TRAIN_LOSS));
         function_norm.extend(value(TRAIN_FUNCTION_NORM));
         let gradients = gradient.of_parameters;

@@ -208,8 +208,5 @@ fn normalised(images: &Tensor, labels: &Tensor, shape: InputShape) -> Images {
     let splits =
         Splits { train: split.clone().into(), test: split, classes, units: Units::OF_MNIST };
     let data = DeviceData::new(splits, Device::Cpu);
-    Images {
-        pixels: data.test().pixels.shallow_clone(),
-        labels: data.test().labels.shallow_clone(),
-    }
+    Images { pixels: data.test.pixels.shallow_clone(), labels: data.test.labels.shallow_clone() }
 }

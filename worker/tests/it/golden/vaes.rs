@@ -6,7 +6,8 @@ use swfn_shared::{
 };
 use swfn_worker::{
     compute::{Backend, Torch},
-    device, lanes,
+    device,
+    lanes::{self, Model as _},
     model::network::StepInput,
     train::{objective::Objective, samples::in_units},
     vae::{adam::Adam, family::AnyVae, model::Elbo, trained::Densities},
@@ -17,7 +18,7 @@ use super::{
     classifiers::network,
     dump::{Dump, Inputs, named},
 };
-use crate::common::spec;
+use crate::common::{spec, value_of};
 
 /// Trains the VAE and compares it. Returns the codes of the last batch before its step's update.
 fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, backend: Backend) -> (Tensor, Tensor) {
@@ -115,10 +116,10 @@ fn check_samples(
         let name = format!("{statistics}/{}", units.name());
         dump.assert_tensor(&format!("{name}/samples"), &samples);
         let images = Tensor::cat(&[&images, &samples], 0).unsqueeze(0);
-        let input = StepInput { images, labels: labels.unsqueeze(0), masks: None };
+        let input = StepInput { images, labels: labels.unsqueeze(0), masks: Vec::new() };
         let gradient =
             Objective::new(&[&spec(Architecture::NET, 0.1)], backend.device).gradient(&net, &input);
-        let norm = gradient.value(TRAIN_FUNCTION_NORM).unwrap();
+        let norm = value_of(&gradient, TRAIN_FUNCTION_NORM).unwrap();
         dump.assert_numbers(&format!("{name}/function_norm"), &[norm.double_value(&[0])]);
     }
 }

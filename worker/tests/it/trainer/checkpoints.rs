@@ -11,17 +11,18 @@ use swfn_shared::{
     trial::{Architecture, Classifier, Density, Epochs, TrialSpec, VaeFamily},
 };
 use swfn_worker::{
-    train::trainer::Trainer,
+    train::trainer::{Options, Trainer},
     trial::{checkpoint::Checkpoints, report::TrainError},
 };
 use tch::Device;
 
-use super::{Recorder, finals, recorded, run, spec, trainer};
+use super::{Recorder, finals, recorded, run, spec, trainer, trainer_with};
+use crate::common::Run as _;
 
 /// A trainer that finds nothing but the checkpoints in that folder.
 fn resuming(folder: &Path, every: Duration) -> Trainer {
     let checkpoints = Checkpoints::open(folder, Device::Cpu, every).unwrap();
-    trainer().with_checkpoints(Some(checkpoints))
+    trainer_with(Device::Cpu, Options { checkpoints: Some(checkpoints), ..Options::default() })
 }
 
 /// VAE: reports at 100, 200, 230. Classifier: 330, 350 with an evaluation, 450, 470 with one, 480.

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use swfn_shared::trial::{Architecture, TrialSpec};
 use swfn_worker::{
-    compute::{
-        AdamRates, Backend, Compute, ConvPass, Kernels, LayerGradients, Normed, Pooled, SgdRates,
-        Torch,
-    },
-    layers::{BatchNorm, Layer, NormMode},
+    compute::{AdamRates, Backend, Compute, Kernels, Normed, SgdRates, Torch},
+    layers::{BatchNorm, NormMode},
     noise::At,
+    train::trainer::Options,
     trial::{checkpoint::Checkpoints, report::TrainError},
 };
 use tch::{Device, Tensor};
 
 use super::Recorder;
-use crate::common::{Recording, assert_close, bases, run, spec, trainer, varied};
+use crate::common::{
+    Recording, Run as _, assert_close, bases, run, spec, trainer, trainer_with, varied,
+};
 
 /// Our kernels, and the operations of GPUs.
 fn places() -> [Backend; 2] {
@@ -163,8 +163,12 @@ fn a_cancelled_trial_keeps_a_shared_vae_going() {
 #[test]
 fn a_trial_goes_on_among_others() {
     let folder = tempfile::tempdir().unwrap();
-    let open =
-        || Some(Checkpoints::open(folder.path(), Device::Cpu, Duration::from_secs(3600)).unwrap());
+    let saving = |lanes| {
+        let hour = Duration::from_secs(3600);
+        let checkpoints = Some(Checkpoints::open(folder.path(), Device::Cpu, hour).unwrap());
+        let options = Options { lanes: Some(lanes), checkpoints, ..Options::default() };
+        trainer_with(Device::Cpu, options)
+    };
     let mut base = spec(Architecture::LENET_BN, 0.1);
     base.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 130;
     let specs: Vec<_> = (0..3).map(|k| varied(&base, k)).collect();
@@ -172,11 +176,10 @@ fn a_trial_goes_on_among_others() {
     // One in the middle of its VAE, another one in the middle of its classifier.
     for (spec, cancel_at) in [(&specs[0], 100), (&specs[2], 140)] {
         let mut recorder = Recorder { cancel_at: Some(cancel_at), ..Recorder::default() };
-        let mut trainer = trainer(Device::Cpu.into(), 1).with_checkpoints(open());
+        let mut trainer = saving(1);
         assert_eq!(trainer.run(spec, &mut recorder), Err(TrainError::Cancelled));
     }
-    let mut resuming = trainer(Device::Cpu.into(), 3).with_checkpoints(open());
-    let (beside, _) = run(&mut resuming, &specs, Vec::new());
+    let (beside, _) = run(&mut saving(3), &specs, Vec::new());
     for (k, (beside, alone)) in beside.iter().zip(&alone).enumerate() {
         assert_same(beside, alone, &format!("{k}"));
     }
@@ -186,25 +189,9 @@ fn a_trial_goes_on_among_others() {
 #[derive(Debug)]
 struct Small;
 
-impl Small {
-    fn check(x: &Tensor) {
-        assert!(x.size()[0] <= 2, "CUDA out of memory. Tried to allocate 2.00 GiB");
-    }
-}
-
 impl Compute for Small {
-    fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
-        Self::check(x);
-        Kernels.conv_pool(layer, x, relu)
-    }
-
-    fn conv_pool_gradients(
-        &self,
-        layer: &Layer,
-        pass: &ConvPass,
-        of_output: &Tensor,
-    ) -> LayerGradients {
-        Kernels.conv_pool_gradients(layer, pass, of_output)
+    fn has_conv_pool(&self) -> bool {
+        Kernels.has_conv_pool()
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
@@ -237,6 +224,8 @@ impl Compute for Small {
     }
 
     fn sgd(&self, rates: &SgdRates, changed: [&mut Tensor; 2], gradient: &Tensor) {
+        let lanes = gradient.size()[0];
+        assert!(lanes <= 2, "CUDA out of memory. Tried to allocate 2.00 GiB");
         Kernels.sgd(rates, changed, gradient);
     }
 
