@@ -156,13 +156,36 @@ fn matrix(specs: &[TrialSpec], names: Names) -> String {
     text + "\n"
 }
 
-/// The number of comparisons and claims, and a line for each of some.
+/// The number of comparisons and claims, and lines for each of some.
 fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) -> String {
     let cells: HashMap<CellId, &TrialSpec> = specs.iter().map(|spec| (spec.cell(), spec)).collect();
     let contrasts = grid.contrasts();
+    let list = groups(&contrasts, &cells, names);
+    let list = list.iter().map(|group| lines(group, 3)).collect();
+    let claims = grid.claims.iter().map(|claim| {
+        let head = lines(&format!("{}: {}", claim.relation.name(), claim.text), 3);
+        let pairs = groups(&claim.contrasts, &cells, names);
+        head + &pairs.iter().map(|group| lines(group, 7)).collect::<String>()
+    });
+    section("comparison", contrasts.len(), list, listed)
+        + &section("claim", grid.claims.len(), claims.collect(), listed)
+}
+
+/// A text in lines with that margin at the left.
+fn lines(text: &str, margin: usize) -> String {
+    let lines = text::wrap(text, WIDTH - margin).into_iter();
+    lines.map(|line| format!("{:margin$}{line}\n", "")).collect()
+}
+
+/// A text for the pairs of each two regularisers: their number, networks and subset sizes.
+fn groups(
+    contrasts: &[Contrast],
+    cells: &HashMap<CellId, &TrialSpec>,
+    names: Names,
+) -> Vec<String> {
     let mut groups: Vec<(String, usize, BTreeSet<Network>, BTreeSet<u32>)> = Vec::new();
-    for contrast in &contrasts {
-        let title = title(contrast, &cells, names);
+    for contrast in contrasts {
+        let title = title(contrast, cells, names);
         let spec = cells[&contrast.cell];
         let index = groups.iter().position(|group| group.0 == title).unwrap_or_else(|| {
             groups.push((title, 0, BTreeSet::new(), BTreeSet::new()));
@@ -173,16 +196,12 @@ fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) ->
         networks.insert(spec.network());
         sizes.insert(spec.subset_size);
     }
-    let list = groups.iter().map(|(title, count, networks, sizes)| {
+    let text = |(title, count, networks, sizes): &(String, usize, BTreeSet<Network>, _)| {
         let networks: Vec<_> = networks.iter().map(|network| network.name()).collect();
-        let sizes: Vec<_> = sizes.iter().map(ToString::to_string).collect();
-        format!("{count:>4} x {title}: {}; n = {}", networks.join(", "), sizes.join(", "))
-    });
-    let claims = grid.claims.iter().map(|claim| {
-        format!("{:>4} x {}: {}", claim.contrasts.len(), claim.relation.name(), claim.text)
-    });
-    section("comparison", contrasts.len(), list, listed)
-        + &section("claim", grid.claims.len(), claims, listed)
+        let sizes: Vec<_> = BTreeSet::iter(sizes).map(u32::to_string).collect();
+        format!("{count} x {title}: {}; n = {}", networks.join(", "), sizes.join(", "))
+    };
+    groups.iter().map(text).collect()
 }
 
 fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names) -> String {
@@ -198,23 +217,18 @@ fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names)
     format!("{name}{} over {}", side(cell), side(reference))
 }
 
-/// The number of things, and a line for each of some.
-fn section(
-    name: &str,
-    count: usize,
-    lines: impl ExactSizeIterator<Item = String>,
-    listed: usize,
-) -> String {
+/// The number of things, and the texts of some.
+fn section(name: &str, count: usize, texts: Vec<String>, listed: usize) -> String {
     // A line about one more is as long as that one.
-    let listed = if lines.len() == listed + 1 { lines.len() } else { listed };
-    let more = lines.len().saturating_sub(listed);
+    let listed = if texts.len() == listed + 1 { texts.len() } else { listed };
+    let more = texts.len().saturating_sub(listed);
     let mut text = match count {
         0 => format!("no {name}s\n"),
         count => format!("{}\n", text::count(count, name)),
     };
-    text.extend(lines.take(listed).map(|line| short(&line, WIDTH) + "\n"));
+    text.extend(texts.into_iter().take(listed));
     if more > 0 {
-        text += &format!("     and {more} more, as in the grid file\n");
+        text += &format!("   and {more} more, as in the grid file\n");
     }
     text
 }
@@ -298,7 +312,7 @@ mod tests {
             ["quick.toml", "scarce.toml", "paper.toml"].map(|name| describe(&grid(name), &outlook));
         for text in &texts {
             assert!(
-                text.lines().count() <= 34 && text.lines().all(|line| line.chars().count() <= 110),
+                text.lines().count() <= 48 && text.lines().all(|line| line.chars().count() <= 110),
                 "{text}"
             );
         }

@@ -1,4 +1,4 @@
-//! Parts of long texts, cut between characters, and numbers with a plural.
+//! Parts of long texts, cut between characters, lines of words, and numbers with a plural.
 
 /// Formats a number of things: `1 trial`, `2 trials`.
 pub fn count(number: usize, thing: &str) -> String {
@@ -16,6 +16,23 @@ pub fn end(text: &str, bytes: usize) -> &str {
     let start =
         (text.len().saturating_sub(bytes)..=text.len()).find(|start| text.is_char_boundary(*start));
     &text[start.unwrap_or(text.len())..]
+}
+
+/// A text in lines of at most `width` columns. Words stay whole, and later lines are indented.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("never empty");
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() <= width {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(format!("  {word}"));
+        }
+    }
+    lines
 }
 
 /// The end of a growing text: older lines make room for newer ones.

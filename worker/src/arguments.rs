@@ -22,10 +22,11 @@ use crate::{
 
 #[derive(Debug, Args, Serialize, Deserialize)]
 pub(crate) struct SharedArguments {
-    /// Trials of one shape per device [default: 1 on a CPU, measured on a GPU]
+    /// Train so many trials of one shape side by side per device [default: 1 on a CPU, measured on
+    /// a GPU]
     ///
-    /// A device trains that many trials of one shape side by side, 1 to 1024. On a GPU a short
-    /// measurement finds the number with the highest throughput.
+    /// The number is from 1 to 1024. On a GPU a short measurement finds the one with the highest
+    /// throughput.
     #[arg(
         long, value_name = "N", help_heading = "Devices",
         value_parser = clap::value_parser!(u16).range(1..=1024)
@@ -54,7 +55,7 @@ pub(crate) struct SharedArguments {
     /// the exit code is 75.
     #[arg(long, value_name = "SECONDS", help_heading = "Limits")]
     pub(crate) end_at: Option<u64>,
-    /// Format of the log: text or json
+    /// Log in this format, text or json
     ///
     /// The environment variable RUST_LOG filters it.
     #[arg(long, value_name = "FORMAT", default_value_t, help_heading = "Output")]
@@ -80,7 +81,7 @@ impl SharedArguments {
 /// The token's file or variable is read by each device process.
 #[derive(Debug, Args, Serialize, Deserialize)]
 pub(crate) struct AccessArguments {
-    /// Address of the coordinator, such as host:7077 or https://host:7077
+    /// Connect to the coordinator at this address, such as host:7077 or https://host:7077
     #[arg(
         long,
         help_heading = "Connection",
@@ -90,7 +91,7 @@ pub(crate) struct AccessArguments {
         default_value = "http://127.0.0.1:7077"
     )]
     coordinator: String,
-    /// File with the coordinator's token [default: the environment variable SWFN_TOKEN]
+    /// Show the coordinator the token in this file [default: the environment variable SWFN_TOKEN]
     #[arg(
         long,
         value_name = "FILE",
@@ -99,7 +100,7 @@ pub(crate) struct AccessArguments {
         hide_short_help = true
     )]
     token_file: Option<PathBuf>,
-    /// CA certificates (PEM) that sign the coordinator's certificate; https:// needs them
+    /// Trust a coordinator whose certificate the CAs in this PEM file signed; https:// needs them
     #[arg(
         long,
         value_name = "FILE",
@@ -108,7 +109,7 @@ pub(crate) struct AccessArguments {
         hide_short_help = true
     )]
     tls_ca: Option<PathBuf>,
-    /// Certificate (PEM) of this worker, if the coordinator requires one
+    /// Present this certificate (PEM), if the coordinator requires one
     #[arg(
         long,
         value_name = "FILE",
@@ -117,7 +118,7 @@ pub(crate) struct AccessArguments {
         hide_short_help = true
     )]
     tls_cert: Option<PathBuf>,
-    /// Private key (PEM) of the certificate
+    /// Read the private key of the certificate from this PEM file
     #[arg(
         long,
         value_name = "FILE",
@@ -144,7 +145,7 @@ impl AccessArguments {
 #[derive(Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Folders")]
 pub(crate) struct FolderArguments {
-    /// Folder of trained VAEs [default: vaes in the cache folder]
+    /// Keep trained VAEs in this folder [default: vaes in the cache folder]
     ///
     /// Workers that share it train each VAE once. It may be on a shared file system, and holds at
     /// most 2 GiB.
@@ -153,7 +154,7 @@ pub(crate) struct FolderArguments {
     /// Neither read nor write trained VAEs
     #[arg(long)]
     no_vae_cache: bool,
-    /// Folder of checkpoints [default: checkpoints in the cache folder]
+    /// Keep checkpoints in this folder [default: checkpoints in the cache folder]
     ///
     /// Interrupted trials resume from it, on any worker that sees it and has the same kind of
     /// device.
@@ -162,7 +163,7 @@ pub(crate) struct FolderArguments {
     /// Train interrupted trials from their start
     #[arg(long)]
     no_checkpoints: bool,
-    /// Shortest time between two checkpoints of a trial; 0: at each report [default: 30]
+    /// Wait so long between two checkpoints of a trial; 0: at each report [default: 30]
     #[arg(long, value_name = "SECONDS", conflicts_with = "no_checkpoints")]
     checkpoint_seconds: Option<u64>,
 }

@@ -98,7 +98,7 @@ Examples:
 
 #[derive(Debug, Args)]
 struct SupervisorArguments {
-    /// Devices: auto, cpu, cpu:4, cuda, or a list such as cuda:0,cuda:1
+    /// Train on these devices: auto, cpu, cpu:4, cuda, or a list such as cuda:0,cuda:1
     ///
     /// `auto` takes all GPUs or, without any, one process per core; `auto:2` at most two of them.
     /// `cpu:4` starts four processes of one thread, `cuda` takes all GPUs. CUDA_VISIBLE_DEVICES is
@@ -114,7 +114,8 @@ struct SupervisorArguments {
 
 #[derive(Debug, Args)]
 struct DrainArguments {
-    /// Ids of workers, or their beginnings, such as host names [default: all on this machine]
+    /// Drain workers with these ids, or beginnings of ids, such as host names [default: all on this
+    /// machine]
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
     /// Return unfinished trials at once, for other workers to resume

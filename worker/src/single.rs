@@ -40,26 +40,26 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// Grid file with the trial
+    /// Take the trial from this grid file
     #[arg(long, value_name = "FILE", help_heading = "Trial")]
     pub(crate) spec: PathBuf,
-    /// Id of the trial, or its beginning [default: the grid's only trial]
+    /// Train the trial with this id, or beginning of an id [default: the grid's only trial]
     ///
     /// The ids stand in trials.csv of the run directory.
     #[arg(long, value_name = "ID", help_heading = "Trial")]
     pub(crate) trial: Option<String>,
-    /// Device: cpu, or a GPU such as cuda:0
+    /// Train on this device: cpu, or a GPU such as cuda:0
     #[arg(long, value_name = "NAME", default_value = "cpu", help_heading = "Trial")]
     pub(crate) device: String,
     #[command(flatten)]
     pub(crate) data: LoadOptions,
-    /// Folder for weights, samples of the VAE and the confusion matrix [default: none]
+    /// Write weights, samples of the VAE and the confusion matrix into this folder [default: none]
     #[arg(long, value_name = "DIR", help_heading = "Folders")]
     pub(crate) artifacts: Option<PathBuf>,
-    /// Folder of checkpoints, from which the trial resumes [default: none]
+    /// Keep checkpoints in this folder, and resume from there [default: none]
     #[arg(long, value_name = "DIR", help_heading = "Folders")]
     pub(crate) checkpoint_dir: Option<PathBuf>,
-    /// Shortest time between two checkpoints; 0: at each report [default: 30]
+    /// Wait so long between two checkpoints; 0: at each report [default: 30]
     #[arg(long, value_name = "SECONDS", requires = "checkpoint_dir", help_heading = "Folders")]
     pub(crate) checkpoint_seconds: Option<u64>,
 }

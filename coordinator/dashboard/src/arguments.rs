@@ -22,7 +22,7 @@ pub struct HttpArguments {
     pub(super) http_frames: Vec<String>,
     /// Ask for the token before showing the dashboard, also on this machine: that of --token-file,
     /// or of `token` in the run directory
-    #[arg(long, hide_short_help = true)]
+    #[arg(long)]
     pub http_token: bool,
 }
 

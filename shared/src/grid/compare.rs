@@ -172,7 +172,8 @@ impl Sides {
                 matching.len(),
                 changed()
             );
-            let hint = "add the reference to the grid, or compare with another one";
+            let hint = "a reference has all other values of its cell: name in `against` each value that \
+                        differs, or add the reference to the grid";
             return Err(Problem::at(*offset, problem, hint));
         }
         Ok(pairs)

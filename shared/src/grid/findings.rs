@@ -147,7 +147,10 @@ fn explain(unknown: &Unknown, sections: &[(String, Vec<&'static str>)]) -> Probl
 }
 
 /// The name that is written almost so: with one letter in four wrong, or in another case.
-pub(super) fn nearest<'c>(written: &str, all: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(super) fn nearest<'c>(
+    written: &str,
+    all: impl Iterator<Item = &'c str> + Clone,
+) -> Option<&'c str> {
     // No name is as long.
     if written.len() > 40 {
         return None;
@@ -155,11 +158,17 @@ pub(super) fn nearest<'c>(written: &str, all: impl Iterator<Item = &'c str>) -> 
     let written = written.to_lowercase().replace(['-', ' '], "_");
     let distance = |name: &str| strsim::osa_distance(&written, &name.replace('-', "_"));
     let most = (written.chars().count() / 4).max(1);
-    let near = all.map(|name| (distance(name), name)).filter(|(distance, name)| {
+    let near = all.clone().map(|name| (distance(name), name)).filter(|(distance, name)| {
         // A name of two letters with one wrong letter is not similar.
         *distance <= most && *distance < name.len().min(written.len())
     });
-    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+    let near = near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name);
+    near.or_else(|| {
+        // `margin` begins one name: `margin_points`.
+        let begins = |name: &&str| written.len() > 3 && name.starts_with(&written);
+        let mut longer = all.clone().filter(begins);
+        longer.next().filter(|_| longer.next().is_none())
+    })
 }
 
 #[cfg(test)]
@@ -172,6 +181,8 @@ mod tests {
         let cases = [
             ("lamda", Some("lambda")),
             ("lambdas", Some("lambda")),
+            ("subset", Some("subset_size")),
+            ("sub", None),
             ("Seed", Some("seed")),
             ("sede", Some("seed")),
             ("subset-size", Some("subset_size")),

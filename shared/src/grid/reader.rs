@@ -265,20 +265,23 @@ impl<'t> Item<'t> {
         matches!(self.value, DeValue::Table(_))
     }
 
-    /// The table under this key.
+    /// The table under this key, as in `seed = { count = 5 }`.
     pub(super) fn table(&self) -> Option<Table<'t>> {
-        let name = format!("[{}]", self.key);
+        self.table_named(format!("`{}`", self.key))
+    }
+
+    fn table_named(&self, name: String) -> Option<Table<'t>> {
         if let DeValue::Table(table) = self.value {
             return Some(Table::new(name, self.offset, table, self.findings));
         }
         let problem = format!("{} {} is not a table", self.key, self.shown());
-        self.report(problem, format!("write `{name}` on a line of its own, then its keys"));
+        self.report(problem, format!("write `[{}]` on a line of its own, then its keys", self.key));
         None
     }
 
     /// The table under this key, as a section of the file.
     fn section(&self) -> Option<Table<'t>> {
-        Some(Table { is_section: true, ..self.table()? })
+        Some(Table { is_section: true, ..self.table_named(format!("[{}]", self.key))? })
     }
 
     /// The tables under this key, written `[[key]]`.

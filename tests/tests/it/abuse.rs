@@ -170,7 +170,7 @@ async fn a_noisy_worker_hardly_slows_the_others() {
     let sent = Arc::new(AtomicUsize::new(0));
     // Other tests come and go, so one quiet moment counts.
     let mut shares = Vec::new();
-    for round in 0..4 {
+    for round in 0..8 {
         let alone = observe(&scene, 3).await;
         alone.print("alone");
         let (before, mut attack) = (sent.load(Ordering::Relaxed), JoinSet::new());

@@ -109,7 +109,7 @@ pub struct Splits {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Data")]
 pub struct LoadOptions {
-    /// Folder with the data set's files [default: downloads in the cache folder]
+    /// Read the data set's files from this folder [default: downloads in the cache folder]
     ///
     /// The files lie in DIR/NAME or DIR, plain or with .gz; Fashion-MNIST and KMNIST need the
     /// published .gz files. Nothing is downloaded then. Your own data (idx) needs this option.
@@ -118,8 +118,8 @@ pub struct LoadOptions {
     /// Never download
     #[arg(long)]
     pub offline: bool,
-    /// Folder for downloads, VAEs and checkpoints [default: $SWFN_CACHE, or swfn in your cache
-    /// folder]
+    /// Keep downloads, VAEs and checkpoints in this folder [default: $SWFN_CACHE, or swfn in your
+    /// cache folder]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Addresses of folders to download from in turn, in place of the built-in ones.

@@ -36,11 +36,15 @@ function claim({ text, verdict, provisional, pairs }, open) {
   const soFar = open && provisional ? " so far" : "";
   const badge = element("span", { class: `badge ${kind}` }, element("span", { "aria-hidden": "true" }, sign), ` ${verdict}${soFar}`);
   const [held, lost] = ["held", "not held"].map((wanted) => pairs.filter((pair) => pair.verdict === wanted).length);
-  const lead = pairs.length === 0 ? "the sweep has none of its trials" : pairs.length === 1 ? result(pairs[0]) : `held for ${held} of ${pairs.length} pairs${lost > 0 ? `, not held for ${lost}` : ""}`;
-  const lines = pairs.length > 1 ? pairs.slice(0, PAIRS).map((pair) => `${pair.context}: ${pair.treatment} over ${pair.control}: ${result(pair)}, ${pair.verdict}`) : [];
+  const lead = pairs.length === 0 ? "the sweep has none of its trials" : pairs.length === 1 ? named(pairs[0]) : `held for ${held} of ${pairs.length} pairs${lost > 0 ? `, not held for ${lost}` : ""}`;
+  const lines = pairs.length > 1 ? pairs.slice(0, PAIRS).map((pair) => `${named(pair)}, ${pair.verdict}`) : [];
   if (pairs.length > PAIRS) lines.push(`and ${pairs.length - PAIRS} more in summary.json`);
   const list = lines.length > 0 ? element("ul", { class: "quiet" }, ...lines.map((line) => element("li", {}, line))) : null;
   return element("li", {}, badge, element("span", { class: "claim" }, text, " ", element("span", { class: "quiet" }, lead), list));
+}
+
+function named(pair) {
+  return `${pair.context}, ${pair.treatment} over ${pair.control}: ${result(pair)}`;
 }
 
 /** Difference, interval and corrected p-value of a pair of cells. */

@@ -41,10 +41,10 @@ pub(crate) fn question(summary: &Summary) -> String {
     let networks = distinct(summary.cells().iter().map(|cell| cell.network.to_string()));
     let controls = distinct(summary.comparisons.iter().map(|of| of.control.clone()));
     let others = summary.treatments().iter().filter(|treatment| treatment.regulariser.parts() > 0);
-    let others: Vec<String> = others.map(|treatment| treatment.name.clone()).collect();
-    // A regulariser that is compared and the only reference is the reference here.
-    let compared = others.iter().filter(|name| controls.len() != 1 || !controls.contains(name));
-    let compared: Vec<String> = compared.cloned().collect();
+    let compared = match controls.is_empty() {
+        true => others.map(|treatment| treatment.name.clone()).collect(),
+        false => distinct(summary.comparisons.iter().map(|of| of.treatment.clone())),
+    };
     let named = if compared.len() > REGULARISERS {
         format!("{} regularisers", compared.len())
     } else {
@@ -192,15 +192,27 @@ pub(crate) fn pivot_cell(cell: &PivotCell) -> String {
     text
 }
 
+/// How marks tell a reference other than the usual one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MarkNames {
+    /// `+ over bn`.
+    Told,
+    /// `+*`, where there is no room for names.
+    Star,
+}
+
 /// The marks of a cell's decided differences: that to the usual reference without its name, and the
 /// most certain other one, if it is all that there is or has another sign.
-pub(crate) fn marks(cell: &PivotCell, pivot: &Pivot) -> String {
+pub(crate) fn marks(cell: &PivotCell, pivot: &Pivot, names: MarkNames) -> String {
     let is_usual = |mark: &&Mark| pivot.control.as_ref() == Some(&mark.control);
     let usual = cell.decided.iter().find(is_usual);
     let adds = |mark: &&Mark| usual.is_none_or(|usual| usual.sign != mark.sign);
     let other = cell.decided.iter().filter(|mark| !is_usual(mark)).find(adds);
     let bare = usual.map(|mark| symbol(mark.sign).to_owned());
-    let named = other.map(|mark| format!("{} over {}", symbol(mark.sign), mark.control));
+    let named = other.map(|mark| match names {
+        MarkNames::Told => format!("{} over {}", symbol(mark.sign), mark.control),
+        MarkNames::Star => format!("{}*", symbol(mark.sign)),
+    });
     bare.into_iter().chain(named).collect::<Vec<_>>().join(", ")
 }
 
@@ -230,7 +242,7 @@ mod tests {
     fn marks_of(summary: &Summary) -> Vec<(String, String)> {
         let pivot = &summary.answer.pivot;
         let mark = |row: &crate::numbers::answer::PivotRow| {
-            let marks = row.cells.iter().flatten().map(|cell| marks(cell, pivot));
+            let marks = row.cells.iter().flatten().map(|cell| marks(cell, pivot, MarkNames::Told));
             (row.regulariser.clone(), marks.collect())
         };
         pivot.rows.iter().map(mark).collect()

@@ -20,23 +20,21 @@ pub(crate) fn verdict(claim: &ClaimLine) -> String {
 /// number of pairs for which it is held, and a line for each.
 pub(crate) fn grounds(claim: &ClaimLine) -> Vec<String> {
     let pairs = &claim.pairs;
-    let names = |pair: &ClaimPair| (pair.treatment.clone(), pair.control.clone());
-    let alike = pairs.windows(2).all(|two| names(&two[0]) == names(&two[1]));
-    let line = |pair: &ClaimPair| {
-        let ClaimPair { context, treatment, control, verdict, .. } = pair;
-        let sides = if alike { String::new() } else { format!(", {treatment} over {control}") };
-        format!("{context}{sides}: {}, {}", result(pair), verdict.name())
+    let named = |pair: &ClaimPair| {
+        let ClaimPair { context, treatment, control, .. } = pair;
+        format!("{context}, {treatment} over {control}: {}", result(pair))
     };
     let count = |verdict| pairs.iter().filter(|pair| pair.verdict == verdict).count();
     let mut lines = match &pairs[..] {
         [] => return vec![NO_TRIALS.to_owned()],
-        [pair] => return vec![result(pair)],
+        [pair] => return vec![named(pair)],
         _ => vec![format!("held for {} of {} pairs", count(Verdict::Held), pairs.len())],
     };
     match count(Verdict::NotHeld) {
         0 => {}
         not_held => lines[0] += &format!(", not held for {not_held}"),
     }
+    let line = |pair: &ClaimPair| format!("{}, {}", named(pair), pair.verdict.name());
     lines.extend(pairs.iter().take(LISTED).map(line));
     let more = pairs.len().saturating_sub(LISTED);
     lines.extend((more > 0).then(|| format!("and {more} more in summary.json")));

@@ -20,7 +20,7 @@ use crate::{
         summary::{Failure, Summary},
     },
     phrases::{
-        answer::{marks, pivot_cell, synthesis},
+        answer::{MarkNames, marks, pivot_cell, synthesis},
         claims::{grounds, reasons, verdict},
         legends,
         rounding::{decimal, percent},
@@ -48,7 +48,7 @@ pub(crate) fn answer(summary: &Summary) -> AnswerView {
     AnswerView {
         claims: verdicts(summary),
         synthesis: synthesis(summary).join(" "),
-        pivot: pivot(summary),
+        pivot: pivot(summary, MarkNames::Told),
         decided: decided(summary),
     }
 }
@@ -67,7 +67,7 @@ fn verdicts(summary: &Summary) -> Option<TableView> {
 }
 
 /// A row for each network and treatment, a column for each subset size.
-pub(crate) fn pivot(summary: &Summary) -> TableView {
+pub(crate) fn pivot(summary: &Summary, names: MarkNames) -> TableView {
     let pivot = &summary.answer.pivot;
     let mut columns = Columns::<PivotRow>::new();
     columns.words("network", |row| row.network.name());
@@ -78,7 +78,7 @@ pub(crate) fn pivot(summary: &Summary) -> TableView {
     for (index, size) in pivot.sizes.iter().enumerate() {
         columns.number(format!("n = {size}"), move |row| {
             let Some(cell) = &row.cells[index] else { return Entry::from("") };
-            let sign = marks(cell, pivot);
+            let sign = marks(cell, pivot, names);
             Entry { sign, ..Entry::strong_if(!cell.decided.is_empty(), pivot_cell(cell)) }
         });
     }

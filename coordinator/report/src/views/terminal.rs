@@ -1,13 +1,13 @@
 //! The end of a sweep on a terminal: pivot, decided comparisons, failures, and the answer last,
 //! where people see it.
 
-use swfn_shared::text::count;
+use swfn_shared::text::{count, wrap};
 
 use super::{table::TableView, tables};
 use crate::{
     numbers::{answer::Decided, failures, summary::Summary},
     phrases::{
-        answer::{progress, synthesis},
+        answer::{MarkNames, progress, synthesis},
         claims::{grounds, verdict},
         failures::{FailureText, describe},
         legends,
@@ -22,7 +22,7 @@ const LEAST_ROWS: usize = 8;
 /// The most decided comparisons with intervals; a longer list has points alone.
 const DETAILED: usize = 12;
 /// The most comparisons that are listed where none is decided.
-const NEAREST: usize = 5;
+const NEAREST: usize = 8;
 /// The most pairs of cells of all claims that are listed.
 const PAIRS: usize = 16;
 /// The most groups of failures, and the lines of each group's log.
@@ -37,10 +37,14 @@ pub fn terminal(summary: &Summary, width: u16) -> String {
     let end = [decided(summary, width), failed(summary, width), answer(summary, width)].concat();
     let mut lines =
         vec![format!("{} on {}: {}", summary.sweep, summary.dataset, progress(summary))];
-    let mut view = tables::pivot(summary);
+    let mut view = tables::pivot(summary, MarkNames::Told);
     let mut legend = legends::pivot(summary);
-    if blocks(&view, width).1.len() > 1 && shorten_marks(&mut view) {
-        legend += " *: over another reference, which is named below.";
+    if blocks(&view, width).1.len() > 1 {
+        let short = tables::pivot(summary, MarkNames::Star);
+        if short != view {
+            legend += " *: over another reference, which is named below.";
+            view = short;
+        }
     }
     let legend = wrap(&legend, width);
     let room = LINES.saturating_sub(end.len() + legend.len() + 2);
@@ -51,21 +55,6 @@ pub fn terminal(summary: &Summary, width: u16) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Replaces the names of references in marks: `+ over bn` becomes `+*`. Returns whether any was.
-fn shorten_marks(view: &mut TableView) -> bool {
-    let signs = view.rows.iter_mut().flatten().map(|entry| &mut entry.sign);
-    let mut some = false;
-    for sign in signs.filter(|sign| sign.contains(" over ")) {
-        let short = |mark: &str| match mark.split_once(" over ") {
-            Some((sign, _)) => format!("{sign}*"),
-            None => mark.to_owned(),
-        };
-        *sign = sign.split(", ").map(short).collect::<Vec<_>>().join(", ");
-        some = true;
-    }
-    some
-}
-
 /// The texts of a column, its title first.
 type Texts = Vec<String>;
 
@@ -73,16 +62,15 @@ type Texts = Vec<String>;
 fn blocks(view: &TableView, width: usize) -> (Vec<Texts>, Vec<Vec<Texts>>) {
     let (mut labels, mut numbers) = (Vec::new(), Vec::new());
     for (place, title) in view.columns.iter().enumerate() {
-        let widest = view.rows.iter().map(|row| row[place].sign.chars().count()).max();
+        let entries = || view.rows.iter().map(|row| &row[place]);
+        let widest = entries().map(|entry| entry.sign.chars().count()).max().unwrap_or(0);
         // Room for a mark behind each number, if any number has one, so that numbers are aligned.
-        let mark = |sign: &str| match widest {
-            None | Some(0) => String::new(),
-            Some(widest) => format!(" {sign:<widest$}"),
+        let text = |text: &str, sign: &str| match widest {
+            0 => text.to_owned(),
+            _ => format!("{text} {sign:<widest$}"),
         };
-        let entries = view.rows.iter().map(|row| row[place].text.clone() + &mark(&row[place].sign));
-        let first =
-            title.title.clone() + if title.number { mark("") } else { String::new() }.as_str();
-        let column: Vec<String> = std::iter::once(first).chain(entries).collect();
+        let texts = entries().map(|entry| text(&entry.text, &entry.sign));
+        let column: Texts = std::iter::once(text(&title.title, "")).chain(texts).collect();
         if title.number { numbers.push(column) } else { labels.push(column) }
     }
     let label_width: usize = labels.iter().map(|column| widest(column) + 2).sum();
@@ -246,23 +234,6 @@ fn aligned(rows: &[Vec<String>], words: usize) -> Vec<String> {
     rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
 }
 
-/// A text in lines of at most `width` columns. Words stay whole, and later lines are indented.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().expect("never empty");
-        if last.is_empty() {
-            last.push_str(word);
-        } else if last.chars().count() + 1 + word.chars().count() <= width {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(format!("  {word}"));
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +259,7 @@ mod tests {
     #[test]
     fn the_end_fits_a_terminal() {
         let many_lambdas = "lambda = [0, 0.001, 0.002, 0.004, 0.008, 0.01, 0.02, 0.04, 0.08, 0.1, 0.2, 0.4, 0.8, 1, 2]";
+        let mut some_starred = false;
         for (sizes, regularisers) in [
             ("[100, 300, 1000]", "lambda = [0, 0.01, 0.1, 1, 2]\nweight_decay = [0, 5e-4]"),
             ("[100, 200, 300, 500, 700, 1000, 2000, 3000, 5000, 10000]", "lambda = [0, 0.1, 1]"),
@@ -302,10 +274,14 @@ mod tests {
                 );
                 let text = terminal(&summary, 80);
                 assert!(text.lines().count() <= LINES, "{}\n{text}", text.lines().count());
+                let starred = text.contains(" +*");
+                assert!(!starred || text.contains(" *: over another reference"), "{text}");
+                some_starred |= starred;
                 let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
                 assert!(longest.chars().count() <= 80, "{longest}");
             }
         }
+        assert!(some_starred);
     }
 
     #[test]
