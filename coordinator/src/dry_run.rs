@@ -163,7 +163,9 @@ fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) ->
     let list = groups(&contrasts, &cells, names);
     let list = list.iter().map(|group| lines(group, 3)).collect();
     let claims = grid.claims.iter().map(|claim| {
-        let head = lines(&format!("{}: {}", claim.relation.name(), claim.text), 3);
+        let points = (1e5 * claim.margin).round() / 1e3;
+        let margin = if points > 0.0 { format!(" by {points} points") } else { String::new() };
+        let head = lines(&format!("{}{margin}: {}", claim.relation.name(), claim.text), 3);
         let pairs = groups(&claim.contrasts, &cells, names);
         head + &pairs.iter().map(|group| lines(group, 7)).collect::<String>()
     });

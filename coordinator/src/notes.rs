@@ -6,6 +6,9 @@ use swfn_shared::{grid::Grid, ids::CellId, trial::TrialSpec};
 
 use crate::amount::{Work, percent};
 
+/// The most iterations of a training that is worth a note.
+const SHORT: u32 = 200;
+
 /// Share of the work above which VAEs or evaluations are worth a note.
 const MUCH: f64 = 0.4;
 
@@ -34,7 +37,13 @@ pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String
             vae.vae.iterations
         ));
     }
-    if first.classifier.evaluate_every > iterations {
+    if iterations <= SHORT {
+        notes.push(format!(
+            "training is short, with {iterations} iterations (published: 10000): accuracies spread \
+             more, and more seeds are needed"
+        ));
+    }
+    if first.classifier.evaluate_every > iterations && work.evaluations / work.total() < MUCH {
         notes.push(format!(
             "each trial is evaluated once, at its end: for curves set `[classifier] \
              evaluate_every` below {iterations}"

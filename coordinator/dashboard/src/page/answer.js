@@ -31,7 +31,7 @@ export function showAnswer(answer, finished) {
 /** The most pairs of cells of a claim that are shown. */
 const PAIRS = 8;
 
-function claim({ text, verdict, provisional, pairs }, open) {
+function claim({ text, verdict, provisional, pairs, seeds_needed: needed, seeds }, open) {
   const { kind, sign } = VERDICTS[verdict] ?? VERDICTS.undecided;
   const soFar = open && provisional ? " so far" : "";
   const badge = element("span", { class: `badge ${kind}` }, element("span", { "aria-hidden": "true" }, sign), ` ${verdict}${soFar}`);
@@ -39,6 +39,7 @@ function claim({ text, verdict, provisional, pairs }, open) {
   const lead = pairs.length === 0 ? "the sweep has none of its trials" : pairs.length === 1 ? named(pairs[0]) : `held for ${held} of ${pairs.length} pairs${lost > 0 ? `, not held for ${lost}` : ""}`;
   const lines = pairs.length > 1 ? pairs.slice(0, PAIRS).map((pair) => `${named(pair)}, ${pair.verdict}`) : [];
   if (pairs.length > PAIRS) lines.push(`and ${pairs.length - PAIRS} more in summary.json`);
+  if (needed > seeds) lines.push(`this takes about ${needed} seeds in all, and there are ${seeds} so far`);
   const list = lines.length > 0 ? element("ul", { class: "quiet" }, ...lines.map((line) => element("li", {}, line))) : null;
   return element("li", {}, badge, element("span", { class: "claim" }, text, " ", element("span", { class: "quiet" }, lead), list));
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
-use swfn_shared::treatment::Network;
+use swfn_shared::{grid::Relation, treatment::Network};
 
 use super::{
     cell::Cells,
@@ -30,11 +30,24 @@ pub struct Answer {
 pub struct ClaimLine {
     /// The claim as the grid file states it.
     pub text: String,
+    #[serde(skip)]
+    pub(crate) relation: Relation,
+    /// A share, not percentage points.
+    #[serde(skip)]
+    pub(crate) margin: f64,
     pub verdict: Verdict,
     /// Whether missing seeds may yet change the verdict.
     pub provisional: bool,
     /// Each pair of cells that the claim names; those that decide the verdict stand first.
     pub pairs: Vec<ClaimPair>,
+    /// Seeds, in all, with which each undecided pair would be held with a power of 80 %, at the
+    /// strictest level of Holm's correction and the widest spread.
+    ///
+    /// The true difference is taken to be zero if the claim is `not-worse` or `equal`, and else one
+    /// point beyond the margin.
+    pub seeds_needed: Option<usize>,
+    /// The least seeds with both results of any undecided pair.
+    pub seeds: usize,
 }
 
 /// A pair of cells that a claim names.
@@ -174,7 +187,7 @@ impl Answer {
     ) -> Self {
         let decided = decided(cells, comparisons);
         Self {
-            claims: claims.iter().map(claim).collect(),
+            claims: claims.iter().map(|of| claim(of, family(claims))).collect(),
             synthesis: synthesis(comparisons, claims, &decided, open),
             pivot: pivot(cells, comparisons, &decided),
             decided,
@@ -182,7 +195,12 @@ impl Answer {
     }
 }
 
-fn claim(claim: &ClaimVerdict) -> ClaimLine {
+/// Number of pairs of cells of all claims that have a p-value.
+fn family(claims: &[ClaimVerdict]) -> usize {
+    claims.iter().flat_map(|claim| &claim.checks).filter(|check| check.p.is_some()).count()
+}
+
+fn claim(claim: &ClaimVerdict, family: usize) -> ClaimLine {
     let pair = |ClaimCheck { verdict, p_holm, comparison, .. }: &ClaimCheck| ClaimPair {
         verdict: *verdict,
         context: comparison.context.clone(),
@@ -192,11 +210,25 @@ fn claim(claim: &ClaimVerdict) -> ClaimLine {
         confidence_95: comparison.difference.and_then(|difference| difference.confidence_95),
         p_holm: *p_holm,
     };
+    let open = || {
+        let open = claim.checks.iter().filter(|check| check.verdict == Verdict::Undecided);
+        open.map(|check| &check.comparison).filter(|_| claim.verdict == Verdict::Undecided)
+    };
+    let distance = match claim.relation {
+        Relation::Better | Relation::Worse => 0.01,
+        Relation::NotWorse | Relation::Equal => claim.margin,
+    };
+    let level = claim.alpha / family.max(1) as f64;
+    let widest = open().filter_map(Comparison::spread).max_by(f64::total_cmp);
     ClaimLine {
         text: claim.text.clone(),
+        relation: claim.relation,
+        margin: claim.margin,
         verdict: claim.verdict,
         provisional: claim.provisional,
         pairs: claim.checks.iter().map(pair).collect(),
+        seeds_needed: widest.and_then(|spread| seeds_needed(distance / spread, level)),
+        seeds: open().map(|comparison| comparison.pairs.len()).min().unwrap_or(0),
     }
 }
 
@@ -236,17 +268,13 @@ fn synthesis(
     let unknown = comparisons.iter().filter(|comparison| comparison.difference.is_none()).count();
     let undecided = || comparisons.iter().filter(|comparison| comparison.decided().is_none());
     let family = comparisons.iter().filter(|comparison| comparison.t_p.is_some()).count();
-    let spread = |comparison: &Comparison| {
-        comparison.difference?.standard_deviation.filter(|spread| *spread > 0.0)
-    };
-    let wide = || undecided().filter_map(|comparison| Some((comparison, spread(comparison)?)));
+    let wide = || undecided().filter_map(|comparison| Some((comparison, comparison.spread()?)));
     let widest = wide().map(|(_, spread)| spread).max_by(f64::total_cmp);
     let level = 0.05 / family.max(1) as f64;
-    let checks = claims.iter().flat_map(|claim| &claim.checks);
     Synthesis {
         comparisons: comparisons.len(),
         family,
-        claim_family: checks.filter(|check| check.p.is_some()).count(),
+        claim_family: self::family(claims),
         gains: count(Sign::Gain),
         losses: count(Sign::Loss),
         undecided: comparisons.len() - unknown - decided.len(),

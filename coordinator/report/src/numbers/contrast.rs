@@ -118,6 +118,11 @@ impl Comparison {
         decided.then_some(if mean > 0.0 { Sign::Gain } else { Sign::Loss })
     }
 
+    /// The standard deviation of the differences, if they differ.
+    pub(crate) fn spread(&self) -> Option<f64> {
+        self.difference?.standard_deviation.filter(|spread| *spread > 0.0)
+    }
+
     pub(crate) fn differences(&self) -> Vec<f64> {
         self.pairs.iter().map(|pair| pair.difference).collect()
     }

@@ -25,20 +25,55 @@ pub(crate) fn grounds(claim: &ClaimLine) -> Vec<String> {
         format!("{context}, {treatment} over {control}: {}", result(pair))
     };
     let count = |verdict| pairs.iter().filter(|pair| pair.verdict == verdict).count();
-    let mut lines = match &pairs[..] {
-        [] => return vec![NO_TRIALS.to_owned()],
-        [pair] => return vec![named(pair)],
-        _ => vec![format!("held for {} of {} pairs", count(Verdict::Held), pairs.len())],
-    };
-    match count(Verdict::NotHeld) {
-        0 => {}
-        not_held => lines[0] += &format!(", not held for {not_held}"),
+    let mut lead = String::new();
+    if claim.margin > 0.0 {
+        lead = format!("claimed {} points; ", wanted(claim.relation, claim.margin));
     }
+    match &pairs[..] {
+        [] => return vec![NO_TRIALS.to_owned()],
+        [pair] => lead += &named(pair),
+        _ => lead += &format!("held for {} of {} pairs", count(Verdict::Held), pairs.len()),
+    }
+    let not_held = count(Verdict::NotHeld);
+    if not_held > 0 && pairs.len() > 1 {
+        lead += &format!(", not held for {not_held}");
+    }
+    let mut lines = vec![lead];
     let line = |pair: &ClaimPair| format!("{}, {}", named(pair), pair.verdict.name());
-    lines.extend(pairs.iter().take(LISTED).map(line));
-    let more = pairs.len().saturating_sub(LISTED);
-    lines.extend((more > 0).then(|| format!("and {more} more in summary.json")));
+    if pairs.len() > 1 {
+        lines.extend(pairs.iter().take(LISTED).map(line));
+        let more = pairs.len().saturating_sub(LISTED);
+        lines.extend((more > 0).then(|| format!("and {more} more in summary.json")));
+    }
+    lines.extend(claim.seeds_needed.map(|needed| seeds_for(claim, needed)));
     lines
+}
+
+/// The seeds that an undecided claim takes, and the difference that this presumes.
+fn seeds_for(claim: &ClaimLine, needed: usize) -> String {
+    let truth = match claim.relation {
+        Relation::NotWorse | Relation::Equal => "is zero",
+        _ if claim.margin > 0.0 => "is one point beyond the margin",
+        _ => "is one point",
+    };
+    match needed <= claim.seeds {
+        true => format!("{} seeds are enough if the true difference {truth}", claim.seeds),
+        false => format!(
+            "this takes about {needed} seeds in all if the true difference {truth}; there are {}",
+            claim.seeds
+        ),
+    }
+}
+
+/// The side of the margin at which the difference is claimed to be.
+fn wanted(relation: Relation, margin: f64) -> String {
+    let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { points(share) };
+    match relation {
+        Relation::Better => format!("above {}", bound(margin)),
+        Relation::Worse => format!("below {}", bound(-margin)),
+        Relation::NotWorse => format!("above {}", bound(-margin)),
+        Relation::Equal => format!("between {} and {}", bound(-margin), bound(margin)),
+    }
 }
 
 /// Difference, interval and corrected p-value of a pair of cells.
@@ -63,13 +98,7 @@ const LISTED: usize = 8;
 
 fn reason(verdict: &ClaimVerdict, family: usize) -> String {
     let ClaimVerdict { relation, margin, checks, .. } = verdict;
-    let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { points(share) };
-    let wanted = match relation {
-        Relation::Better => format!("above {}", bound(*margin)),
-        Relation::Worse => format!("below {}", bound(-margin)),
-        Relation::NotWorse => format!("above {}", bound(-margin)),
-        Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
-    };
+    let wanted = wanted(*relation, *margin);
     let pair = |ClaimCheck { verdict, p, p_holm, comparison }: &ClaimCheck| {
         let Comparison { context, treatment, control, .. } = comparison;
         let numbers = numbers(comparison, *p, *p_holm, family);
@@ -144,5 +173,37 @@ mod tests {
         let none = comparison(&[None], &[Some(0.8)]);
         let unknown = [vec![equal], vec![one], vec![none], Vec::new()];
         insta::assert_snapshot!("of_what_cannot_be_known", unknown.map(reason_of).join("\n"));
+    }
+
+    #[test]
+    fn undecided_claims_tell_their_seeds() {
+        let grid = |is: &str| {
+            crate::sample::grid(&format!(
+                "seed = {{ count = 4 }}\nsubset_size = 100\narchitecture = \"net\"\nlambda = [0, 0.1]\n[[claim]]\n\
+                 text = \"t\"\nlambda = 0.1\nagainst = {{ lambda = 0 }}\n{is}"
+            ))
+        };
+        let last = |is: &str, spread: f64| {
+            let summary = crate::numbers::summary_tests::finished(&grid(is), |spec| {
+                let shift = [1.0, -1.0, 0.5, -0.5][spec.seed as usize];
+                Some(0.8 + spread * 10.0 * spec.lambda() * shift)
+            });
+            grounds(&summary.answer.claims[0])
+        };
+        let better = last("is = \"better\"", 0.05);
+        assert_eq!(
+            better.last().unwrap(),
+            "this takes about 166 seeds in all if the true difference is one point; there are 4"
+        );
+        let not_worse = last("is = \"not-worse\"\nmargin_points = 0.5", 0.01);
+        assert!(
+            not_worse[0].starts_with("claimed above −0.50 points; n = 100, net, fn 0.1 over none")
+        );
+        assert_eq!(
+            not_worse.last().unwrap(),
+            "this takes about 29 seeds in all if the true difference is zero; there are 4"
+        );
+        let enough = last("is = \"better\"", 0.0001);
+        assert_eq!(enough[1..], ["4 seeds are enough if the true difference is one point"]);
     }
 }
