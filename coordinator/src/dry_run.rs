@@ -8,6 +8,7 @@ use std::{
 };
 
 use indicatif::HumanDuration;
+use swfn_report::Differing;
 use swfn_shared::{
     grid::{Contrast, Grid},
     ids::{CellId, TrialId},
@@ -82,9 +83,16 @@ fn note(text: &String) -> String {
 
 fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let specs: Vec<TrialSpec> = grid.trials().collect();
-    let cells: HashSet<CellId> = specs.iter().map(TrialSpec::cell).collect();
+    let (mut seeds, mut cells) = (HashMap::new(), Vec::new());
+    for spec in &specs {
+        let seeds: &mut usize = seeds.entry(spec.cell()).or_default();
+        *seeds += 1;
+        if *seeds == 1 {
+            cells.push(spec);
+        }
+    }
+    let labels = Labels::among(&cells);
     let vaes: HashSet<_> = specs.iter().filter_map(TrialSpec::vae).collect();
-    let names = Names::among(specs.iter().map(TrialSpec::regulariser));
     let (dataset, sizes) = (grid.dataset(), grid.dataset().sizes());
     let sweep = format!("{}: {dataset}, {}, {} classes", grid.name, sizes.image, sizes.classes);
     let vaes = if vaes.is_empty() { "no VAE".to_owned() } else { text::count(vaes.len(), "VAE") };
@@ -92,9 +100,9 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
         0 => String::new(),
         done => format!("; {done} of them are done"),
     };
-    let cells = text::count(cells.len(), "cell");
-    let trials = format!("{} in {cells}, with {vaes}{done}", specs.len());
-    let matrix = matrix(&specs, names);
+    let trials = text::count(cells.len(), "cell");
+    let trials = format!("{} in {trials}, with {vaes}{done}", specs.len());
+    let matrix = matrix(&cells, &seeds, &labels);
     let sections = 1 + usize::from(!grid.claims.is_empty());
     let listed = (LINES.saturating_sub(matrix.lines().count()) / sections).clamp(1, LISTED);
     let work = Work::of(&specs, outlook.rate);
@@ -102,7 +110,7 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
         short(&format!("{:<10}{sweep}", "sweep"), WIDTH) + "\n",
         short(&format!("{:<10}{trials}", "trials"), WIDTH) + "\n",
         matrix,
-        comparisons(grid, &specs, names, listed),
+        comparisons(grid, &cells, &labels, listed),
         cost(&specs, &work, outlook),
         notes(grid, &specs, &work).iter().map(note).collect(),
     ]
@@ -117,21 +125,44 @@ fn short(text: &str, longest: usize) -> String {
     }
 }
 
-/// A row of the matrix: what its cells have in common.
-type Row = (Network, Regulariser, String);
-
-fn row(spec: &TrialSpec) -> Row {
-    (spec.network(), spec.regulariser(), spec.unusual())
+/// The names of cells, as in the report.
+struct Labels {
+    names: Names,
+    differing: Differing,
 }
 
-/// Seeds of each cell, by network and regulariser and by subset size.
-fn matrix(specs: &[TrialSpec], names: Names) -> String {
-    let mut rows: BTreeMap<Row, BTreeMap<u32, usize>> = BTreeMap::new();
-    for spec in specs {
-        *rows.entry(row(spec)).or_default().entry(spec.subset_size).or_default() += 1;
+impl Labels {
+    fn among(cells: &[&TrialSpec]) -> Self {
+        Self {
+            names: Names::among(cells.iter().map(|spec| spec.regulariser())),
+            differing: Differing::among(cells.iter().copied()),
+        }
     }
-    let sizes: BTreeSet<u32> = specs.iter().map(|spec| spec.subset_size).collect();
-    let name = |(_, regulariser, more): &Row| names.regulariser(*regulariser) + more;
+
+    fn row(&self, spec: &TrialSpec) -> Row {
+        let phrases = self.differing.phrases(spec);
+        let variant = phrases.iter().map(|phrase| format!(", {phrase}")).collect();
+        (spec.network(), spec.regulariser(), variant)
+    }
+
+    /// The name of a row's cells, without their network.
+    fn name(&self, (_, regulariser, variant): &Row) -> String {
+        self.names.regulariser(*regulariser) + variant
+    }
+}
+
+/// What the cells of a row of the matrix have in common: network, regulariser, variant.
+type Row = (Network, Regulariser, String);
+
+/// Seeds of each cell, by network and regulariser and by subset size.
+fn matrix(cells: &[&TrialSpec], seeds: &HashMap<CellId, usize>, labels: &Labels) -> String {
+    let mut rows: BTreeMap<Row, BTreeMap<u32, usize>> = BTreeMap::new();
+    for spec in cells {
+        let row = rows.entry(labels.row(spec)).or_default();
+        *row.entry(spec.subset_size).or_default() += seeds[&spec.cell()];
+    }
+    let sizes: BTreeSet<u32> = cells.iter().map(|spec| spec.subset_size).collect();
+    let name = |row: &Row| labels.name(row);
     let shown: Vec<u32> = sizes.iter().copied().take(SIZES).collect();
     let room = WIDTH - 10 - COLUMN * shown.len();
     let longest = rows.keys().map(|row| name(row).chars().count()).max().unwrap_or(0);
@@ -157,16 +188,17 @@ fn matrix(specs: &[TrialSpec], names: Names) -> String {
 }
 
 /// The number of comparisons and claims, and lines for each of some.
-fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) -> String {
-    let cells: HashMap<CellId, &TrialSpec> = specs.iter().map(|spec| (spec.cell(), spec)).collect();
+fn comparisons(grid: &Grid, cells: &[&TrialSpec], labels: &Labels, listed: usize) -> String {
+    let cells: HashMap<CellId, &TrialSpec> =
+        cells.iter().map(|spec| (spec.cell(), *spec)).collect();
     let contrasts = grid.contrasts();
-    let list = groups(&contrasts, &cells, names);
+    let list = groups(&contrasts, &cells, labels);
     let list = list.iter().map(|group| lines(group, 3)).collect();
     let claims = grid.claims.iter().map(|claim| {
         let points = (1e5 * claim.margin).round() / 1e3;
         let margin = if points > 0.0 { format!(" by {points} points") } else { String::new() };
         let head = lines(&format!("{}{margin}: {}", claim.relation.name(), claim.text), 3);
-        let pairs = groups(&claim.contrasts, &cells, names);
+        let pairs = groups(&claim.contrasts, &cells, labels);
         head + &pairs.iter().map(|group| lines(group, 7)).collect::<String>()
     });
     section("comparison", contrasts.len(), list, listed)
@@ -183,11 +215,11 @@ fn lines(text: &str, margin: usize) -> String {
 fn groups(
     contrasts: &[Contrast],
     cells: &HashMap<CellId, &TrialSpec>,
-    names: Names,
+    labels: &Labels,
 ) -> Vec<String> {
     let mut groups: Vec<(String, usize, BTreeSet<Network>, BTreeSet<u32>)> = Vec::new();
     for contrast in contrasts {
-        let title = title(contrast, cells, names);
+        let title = title(contrast, cells, labels);
         let spec = cells[&contrast.cell];
         let index = groups.iter().position(|group| group.0 == title).unwrap_or_else(|| {
             groups.push((title, 0, BTreeSet::new(), BTreeSet::new()));
@@ -206,14 +238,14 @@ fn groups(
     groups.iter().map(text).collect()
 }
 
-fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names) -> String {
+fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, labels: &Labels) -> String {
     let [cell, reference] = [contrast.cell, contrast.reference].map(|id| cells[&id]);
     let side = |spec: &TrialSpec| {
         let network = match cell.network() == reference.network() {
             true => String::new(),
             false => format!("{} ", spec.network().name()),
         };
-        network + &names.regulariser(spec.regulariser()) + &spec.unusual()
+        network + &labels.name(&labels.row(spec))
     };
     let name = contrast.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
     format!("{name}{} over {}", side(cell), side(reference))
@@ -328,9 +360,11 @@ mod tests {
             let (text, values) = varied(*axis);
             let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();
             let text = describe(&grid, &Outlook::default());
-            let rows = grid
-                .trials()
-                .map(|spec| (row(&spec), spec.subset_size, spec.label()))
+            let specs: Vec<TrialSpec> = grid.trials().collect();
+            let labels = Labels::among(&specs.iter().collect::<Vec<_>>());
+            let rows = specs
+                .iter()
+                .map(|spec| (labels.row(spec), spec.subset_size, spec.label()))
                 .collect::<BTreeSet<_>>();
             assert_eq!(rows.len(), if axis.role == Role::Seed { 1 } else { 2 }, "{axis:?}");
             for value in values.iter().filter(|value| Some(**value) != axis.default()) {

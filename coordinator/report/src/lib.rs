@@ -34,7 +34,7 @@ mod views;
 pub use command::{Extent, ReportArguments, page_line, run, write};
 pub use numbers::{
     answer::Answer,
-    settings::settings,
+    settings::{Differing, settings},
     source::{Run, Sources},
     statistics::half_width,
     summary::Summary,

@@ -70,6 +70,8 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Treatment {
     pub(crate) regulariser: Regulariser,
+    /// The place of the variant in the grid, which orders those of one regulariser.
+    place: usize,
     /// Other properties, in words; mostly empty.
     pub(crate) variant: String,
     /// Both in a few words.
@@ -204,9 +206,15 @@ impl Cells {
 
 /// Lists the treatments of all cells, each once, and sets each cell's index.
 fn treatments(cells: &mut [Cell]) -> Vec<Treatment> {
+    let mut places = HashMap::new();
+    for cell in &*cells {
+        let next = places.len();
+        places.entry(cell.variant()).or_insert(next);
+    }
     let treatment = |cell: &Cell| {
         let name = [std::slice::from_ref(&cell.regulariser), &cell.variant].concat().join(", ");
-        Treatment { regulariser: cell.spec.regulariser(), variant: cell.variant(), name }
+        let (regulariser, variant) = (cell.spec.regulariser(), cell.variant());
+        Treatment { regulariser, place: places[&variant], variant, name }
     };
     let mut all: Vec<Treatment> = cells.iter().map(treatment).collect();
     all.sort();

@@ -11,7 +11,7 @@ use swfn_shared::{
 
 /// The settings in which cells differ.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Differing {
+pub struct Differing {
     places: Vec<String>,
     /// Settings with values that rounding makes equal.
     exact: BTreeSet<String>,
@@ -21,7 +21,7 @@ impl Differing {
     /// Finds the settings that network, regulariser and subset size do not name.
     ///
     /// A setting that a cell does not have makes no difference.
-    pub(crate) fn among<'s>(specs: impl Iterator<Item = &'s TrialSpec>) -> Self {
+    pub fn among<'s>(specs: impl Iterator<Item = &'s TrialSpec>) -> Self {
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (place, value) in specs.flat_map(settings) {
             values.entry(place).or_default().insert(value);
@@ -44,7 +44,7 @@ impl Differing {
     }
 
     /// The values that distinguish a cell, in words.
-    pub(crate) fn phrases(&self, spec: &TrialSpec) -> Vec<String> {
+    pub fn phrases(&self, spec: &TrialSpec) -> Vec<String> {
         if self.places.is_empty() {
             return Vec::new();
         }

@@ -69,9 +69,12 @@ impl Document<'_> {
         self.figures.iter().filter(|figure| matches!(figure.content, Content::Drawing { .. }))
     }
 
-    /// The titles of missing figures, and why they are missing.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.figures.iter().filter_map(|figure| Some((figure.title, figure.missing()?)))
+    /// A sentence about the figures that are missing, and why; `None` if there is no such figure.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let missing =
+            self.figures.iter().filter_map(|figure| Some((figure.title, figure.missing()?)));
+        let each: Vec<String> = missing.map(|(title, why)| format!("“{title}” ({why})")).collect();
+        (!each.is_empty()).then(|| format!("Charts without data: {}.", each.join(", ")))
     }
 }
 

@@ -74,9 +74,7 @@ pub(crate) fn report(document: &Document<'_>) -> String {
         let caption = escaped(caption);
         text += &format!("\n### {title}\n\n![{title}](charts/{name}.svg)\n\n{caption}\n");
     }
-    for (title, reason) in document.missing() {
-        text += &format!("\nNo chart “{title}”: {}.\n", escaped(reason));
-    }
+    text.extend(document.missing().map(|missing| format!("\n{}\n", escaped(&missing))));
     if !document.failures.is_empty() {
         text += &format!("\n## Failures\n\n{}\n", escaped(&document.failures_lead));
     }
