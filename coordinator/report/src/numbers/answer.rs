@@ -186,18 +186,27 @@ impl Answer {
         open: bool,
     ) -> Self {
         let decided = decided(cells, comparisons);
+        let checks = claims.iter().flat_map(|claim| &claim.checks);
+        let claim_family = checks.filter(|check| check.p.is_some()).count();
         Self {
-            claims: claims.iter().map(|of| claim(of, family(claims))).collect(),
-            synthesis: synthesis(comparisons, claims, &decided, open),
+            claims: claims.iter().map(|of| claim(of, claim_family)).collect(),
+            synthesis: synthesis(comparisons, claim_family, &decided, open),
             pivot: pivot(cells, comparisons, &decided),
             decided,
         }
     }
 }
 
-/// Number of pairs of cells of all claims that have a p-value.
-fn family(claims: &[ClaimVerdict]) -> usize {
-    claims.iter().flat_map(|claim| &claim.checks).filter(|check| check.p.is_some()).count()
+/// Seeds with which each of these comparisons, even the widest, shows a difference at the strictest
+/// level of Holm's correction over a family.
+fn seeds_for_all<'c>(
+    comparisons: impl Iterator<Item = &'c Comparison>,
+    difference: f64,
+    alpha: f64,
+    family: usize,
+) -> Option<usize> {
+    let widest = comparisons.filter_map(Comparison::spread).max_by(f64::total_cmp)?;
+    seeds_needed(difference / widest, alpha / family.max(1) as f64)
 }
 
 fn claim(claim: &ClaimVerdict, family: usize) -> ClaimLine {
@@ -218,8 +227,6 @@ fn claim(claim: &ClaimVerdict, family: usize) -> ClaimLine {
         Relation::Better | Relation::Worse => 0.01,
         Relation::NotWorse | Relation::Equal => claim.margin,
     };
-    let level = claim.alpha / family.max(1) as f64;
-    let widest = open().filter_map(Comparison::spread).max_by(f64::total_cmp);
     ClaimLine {
         text: claim.text.clone(),
         relation: claim.relation,
@@ -227,7 +234,7 @@ fn claim(claim: &ClaimVerdict, family: usize) -> ClaimLine {
         verdict: claim.verdict,
         provisional: claim.provisional,
         pairs: claim.checks.iter().map(pair).collect(),
-        seeds_needed: widest.and_then(|spread| seeds_needed(distance / spread, level)),
+        seeds_needed: seeds_for_all(open(), distance, claim.alpha, family),
         seeds: open().map(|comparison| comparison.pairs.len()).min().unwrap_or(0),
     }
 }
@@ -260,7 +267,7 @@ fn decided(cells: &Cells, comparisons: &[Comparison]) -> Vec<Decided> {
 
 fn synthesis(
     comparisons: &[Comparison],
-    claims: &[ClaimVerdict],
+    claim_family: usize,
     decided: &[Decided],
     open: bool,
 ) -> Synthesis {
@@ -268,21 +275,19 @@ fn synthesis(
     let unknown = comparisons.iter().filter(|comparison| comparison.difference.is_none()).count();
     let undecided = || comparisons.iter().filter(|comparison| comparison.decided().is_none());
     let family = comparisons.iter().filter(|comparison| comparison.t_p.is_some()).count();
-    let wide = || undecided().filter_map(|comparison| Some((comparison, comparison.spread()?)));
-    let widest = wide().map(|(_, spread)| spread).max_by(f64::total_cmp);
-    let level = 0.05 / family.max(1) as f64;
+    let with_spread = undecided().filter(|comparison| comparison.spread().is_some());
     Synthesis {
         comparisons: comparisons.len(),
         family,
-        claim_family: self::family(claims),
+        claim_family,
         gains: count(Sign::Gain),
         losses: count(Sign::Loss),
         undecided: comparisons.len() - unknown - decided.len(),
         alone: undecided().filter(|comparison| comparison.t_p.is_some_and(|p| p < 0.05)).count(),
         unknown,
         open,
-        seeds_for_one_point: widest.and_then(|spread| seeds_needed(0.01 / spread, level)),
-        seeds: wide().map(|(comparison, _)| comparison.pairs.len()).min().unwrap_or(0),
+        seeds_for_one_point: seeds_for_all(undecided(), 0.01, 0.05, family),
+        seeds: with_spread.map(|comparison| comparison.pairs.len()).min().unwrap_or(0),
     }
 }
 
