@@ -98,7 +98,7 @@ simulate: cargo-there ## simulate the scheduler in a cluster (SEEDS=n), or print
 PYTHON = $(CURDIR)/target/reference/bin/python
 
 .PHONY: reference
-reference: cargo-there ## compare with PyTorch: expected numbers, weights of a trial, peers of bench (2.7 GB)
+reference: cargo-there ## compare with PyTorch: expected numbers, weights of a trial, peers of bench (2.5 GB, and JAX)
 	test -x $(PYTHON) || python3 -m venv target/reference
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check \
 	  --requirement tests/reference/requirements.txt \
@@ -152,7 +152,7 @@ kernels: cargo-there ## time the CPU's kernels, for each width of vectors, and r
 	  -- --ignored --nocapture --test-threads 1
 
 .PHONY: bench
-bench: build ## measure speed beside PyTorch and JAX, 20 min (PARTS="kernels steps start sweep", ROUNDS=n, PYTHON=file)
+bench: build ## measure speed beside PyTorch and JAX (PARTS="kernels steps start sweep", ROUNDS=n, PYTHON=file)
 	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) bench --locked --package swfn-tests \
 	  --bench speed -- --rounds $(ROUNDS) $(PARTS)
 

@@ -17,7 +17,7 @@ const SECONDS: &str = "1.5";
 /// A way to train the same trials.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    module: &'static str,
+    pub(crate) module: &'static str,
     arguments: &'static [&'static str],
 }
 
@@ -50,7 +50,7 @@ impl Peer {
 
     /// The version of the peer's library, or why it cannot run.
     pub(crate) fn version(&self, python: Option<&Path>) -> Result<String, String> {
-        let hint = "hint: `make reference` makes one in target/reference (2.7 GB), or `make bench PYTHON=FILE`";
+        let hint = "hint: `make reference` makes one in target/reference (2.5 GB, and JAX), or `make bench PYTHON=FILE`";
         let python = python.ok_or_else(|| format!("no Python was named\n{hint}"))?;
         let shown = python.display();
         if !python.exists() {

@@ -2,6 +2,7 @@
 //! arithmetic as products of large matrices.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -67,18 +68,16 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     let criterion = folder.join("criterion");
     recreate(&criterion)?;
     let program = build()?;
-    let mut versions: Vec<String> = Vec::new();
+    // A library takes seconds to start, so each is asked once.
+    let mut libraries = BTreeMap::new();
     let mut peers = Vec::new();
     for peer in &PEERS {
-        match peer.version(python) {
-            Ok(version) => {
-                versions.push(version);
-                peers.push(peer);
-            }
+        match libraries.entry(peer.module).or_insert_with(|| peer.version(python)) {
+            Ok(_) => peers.push(peer),
             Err(reason) => eprintln!("note: no comparison with {}: {reason}", peer.name),
         }
     }
-    versions.dedup();
+    let versions: Vec<String> = libraries.into_values().filter_map(Result::ok).collect();
     let mut steps = Vec::new();
     for case in CASES {
         eprintln!("step: {case}");
